@@ -1,0 +1,56 @@
+// diff: two trees in, an ordered list of changes out; or an overlayfs upper directory and the tree
+// below it in, the resulting tree out. compare() is pure.
+//
+// Decides by content and metadata, never by mtime alone, and sees all xattrs, hardlink groups and
+// device numbers. Equal subtrees are skipped by their Merkle digest.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <shale/base.hpp>
+#include <shale/snapshot.hpp>
+
+namespace shale::diff {
+
+enum class ChangeKind {
+    Added,
+    Modified,  // type, metadata or content
+    Removed,   // children of a removed directory are not listed
+    Linked,    // unchanged itself, but its hardlink group gained or lost a member that changed, so a
+               // layer must state it again
+};
+
+struct Change {
+    ChangeKind kind = ChangeKind::Modified;
+    std::string path;
+    snapshot::NodeId before = snapshot::kNoNode;  // kNoNode for Added
+    snapshot::NodeId after = snapshot::kNoNode;   // kNoNode for Removed
+    bool content_changed = false;
+    bool metadata_changed = false;
+};
+
+struct Options {
+    bool ignore_mtime = false;  // an entry that differs in mtime only is unchanged
+};
+
+// Changes in path order (depth-first, byte-sorted). A file that became a directory, or the reverse,
+// is one Modified followed by the new children as Added. compare(x, x) is empty. Law: applying them
+// to `before` gives `after`.
+std::vector<Change> compare(const snapshot::Tree& before, const snapshot::Tree& after,
+                            const Options& options = {});
+
+// The tree seen through overlayfs with `upper` over `parent`: whiteouts (char 0/0 and the xattr
+// form), opaque directories (trusted. and user.), metacopy and redirect are honoured; overlay's
+// private xattrs never enter the result; files copied up but unchanged keep the parent's identity.
+// Contents of new files are hashed from `upper`.
+snapshot::Tree merge_upper(const snapshot::Tree& parent, const std::string& upper,
+                           const snapshot::ScanOptions& options = {});
+
+// Lines for people ("A path", "M path", "D path") and JSON for programs.
+std::string to_text(const std::vector<Change>& changes);
+std::string to_json(const std::vector<Change>& changes, const snapshot::Tree& before,
+                    const snapshot::Tree& after);
+
+}  // namespace shale::diff

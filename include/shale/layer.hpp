@@ -1,0 +1,152 @@
+// layer: changes <-> an OCI layer blob.
+//
+// A shale layer is an ordinary `tar+zstd` layer whose zstd stream is cut into independent frames,
+// followed by its table of contents (TOC) and a footer in skippable frames, so any reader sees a
+// plain layer and shale reads one file by decompressing one or a few frames. Layout byte by byte:
+// docs/formats/layer.md.
+//
+// Everything inside a layer is addressed by its offset in the *uncompressed tar*: the frame table
+// maps tar offsets to blob offsets, a TOC entry says where in the tar its content starts. That holds
+// for layers we wrote and for foreign ones that were re-framed, whose tar bytes are kept verbatim
+// so that their DiffID stays true.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <shale/base.hpp>
+#include <shale/codec.hpp>
+#include <shale/diff.hpp>
+#include <shale/oci.hpp>
+#include <shale/snapshot.hpp>
+#include <shale/tar.hpp>
+
+namespace shale::layer {
+
+// One independent zstd frame: `blob_bytes` at `blob_offset` decompress to `tar_bytes` of the tar
+// stream starting at `tar_offset`. Frames cover the tar stream without gap or overlap, ascending.
+struct Frame {
+    std::uint64_t blob_offset = 0, blob_bytes = 0;
+    std::uint64_t tar_offset = 0, tar_bytes = 0;
+};
+
+struct TocEntry {
+    tar::Member member;              // whiteouts are members, as in the tar
+    Digest content;                  // SHA-256 of a regular file's bytes; zero for other types
+    std::uint64_t content_offset = 0;  // in the tar stream; meaningless for empty content
+};
+
+struct Toc {
+    std::vector<TocEntry> entries;  // in tar order
+    std::vector<Frame> frames;
+    std::uint64_t tar_bytes = 0;
+};
+
+std::string encode_toc(const Toc& toc);
+// Corrupt, naming the entry, if any range, order or field is impossible.
+Toc decode_toc(Bytes json);
+inline constexpr std::uint64_t kMaxTocBytes = 512ull << 20;
+// Reads footer and TOC of a blob. nullopt if the blob carries none (a foreign layer).
+std::optional<Toc> read_toc(oci::BlobSource& blobs, const Digest& blob);
+
+// ---------------------------------------------------------------------------------------------
+// Writing.
+
+struct WriteOptions {
+    int level = codec::kDefaultZstdLevel;
+    // Tar bytes per frame: a frame is closed at the first member boundary past `frame_bytes`, and a
+    // large file is cut every `frame_bytes`. The least a cold read can fetch.
+    std::uint32_t frame_bytes = 512 << 10;
+    unsigned threads = 2;  // compressors; the bytes written do not depend on it
+};
+
+struct Written {
+    Digest blob;  // SHA-256 of the blob
+    std::uint64_t blob_bytes = 0;
+    Digest diff_id;  // SHA-256 of the uncompressed tar
+    Toc toc;
+};
+
+// Opens the content of a regular file of the `after` tree. The source must deliver exactly
+// entry.size bytes whose SHA-256 is entry.content, else the write fails with Corrupt naming the path.
+using OpenContent =
+    std::function<codec::Source(std::string_view path, const snapshot::Entry& entry)>;
+// Reads files below a directory without following symlinks (an overlay upper, a build context).
+OpenContent content_from_directory(const std::string& root);
+
+// The layer that turns `before` into `after`, `changes` being diff::compare of the two. Members are
+// in path order, whiteouts before their siblings, parents of changed entries not repeated; a
+// hardlink group's first name carries the data. Deterministic.
+Written write_layer(const std::vector<diff::Change>& changes, const snapshot::Tree& after,
+                    const OpenContent& open, const WriteOptions& options, const codec::Sink& out);
+
+// Wraps a foreign layer's tar stream, verbatim, into frames with a TOC. Hashes every file.
+// `what` names the layer in errors.
+Written reframe(codec::Source tar_stream, const std::string& what, const WriteOptions& options,
+                const codec::Sink& out);
+
+// The plain tar bytes of a framed blob, in order (ends after Toc::tar_bytes).
+codec::Source tar_stream(oci::BlobSource& blobs, const Digest& blob, const Toc& toc);
+
+// ---------------------------------------------------------------------------------------------
+// Reading.
+
+// `base` with the layer applied: whiteouts, opaque markers, replacements, hardlinks to members of
+// this layer or of `base`. Corrupt if a hardlink target is missing or a name is impossible.
+snapshot::Tree merge(const snapshot::Tree& base, const Toc& toc);
+
+// Extracts a plain tar stream over `directory` with whiteouts applied, as root with full fidelity,
+// otherwise as far as permitted. Every path is resolved beneath the directory; a link or ".." that
+// would leave it is Corrupt and names the member. Directory times are set last.
+void apply(codec::Source tar_stream, const std::string& what, const std::string& directory);
+
+// Where the bytes of contents lie: content digest -> range of a layer's tar stream.
+class ContentIndex {
+  public:
+    struct Place {
+        Digest blob;
+        std::shared_ptr<const Toc> toc;
+        std::uint64_t tar_offset = 0;
+        std::uint64_t size = 0;
+    };
+    ContentIndex();
+    ContentIndex(const ContentIndex&);
+    ContentIndex(ContentIndex&&) noexcept;
+    ContentIndex& operator=(ContentIndex&&) noexcept;
+    ~ContentIndex();
+    // Earlier layers win for a content that several hold.
+    void add(const Digest& blob, std::shared_ptr<const Toc> toc);
+    std::optional<Place> find(const Digest& content) const;
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+// Reads contents through frames, keeping recently used decompressed frames. Safe from any thread;
+// concurrent readers of one frame share one fetch. Throws Corrupt if a frame fails its checksum.
+class ContentReader {
+  public:
+    ContentReader(ContentIndex index, oci::BlobSource& blobs,
+                  std::uint64_t cache_bytes = 128ull << 20);
+    ~ContentReader();
+    // Bytes [offset, offset+out.size()) of the content, cut at its end; returns how many.
+    // NotFound if no layer of the index holds it. The empty content always reads as empty.
+    std::size_t read(const Digest& content, std::uint64_t offset, MutableBytes out);
+    codec::Source open(const Digest& content);  // the reader must outlive the source
+    const ContentIndex& index() const;
+    struct Stats {
+        std::uint64_t frames_fetched = 0, frames_from_cache = 0, blob_bytes_read = 0;
+    };
+    Stats stats() const;
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace shale::layer

@@ -1,0 +1,74 @@
+// mount: a tree shown lazily: inode numbers, attributes, directories, and reads that fetch only the
+// frames they touch. No libfuse here; fuse/ translates requests into these calls.
+//
+// A View is immutable apart from its frame cache and safe from any thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <shale/base.hpp>
+#include <shale/layer.hpp>
+#include <shale/oci.hpp>
+#include <shale/snapshot.hpp>
+
+namespace shale::mount {
+
+// 1 is the root. Members of a hardlink group share one number. Stable for the life of a View and
+// for equal trees.
+enum class InodeId : std::uint64_t {};
+inline constexpr InodeId kRootInode{1};
+
+struct Attributes {
+    InodeId inode{};
+    FileType type = FileType::Directory;
+    std::uint32_t mode = 0;  // 07777 bits
+    std::uint32_t uid = 0, gid = 0, nlink = 1;
+    std::uint64_t size = 0;  // symlink: length of the target
+    std::int64_t mtime_ns = 0;
+    std::uint32_t device_major = 0, device_minor = 0;
+};
+
+class View {
+  public:
+    // `blobs` must outlive the view.
+    View(std::shared_ptr<const snapshot::Tree> tree, layer::ContentIndex contents,
+         oci::BlobSource& blobs);
+    ~View();
+
+    const snapshot::Tree& tree() const;
+    bool has_xattrs() const;  // any entry carries one
+    std::optional<Attributes> attributes(InodeId inode) const;
+    std::optional<Attributes> lookup(InodeId directory, std::string_view name) const;
+    std::string_view link_target(InodeId inode) const;
+    std::span<const Xattr> xattrs(InodeId inode) const;
+
+    struct DirectoryEntry {
+        std::string_view name;
+        Attributes attributes;
+    };
+    // The entry at position `index` of a directory ("." and ".." not counted); nullopt past the end.
+    // Sequential access is O(1) when `hint` is kept between calls (start with kNoNode).
+    std::optional<DirectoryEntry> directory_entry(InodeId directory, std::uint64_t index,
+                                                  snapshot::NodeId& hint) const;
+    InodeId parent(InodeId directory) const;  // the root is its own parent
+
+    // May fetch frames. Throws Corrupt or Network; never returns bytes that failed a checksum.
+    std::size_t fetch(InodeId inode, std::uint64_t offset, MutableBytes out);
+
+    layer::ContentReader& contents();
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+// Bytes of a file of a tree by path, symlinks followed inside the tree; for `shale cat` and exports.
+codec::Source open_file(const snapshot::Tree& tree, layer::ContentReader& contents,
+                        std::string_view path);
+
+}  // namespace shale::mount

@@ -1,0 +1,100 @@
+// registry: a client of the OCI distribution protocol (v2): resolve, pull, push, authentication.
+//
+// Knows nothing of the store: blobs go into sinks and come out of sources. Digests and sizes are
+// verified while bytes stream; a mismatch is Corrupt and names both digests. Transient failures are
+// retried with back-off, an interrupted download resumes with a Range request. Plain HTTP is used
+// only for loopback registries and those configured insecure.
+//
+// One Client may be used from many threads. Protocol: opencontainers/distribution-spec 1.1.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <shale/base.hpp>
+#include <shale/oci.hpp>
+
+namespace shale::registry {
+
+// Seam: one HTTP exchange. Redirects are the client's business, not the transport's.
+struct HttpRequest {
+    std::string method;
+    std::string url;
+    std::vector<std::pair<std::string, std::string>> headers;
+    // Request body, pulled piece by piece; null for none.
+    std::function<std::size_t(MutableBytes)> body;
+    std::uint64_t body_bytes = 0;
+};
+struct HttpResponse {
+    int status = 0;
+    std::map<std::string, std::string> headers;  // lower-case names
+};
+class HttpTransport {
+  public:
+    virtual ~HttpTransport() = default;
+    // Body bytes go to `on_body` after `on_head` was called with status and headers. Throws Network
+    // when no response could be had or the transfer broke.
+    virtual void perform(const HttpRequest& request,
+                         const std::function<void(const HttpResponse&)>& on_head,
+                         const std::function<void(Bytes)>& on_body) = 0;
+};
+std::unique_ptr<HttpTransport> curl_transport();
+
+struct Credential {
+    std::string username, password;
+    std::string identity_token;
+};
+
+struct Options {
+    // Mirrors per registry domain, tried in order before the registry itself: "docker.io" ->
+    // {"http://127.0.0.1:5000"}. From the configuration file.
+    std::map<std::string, std::vector<std::string>> mirrors;
+    std::vector<std::string> insecure;  // domains that may be plain HTTP
+    // Looked up per domain; default reads Docker's config.json and its credential helpers.
+    std::function<std::optional<Credential>(const std::string& domain)> credentials;
+    int attempts = 4;
+};
+// /etc/shale/config.json then $XDG_CONFIG_HOME/shale/config.json (later wins), $SHALE_CONFIG instead
+// of both. Keys: "mirrors": {domain: [url...]}, "insecure-registries": [domain...]. Unknown keys are
+// Invalid, with the file's name.
+Options load_options();
+std::optional<Credential> docker_credential(const std::string& domain);
+
+struct RemoteManifest {
+    oci::Descriptor descriptor;
+    std::string json;  // verified against descriptor.digest
+};
+
+class Client {
+  public:
+    Client(Options options, std::unique_ptr<HttpTransport> transport = curl_transport());
+    ~Client();
+
+    // NotFound: "docker.io/library/x:latest: not found"; Denied: "pull access denied ...".
+    // Returns the manifest or index as the registry serves it.
+    RemoteManifest fetch_manifest(const oci::Reference& name);
+    // Streams the blob into `sink`; the sink sees every byte once, in order.
+    void fetch_blob(const oci::Reference& name, const oci::Descriptor& blob,
+                    const std::function<void(Bytes)>& sink);
+
+    bool has_blob(const oci::Reference& name, const Digest& blob);
+    // `open` is called once per attempt and gives the bytes from the start. `mount_from`: repository
+    // of the same registry that may hold the blob already ("" for none). Returns false if the
+    // registry had it (or mounted it) and nothing was sent.
+    bool push_blob(const oci::Reference& name, const oci::Descriptor& blob,
+                   const std::function<std::function<std::size_t(MutableBytes)>()>& open,
+                   const std::string& mount_from = {});
+    void push_manifest(const oci::Reference& name, const oci::Descriptor& descriptor,
+                       const std::string& json);
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace shale::registry

@@ -1,0 +1,124 @@
+// store: everything that outlives a command, under one root directory.
+//
+//   oci-layout, index.json, blobs/sha256/   a valid OCI image layout, read in place by other tools
+//   frames/<hex>                            framed twin of a foreign layer blob (same DiffID)
+//   trees/<hex>                             snapshots, named by Tree::digest()
+//   stat-cache                              snapshot::StatCache of build contexts
+//   shale.db                                SQLite: step records, tree-of-chain records
+//   tmp/                                    everything is born here and renamed into place
+//   lock                                    flock: shared by users, exclusive for collection
+//
+// Every write is temporary file -> fsync -> rename -> database commit, so a crash at any instant
+// leaves a store that opens. Many processes may share a store; one Store object may be used from
+// many threads.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <shale/base.hpp>
+#include <shale/layer.hpp>
+#include <shale/oci.hpp>
+#include <shale/snapshot.hpp>
+
+namespace shale::store {
+
+// A blob on its way in. Abandoned (and its temporary file removed) unless committed.
+class BlobWriter {
+  public:
+    BlobWriter(BlobWriter&&) noexcept;
+    ~BlobWriter();
+    void write(Bytes bytes);
+    std::uint64_t size() const;
+    // Corrupt if the bytes written do not hash to `expected` (when given): "digest mismatch".
+    // Already present is fine.
+    Digest commit(const std::optional<Digest>& expected = std::nullopt);
+
+  private:
+    friend class Store;
+    struct State;
+    explicit BlobWriter(std::unique_ptr<State> state);
+    std::unique_ptr<State> state_;
+};
+
+struct ImageRecord {
+    oci::Reference name;
+    oci::Descriptor manifest;
+};
+
+// What a finished step left behind; the value of the build cache.
+struct StepRecord {
+    Digest tree;                  // Tree::digest() of the state after the step
+    std::vector<Digest> sources;  // layer blobs that hold the contents of the tree, bottom first
+    // The layer the step made, if it has been made.
+    std::optional<oci::Descriptor> layer;
+    std::optional<Digest> diff_id;
+    std::int64_t created_ns = 0;  // when the step first finished; kept by cached rebuilds
+    std::string name;             // "RUN npm install"
+};
+
+// An image's merged root file system.
+struct ImageTree {
+    std::shared_ptr<const snapshot::Tree> tree;
+    std::vector<Digest> sources;
+};
+
+class Store : public oci::BlobSource {
+  public:
+    // Creates what is missing. Unsupported if the store was written by a newer version.
+    explicit Store(const std::string& root);
+    ~Store() override;
+    const std::string& root() const;
+    // --root, else $SHALE_ROOT, else /var/lib/shale (root) or $XDG_DATA_HOME/shale.
+    static std::string default_root();
+
+    // --- blobs -----------------------------------------------------------------------------
+    bool has_blob(const Digest& blob) const;
+    std::string blob_path(const Digest& blob) const;
+    BlobWriter new_blob();
+    Digest put_blob(Bytes bytes);
+    std::string read_document(const Digest& blob, std::uint64_t limit);  // verified on every read
+    std::uint64_t blob_size(const Digest& blob) override;
+    void read_blob(const Digest& blob, std::uint64_t offset, MutableBytes out) override;
+
+    // --- framed access to layers --------------------------------------------------------------
+    // Blob bytes by layer digest, but of the framed twin where there is one; what TOCs refer to.
+    oci::BlobSource& framed();
+    // TOC of a layer in the store; the first call on a foreign layer re-frames it (and verifies its
+    // DiffID when given). Kept in memory; concurrent callers share the work.
+    std::shared_ptr<const layer::Toc> toc(const oci::Descriptor& layer,
+                                          const std::optional<Digest>& diff_id = std::nullopt);
+    layer::ContentIndex content_index(const std::vector<Digest>& sources);
+
+    // --- images -----------------------------------------------------------------------------
+    void tag(const oci::Reference& name, const oci::Descriptor& manifest);
+    bool untag(const oci::Reference& name);
+    std::optional<oci::Descriptor> resolve(const oci::Reference& name) const;
+    std::vector<ImageRecord> images() const;  // sorted by name
+    oci::Manifest manifest(const oci::Descriptor& manifest);
+    oci::ImageConfig config(const oci::Manifest& manifest);
+    // Merges the layers (all must be in the store); remembered by chain of DiffIDs.
+    ImageTree image_tree(const oci::Manifest& manifest, const oci::ImageConfig& config);
+
+    // --- trees and the build cache -------------------------------------------------------------
+    Digest put_tree(const snapshot::Tree& tree);
+    std::shared_ptr<const snapshot::Tree> tree(const Digest& digest);  // NotFound if absent
+    bool has_tree(const Digest& digest) const;
+    // Keys are made by the build; several keys may name one record. A record whose tree or source
+    // blobs are gone is not returned.
+    std::optional<StepRecord> find_step(const Digest& key);
+    void put_step(const Digest& key, const StepRecord& record);
+
+    std::string stat_cache_path() const;
+    // A directory for one command's scratch data, on the store's file system.
+    TempDir scratch(const std::string& prefix);
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace shale::store

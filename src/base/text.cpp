@@ -1,0 +1,162 @@
+// Byte reader, times, sizes, the log and spelling hints: the parts of base that only touch text.
+#include <shale/base.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <cctype>
+#include <cstdio>
+#include <ctime>
+#include <vector>
+
+#include <fmt/format.h>
+
+namespace shale {
+
+Bytes ByteReader::take(std::uint64_t count) {
+    if (count > remaining())
+        corrupt(fmt::format("{} bytes wanted, {} left", count, remaining()));
+    const Bytes piece = bytes_.subspan(at_, count);
+    at_ += count;
+    return piece;
+}
+
+void ByteReader::corrupt(const std::string& why) const {
+    fail(ErrorKind::Corrupt, fmt::format("{}: {} at offset {}", what_, why, at_));
+}
+
+namespace {
+
+class SystemClock final : public Clock {
+  public:
+    std::int64_t now_ns() const override {
+        return std::chrono::duration_cast<std::chrono::nanoseconds>(
+                   std::chrono::system_clock::now().time_since_epoch())
+            .count();
+    }
+};
+
+std::atomic<LogLevel> g_log_level{LogLevel::Info};
+
+constexpr std::int64_t kNsPerSecond = 1'000'000'000;
+
+}  // namespace
+
+const Clock& system_clock() {
+    static const SystemClock clock;
+    return clock;
+}
+
+std::string format_rfc3339(std::int64_t ns_since_epoch) {
+    std::int64_t seconds = ns_since_epoch / kNsPerSecond;
+    std::int64_t ns = ns_since_epoch % kNsPerSecond;
+    if (ns < 0) {
+        ns += kNsPerSecond;
+        --seconds;
+    }
+    const auto time = static_cast<std::time_t>(seconds);
+    std::tm parts{};
+    ::gmtime_r(&time, &parts);
+    const auto date = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", parts.tm_year + 1900,
+                                  parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min,
+                                  parts.tm_sec);
+    return ns == 0 ? date + "Z" : fmt::format("{}.{:09}Z", date, ns);
+}
+
+std::optional<std::int64_t> parse_rfc3339(std::string_view text) {
+    const std::string owned(text);
+    std::tm parts{};
+    int used = 0;
+    if (std::sscanf(owned.c_str(), "%4d-%2d-%2d%*1[Tt ]%2d:%2d:%2d%n", &parts.tm_year, &parts.tm_mon,
+                    &parts.tm_mday, &parts.tm_hour, &parts.tm_min, &parts.tm_sec, &used) != 6 ||
+        used != 19)
+        return std::nullopt;
+    parts.tm_year -= 1900;
+    parts.tm_mon -= 1;
+    std::size_t at = 19;
+    std::int64_t ns = 0;
+    if (at < owned.size() && owned[at] == '.') {
+        std::int64_t scale = kNsPerSecond;
+        for (++at; at < owned.size() && std::isdigit(static_cast<unsigned char>(owned[at])); ++at)
+            if (scale > 1) ns += (owned[at] - '0') * (scale /= 10);
+    }
+    std::int64_t zone_seconds = 0;
+    const auto zone = std::string_view(owned).substr(at);
+    if (zone != "Z" && zone != "z") {
+        int hours = 0, minutes = 0;
+        char sign = 0;
+        if (zone.size() != 6 ||
+            std::sscanf(owned.c_str() + at, "%c%2d:%2d", &sign, &hours, &minutes) != 3 ||
+            (sign != '+' && sign != '-'))
+            return std::nullopt;
+        zone_seconds = (hours * 60 + minutes) * 60 * (sign == '+' ? 1 : -1);
+    }
+    const std::int64_t seconds = static_cast<std::int64_t>(::timegm(&parts)) - zone_seconds;
+    if (seconds > INT64_MAX / kNsPerSecond - 1 || seconds < INT64_MIN / kNsPerSecond + 1)
+        return std::nullopt;
+    return seconds * kNsPerSecond + ns;
+}
+
+void set_log_level(LogLevel level) { g_log_level = level; }
+
+void log(LogLevel level, const std::string& text) {
+    if (level > g_log_level.load()) return;
+    const char* label = "";
+    if (level == LogLevel::Error) label = "error: ";
+    if (level == LogLevel::Warn) label = "warning: ";
+    if (level == LogLevel::Debug) label = "debug: ";
+    const auto line = fmt::format("shale: {}{}\n", label, text);
+    std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+std::string format_size(std::uint64_t bytes) {
+    static constexpr const char* kUnits[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
+    auto value = static_cast<double>(bytes);
+    std::size_t unit = 0;
+    while (value >= 999.5 && unit + 1 < std::size(kUnits)) {
+        value /= 1000;
+        ++unit;
+    }
+    if (unit == 0) return fmt::format("{} B", bytes);
+    const int decimals = value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
+    return fmt::format("{:.{}f} {}", value, decimals, kUnits[unit]);
+}
+
+namespace {
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+    std::vector<std::size_t> row(b.size() + 1);
+    for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+    for (std::size_t i = 1; i <= a.size(); ++i) {
+        std::size_t diagonal = row[0];
+        row[0] = i;
+        for (std::size_t j = 1; j <= b.size(); ++j) {
+            const bool same = std::tolower(static_cast<unsigned char>(a[i - 1])) ==
+                              std::tolower(static_cast<unsigned char>(b[j - 1]));
+            const std::size_t substitute = diagonal + (same ? 0 : 1);
+            diagonal = row[j];
+            row[j] = std::min({row[j] + 1, row[j - 1] + 1, substitute});
+        }
+    }
+    return row.back();
+}
+
+}  // namespace
+
+std::string nearest_match(std::string_view word, std::span<const std::string> candidates) {
+    constexpr std::size_t kMaxDistance = 2;
+    constexpr std::size_t kLongestWord = 256;  // bounds the quadratic work on hostile input
+    std::string best;
+    std::size_t best_distance = kMaxDistance + 1;
+    if (word.size() > kLongestWord) return best;
+    for (const auto& candidate : candidates) {
+        if (candidate.size() > kLongestWord) continue;
+        const auto distance = edit_distance(word, candidate);
+        if (distance < best_distance && distance < word.size()) {
+            best = candidate;
+            best_distance = distance;
+        }
+    }
+    return best;
+}
+
+}  // namespace shale

@@ -1,0 +1,159 @@
+#include <shale/base.hpp>
+
+#include <gtest/gtest.h>
+
+#include <thread>
+#include <vector>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace shale {
+namespace {
+
+TEST(Digest, TextRoundTrip) {
+    const std::string text = "sha256:" + std::string(62, 'a') + "0f";
+    EXPECT_EQ(Digest::parse(text).str(), text);
+}
+
+TEST(Digest, RejectsMalformedText) {
+    for (const char* text : {"", "sha256:", "sha256:zz", "SHA256:00", "sha256:ABCDEF"})
+        try {
+            Digest::parse(text);
+            ADD_FAILURE() << text;
+        } catch (const Error& error) {
+            EXPECT_EQ(error.kind(), ErrorKind::Invalid) << text;
+        }
+}
+
+TEST(Digest, OtherAlgorithmIsUnsupported) {
+    try {
+        Digest::parse("sha512:" + std::string(128, '0'));
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_EQ(error.kind(), ErrorKind::Unsupported);
+    }
+}
+
+TEST(Error, ContextIsPutInFront) {
+    try {
+        in_context([] { return std::string("outer"); },
+                   [] { fail(ErrorKind::Corrupt, "inner"); });
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_STREQ(error.what(), "outer: inner");
+        EXPECT_EQ(error.kind(), ErrorKind::Corrupt);
+    }
+}
+
+TEST(Error, MissingFileIsNotFoundAndNamesThePath) {
+    try {
+        open_file("/nonexistent/x", 0);
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_EQ(error.kind(), ErrorKind::NotFound);
+        EXPECT_NE(std::string(error.what()).find("/nonexistent/x"), std::string::npos);
+    }
+}
+
+TEST(Path, CleanNeverClimbsAboveTheRoot) {
+    EXPECT_EQ(clean_absolute_path("/a/./b/../c//"), "/a/c");
+    EXPECT_EQ(clean_absolute_path("../../x"), "/x");
+    EXPECT_EQ(clean_absolute_path(""), "/");
+    EXPECT_EQ(clean_absolute_path("/.."), "/");
+}
+
+TEST(Path, JoinPutsExactlyOneSlash) {
+    EXPECT_EQ(join_path("/a", "b"), "/a/b");
+    EXPECT_EQ(join_path("/a/", "/b"), "/a/b");
+    EXPECT_EQ(join_path("", "b"), "b");
+    EXPECT_EQ(join_path("/a", ""), "/a");
+}
+
+TEST(File, AtomicWriteReplacesAndLeavesNoTemporary) {
+    const TempDir dir;
+    const auto path = dir.path() + "/f";
+    write_file_atomic(path, as_bytes("one"));
+    write_file_atomic(path, as_bytes("two"), 0600);
+    EXPECT_EQ(read_file(path), "two");
+    struct stat status {};
+    ASSERT_EQ(::stat(path.c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 07777, 0600u);
+    ASSERT_EQ(::unlink(path.c_str()), 0);
+    EXPECT_EQ(::rmdir(dir.path().c_str()), 0) << "a temporary file stayed behind";
+}
+
+TEST(File, ReadRefusesMoreThanTheLimit) {
+    const TempDir dir;
+    write_file_atomic(dir.path() + "/f", as_bytes("12345"));
+    EXPECT_EQ(read_file(dir.path() + "/f", 5), "12345");
+    EXPECT_THROW(read_file(dir.path() + "/f", 4), Error);
+}
+
+TEST(TempDir, RemovesTreesButNotThroughLinks) {
+    const TempDir outside;
+    write_file_atomic(outside.path() + "/keep", as_bytes("x"));
+    std::string path;
+    {
+        const TempDir dir;
+        path = dir.path();
+        make_directories(path + "/a/b/c");
+        ASSERT_EQ(::symlink(outside.path().c_str(), (path + "/a/link").c_str()), 0);
+    }
+    EXPECT_FALSE(path_exists(path));
+    EXPECT_TRUE(path_exists(outside.path() + "/keep"));
+}
+
+TEST(ByteReader, OverrunNamesTheOffset) {
+    ByteReader reader(as_bytes("abcdef"), "toc");
+    reader.take(4);
+    try {
+        reader.u32();
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_EQ(error.kind(), ErrorKind::Corrupt);
+        EXPECT_STREQ(error.what(), "toc: 4 bytes wanted, 2 left at offset 4");
+    }
+}
+
+TEST(Time, Rfc3339RoundTrip) {
+    for (const std::int64_t ns : {0ll, 1'700'000'000'000'000'000ll, 1'700'000'000'123'456'789ll,
+                                  -1'500'000'000ll}) {
+        const auto text = format_rfc3339(ns);
+        EXPECT_EQ(parse_rfc3339(text), ns) << text;
+    }
+    EXPECT_EQ(parse_rfc3339("2020-01-01T00:00:00+01:00"), parse_rfc3339("2019-12-31T23:00:00Z"));
+    EXPECT_FALSE(parse_rfc3339("yesterday"));
+    EXPECT_FALSE(parse_rfc3339("2020-01-01T00:00:00"));
+}
+
+TEST(Text, SizesReadAsDockerPrintsThem) {
+    EXPECT_EQ(format_size(0), "0 B");
+    EXPECT_EQ(format_size(999), "999 B");
+    EXPECT_EQ(format_size(1500), "1.50 kB");
+    EXPECT_EQ(format_size(123'456'789), "123 MB");
+}
+
+TEST(Text, NearestMatchNeedsAtMostTwoEdits) {
+    const std::vector<std::string> words{"ENTRYPOINT", "FROM", "RUN"};
+    EXPECT_EQ(nearest_match("FNTRYPOINT", words), "ENTRYPOINT");
+    EXPECT_EQ(nearest_match("form", words), "FROM");
+    EXPECT_EQ(nearest_match("xyzzy", words), "");
+}
+
+TEST(BoundedQueue, DrainsAfterClose) {
+    BoundedQueue<int> queue(2);
+    std::vector<int> seen;
+    std::thread consumer([&] {
+        while (auto item = queue.pop()) seen.push_back(*item);
+    });
+    for (int i = 0; i < 100; ++i) ASSERT_TRUE(queue.push(i));
+    queue.close();
+    consumer.join();
+    EXPECT_EQ(seen.size(), 100u);
+    EXPECT_EQ(seen.back(), 99);
+    EXPECT_FALSE(queue.push(1));
+}
+
+}  // namespace
+}  // namespace shale
