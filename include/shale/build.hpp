@@ -1,0 +1,189 @@
+// build: from a Dockerfile and a context to an image. Plans the stages that the target reaches,
+// keys every step, runs what the cache does not know, and exports the result. Also moves images
+// between a registry and the store, because a build's FROM and a `pull` are the same act.
+//
+// The build owns no terminal and no process policy: it reports through Progress and gets a way to
+// mount trees (TreeMounter) and to run commands (sandbox::Runtime) from its caller.
+//
+// build() may be called from several threads with one Services, as far as Progress allows it.
+#pragma once
+
+#include <shale/base.hpp>
+#include <shale/mount.hpp>
+#include <shale/oci.hpp>
+#include <shale/registry.hpp>
+#include <shale/sandbox.hpp>
+#include <shale/store.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+namespace shale::build {
+
+// ---------------------------------------------------------------------------------------------
+// What the caller sees happening. A vertex is one line of work: a step, a pull, an export.
+
+using VertexId = std::uint32_t;
+
+enum class Outcome { Done, Cached, Failed, Cancelled };
+
+// Implementations must be safe from any thread; vertex ids count from 1 in order of start.
+class Progress {
+  public:
+    virtual ~Progress() = default;
+    virtual void started(VertexId vertex, const std::string& name) = 0;
+    virtual void output(VertexId vertex, sandbox::OutputStream stream, std::string_view text) = 0;
+    // A named quantity inside a vertex, e.g. a layer being pulled; total 0 if unknown.
+    virtual void status(VertexId vertex, const std::string& what, std::uint64_t current,
+                        std::uint64_t total) = 0;
+    virtual void finished(VertexId vertex, Outcome outcome, const std::string& message) = 0;
+    virtual void warning(const std::string& text) = 0;
+};
+std::unique_ptr<Progress> silent_progress();
+
+// Hands out vertex ids and makes sure every started vertex is finished, whatever is thrown.
+class Tracker {
+  public:
+    explicit Tracker(Progress& progress) : progress_(progress) {}
+    VertexId start(const std::string& name);
+    Progress& progress() { return progress_; }
+    // Runs `body(vertex)`; it returns the outcome. A thrown Error finishes the vertex as Failed (or
+    // Cancelled for that kind) and goes on.
+    void run(const std::string& name, const std::function<Outcome(VertexId)>& body);
+
+  private:
+    Progress& progress_;
+    std::mutex mutex_;
+    VertexId last_ = 0;
+};
+
+// ---------------------------------------------------------------------------------------------
+// Seam: shows a tree at a directory for as long as the returned handle lives.
+
+class MountedTree {
+  public:
+    virtual ~MountedTree() = default;
+};
+class TreeMounter {
+  public:
+    virtual ~TreeMounter() = default;
+    virtual std::unique_ptr<MountedTree> mount(std::shared_ptr<mount::View> view,
+                                               const std::string& target) = 0;
+};
+
+// ---------------------------------------------------------------------------------------------
+// Images between registries and the store.
+
+struct ResolvedImage {
+    oci::Descriptor descriptor; // of the platform's manifest
+    oci::Manifest manifest;
+    oci::ImageConfig config;
+};
+
+class Images {
+  public:
+    Images(store::Store& store, registry::Client& client) : store_(store), client_(client) {}
+
+    // Manifest and config only; layers stay where they are. Looks in the store first unless
+    // `refresh`, then in the registry.
+    ResolvedImage resolve(const oci::Reference& name, const oci::Platform& platform, bool refresh);
+    // Brings missing layers into the store, several at a time, and tags the image.
+    void pull_layers(const oci::Reference& name, const ResolvedImage& image, Tracker& tracker,
+                     VertexId vertex);
+    ResolvedImage pull(const oci::Reference& name, const oci::Platform& platform, Tracker& tracker);
+    // Pushes a tagged image: missing blobs first, manifest last. NotFound if the store lacks it.
+    oci::Descriptor push(const oci::Reference& name, Tracker& tracker);
+
+  private:
+    store::Store& store_;
+    registry::Client& client_;
+};
+
+// ---------------------------------------------------------------------------------------------
+// Requests.
+
+struct KeyValue {
+    std::string key;
+    std::string value;
+};
+
+enum class OutputType { Image, Oci, Docker, Local, Tar, CacheOnly };
+
+struct Output {
+    OutputType type = OutputType::Image;
+    std::string destination; // file or directory; "-" is standard output; unused for Image
+    std::optional<oci::Compression> compression;
+    std::optional<int> compression_level;
+    bool force_compression = false;
+    bool as_directory = false;      // oci, docker: tar=false
+    bool push = false;              // image: push after the export
+    std::vector<std::string> names; // in addition to the request's tags
+};
+// "type=oci,dest=x.tar,compression=gzip", "DIR" (local) or "-" (tar to standard output). Unknown
+// keys and values are Invalid and named.
+Output parse_output(std::string_view text);
+
+struct Request {
+    std::string context;    // directory
+    std::string dockerfile; // path; empty: CONTEXT/Dockerfile, then CONTEXT/dockerfile; "-": stdin
+    std::optional<std::string> dockerfile_text; // used instead of reading the path when set
+    std::vector<oci::Reference> tags;
+    std::string target;
+    std::vector<KeyValue> build_args;
+    std::vector<KeyValue> labels;
+    std::vector<Output> outputs; // empty: one Image
+    bool no_cache = false;
+    std::vector<std::string> no_cache_filter; // stage names, case-insensitive
+    bool pull = false;
+    std::string network = "default";
+    std::vector<std::string> allow;     // entitlements: network.host
+    std::vector<std::string> add_hosts; // "name:ip" or "name=ip"
+    std::optional<oci::Platform> platform;
+    std::optional<std::int64_t> source_date_epoch; // seconds
+    unsigned parallel_steps = 2;                   // RUN and COPY steps at one time
+};
+
+struct Result {
+    Digest image_id;          // digest of the config; zero if no image was made
+    oci::Descriptor manifest; // of the Image output, else empty
+    std::uint32_t steps = 0, cached_steps = 0;
+};
+
+// A step or instruction failed. what() is the final line without "ERROR: failed to solve: ".
+class BuildError : public Error {
+  public:
+    BuildError(const Error& cause, std::string step_name, std::vector<std::string> log_tail,
+               std::string source_excerpt)
+        : Error(cause.kind(), cause.what(), cause.sys_errno()), step(std::move(step_name)),
+          log(std::move(log_tail)), excerpt(std::move(source_excerpt)) {}
+    std::string step;             // "[builder 3/5] RUN false", or empty
+    std::vector<std::string> log; // its last lines of output
+    std::string excerpt;          // Dockerfile lines, or empty
+};
+
+struct Services {
+    store::Store& store;
+    Images& images;
+    TreeMounter& mounter;
+    // Created on first use: a build without RUN needs no runtime.
+    std::function<sandbox::Runtime&()> runtime;
+    Progress& progress;
+    const Clock& clock = system_clock();
+};
+
+// Throws BuildError (Invalid, NotFound, Failed, ...) or Error. On failure the store holds finished
+// steps only; no tag moves, no output file appears.
+Result build(const Request& request, Services& services, std::stop_token stop = {});
+
+// Annotations that the image export puts on the descriptor in the store's index.
+inline constexpr std::string_view kAnnotationUnpackedBytes = "dev.shale.unpacked-bytes";
+inline constexpr std::string_view kAnnotationStage = "dev.shale.stage"; // stage name or index
+inline constexpr std::string_view kAnnotationRecipe =
+    "dev.shale.recipe"; // same for all targets of one Dockerfile and context
+
+} // namespace shale::build
