@@ -1,0 +1,141 @@
+// One-stream compressors. A stream that is destroyed before finish() was abandoned: what its sink
+// holds then is a truncated stream, which every decoder rejects.
+#include "zstd_level.hpp"
+
+#include <shale/codec.hpp>
+
+#include <zlib.h>
+
+#include <array>
+
+namespace shale::codec {
+
+namespace {
+
+constexpr std::size_t kOutputBytes = 64 << 10;
+// zlib takes window bits plus 16 for a gzip wrapper instead of its own.
+constexpr int kGzipWindowBits = 15 + 16;
+constexpr int kZlibMemoryLevel = 8;
+
+class Encoder {
+  public:
+    virtual ~Encoder() = default;
+    virtual void write(Bytes bytes, const Sink& output) = 0;
+    virtual void finish(const Sink& output) = 0;
+};
+
+class PlainEncoder final : public Encoder {
+  public:
+    void write(Bytes bytes, const Sink& output) override { output(bytes); }
+    void finish(const Sink&) override {}
+};
+
+class GzipEncoder final : public Encoder {
+  public:
+    explicit GzipEncoder(int level) {
+        if (deflateInit2(&stream_, level, Z_DEFLATED, kGzipWindowBits, kZlibMemoryLevel,
+                         Z_DEFAULT_STRATEGY) != Z_OK)
+            fail(ErrorKind::Invalid, fmt::format("gzip level {} is outside -1..9", level));
+    }
+    ~GzipEncoder() override { deflateEnd(&stream_); }
+    GzipEncoder(const GzipEncoder&) = delete;
+    GzipEncoder& operator=(const GzipEncoder&) = delete;
+
+    void write(Bytes bytes, const Sink& output) override {
+        // avail_in is 32 bits wide.
+        constexpr std::size_t kPieceBytes = 1 << 30;
+        while (!bytes.empty()) {
+            const Bytes piece = bytes.first(std::min(bytes.size(), kPieceBytes));
+            bytes = bytes.subspan(piece.size());
+            // zlib only reads through next_in, but declares it mutable unless ZLIB_CONST is set.
+            stream_.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(piece.data()));
+            stream_.avail_in = static_cast<uInt>(piece.size());
+            run(Z_NO_FLUSH, output);
+        }
+    }
+    void finish(const Sink& output) override { run(Z_FINISH, output); }
+
+  private:
+    void run(int flush, const Sink& output) {
+        do {
+            stream_.next_out = reinterpret_cast<Bytef*>(buffer_.data());
+            stream_.avail_out = static_cast<uInt>(buffer_.size());
+            SHALE_ENSURE(deflate(&stream_, flush) != Z_STREAM_ERROR);
+            const std::size_t made = buffer_.size() - stream_.avail_out;
+            if (made > 0) output(Bytes(buffer_).first(made));
+        } while (stream_.avail_out == 0);
+    }
+
+    z_stream stream_{};
+    std::array<std::byte, kOutputBytes> buffer_{};
+};
+
+class ZstdEncoder final : public Encoder {
+  public:
+    explicit ZstdEncoder(int level) {
+        if (!context_) throw std::bad_alloc();
+        configure_encoder(context_.get(), level);
+    }
+    void write(Bytes bytes, const Sink& output) override { run(bytes, ZSTD_e_continue, output); }
+    void finish(const Sink& output) override { run({}, ZSTD_e_end, output); }
+
+  private:
+    void run(Bytes bytes, ZSTD_EndDirective directive, const Sink& output) {
+        ZSTD_inBuffer input{bytes.data(), bytes.size(), 0};
+        std::size_t left = 0;
+        do {
+            ZSTD_outBuffer made{buffer_.data(), buffer_.size(), 0};
+            left = ZSTD_compressStream2(context_.get(), &made, &input, directive);
+            if (ZSTD_isError(left))
+                fail(ErrorKind::System, fmt::format("zstd: {}", ZSTD_getErrorName(left)));
+            if (made.pos > 0) output(Bytes(buffer_).first(made.pos));
+        } while (input.pos < input.size || (directive == ZSTD_e_end && left != 0));
+    }
+
+    std::unique_ptr<ZSTD_CCtx, FreeZstd> context_{ZSTD_createCCtx()};
+    std::array<std::byte, kOutputBytes> buffer_{};
+};
+
+std::unique_ptr<Encoder> make_encoder(StreamFormat format, int level) {
+    switch (format) {
+    case StreamFormat::Plain:
+        return std::make_unique<PlainEncoder>();
+    case StreamFormat::Gzip:
+        return std::make_unique<GzipEncoder>(level);
+    case StreamFormat::Zstd:
+        return std::make_unique<ZstdEncoder>(level);
+    case StreamFormat::Bzip2:
+    case StreamFormat::Xz:
+        break;
+    }
+    fail(ErrorKind::Unsupported, "bzip2 and xz streams are read, never written");
+}
+
+} // namespace
+
+struct StreamCompressor::State {
+    std::unique_ptr<Encoder> encoder;
+    Sink output;
+    bool finished = false;
+};
+
+StreamCompressor::StreamCompressor(StreamFormat format, int level, Sink output)
+    : state_(std::make_unique<State>()) {
+    state_->encoder = make_encoder(format, level);
+    state_->output = std::move(output);
+}
+
+StreamCompressor::StreamCompressor(StreamCompressor&&) noexcept = default;
+StreamCompressor::~StreamCompressor() = default;
+
+void StreamCompressor::write(Bytes bytes) {
+    SHALE_ENSURE(!state_->finished);
+    state_->encoder->write(bytes, state_->output);
+}
+
+void StreamCompressor::finish() {
+    if (std::exchange(state_->finished, true)) return;
+    state_->encoder->finish(state_->output);
+}
+
+} // namespace shale::codec

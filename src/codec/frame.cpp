@@ -1,0 +1,69 @@
+// Independent zstd frames, one call each, and the skippable frames between which they may stand.
+#include "zstd_level.hpp"
+
+#include <shale/codec.hpp>
+
+namespace shale::codec {
+
+struct FrameCompressor::State {
+    std::unique_ptr<ZSTD_CCtx, FreeZstd> context{ZSTD_createCCtx()};
+};
+
+FrameCompressor::FrameCompressor(int level) : state_(std::make_unique<State>()) {
+    if (!state_->context) throw std::bad_alloc();
+    configure_encoder(state_->context.get(), level);
+}
+
+FrameCompressor::FrameCompressor(FrameCompressor&&) noexcept = default;
+FrameCompressor::~FrameCompressor() = default;
+
+void FrameCompressor::compress(Bytes content, std::string& out) {
+    const std::size_t start = out.size();
+    out.resize(start + ZSTD_compressBound(content.size()));
+    const std::size_t made = ZSTD_compress2(state_->context.get(), out.data() + start,
+                                            out.size() - start, content.data(), content.size());
+    if (ZSTD_isError(made)) {
+        out.resize(start);
+        fail(ErrorKind::System, fmt::format("zstd: {}", ZSTD_getErrorName(made)));
+    }
+    out.resize(start + made);
+}
+
+struct FrameDecompressor::State {
+    std::unique_ptr<ZSTD_DCtx, FreeZstd> context{ZSTD_createDCtx()};
+};
+
+FrameDecompressor::FrameDecompressor() : state_(std::make_unique<State>()) {
+    if (!state_->context) throw std::bad_alloc();
+}
+
+FrameDecompressor::FrameDecompressor(FrameDecompressor&&) noexcept = default;
+FrameDecompressor::~FrameDecompressor() = default;
+
+void FrameDecompressor::decompress(Bytes frame, MutableBytes out) {
+    // libzstd would take a skippable frame for one that decodes to nothing.
+    if (!as_text(frame).starts_with("\x28\xb5\x2f\xfd"))
+        fail(ErrorKind::Corrupt, "zstd frame: wrong magic number");
+    const std::size_t length = ZSTD_findFrameCompressedSize(frame.data(), frame.size());
+    if (ZSTD_isError(length))
+        fail(ErrorKind::Corrupt, fmt::format("zstd frame: {}", ZSTD_getErrorName(length)));
+    if (length != frame.size())
+        fail(ErrorKind::Corrupt,
+             fmt::format("zstd frame: {} bytes follow its end", frame.size() - length));
+    const std::size_t made = ZSTD_decompressDCtx(state_->context.get(), out.data(), out.size(),
+                                                 frame.data(), frame.size());
+    if (ZSTD_isError(made))
+        fail(ErrorKind::Corrupt, fmt::format("zstd frame: {}", ZSTD_getErrorName(made)));
+    if (made != out.size())
+        fail(ErrorKind::Corrupt,
+             fmt::format("zstd frame: {} bytes where {} were promised", made, out.size()));
+}
+
+void append_skippable_frame(Bytes content, std::string& out) {
+    SHALE_ENSURE(content.size() <= UINT32_MAX);
+    put_little(out, std::uint32_t{ZSTD_MAGIC_SKIPPABLE_START});
+    put_little(out, static_cast<std::uint32_t>(content.size()));
+    out.append(as_text(content));
+}
+
+} // namespace shale::codec
