@@ -157,7 +157,7 @@ Reference Reference::parse(std::string_view text) {
         out.tag = kDefaultTag;
     }
     // Docker took 64 hex digits for an image ID; a repository of that name could not be told apart.
-    if (Digest::from_hex(rest)) refuse(text, "64 hexadecimal digits cannot be a repository name");
+    if (Digest::from_hex(text)) refuse(text, "64 hexadecimal digits cannot be a repository name");
     parse_name(rest, out);
     if (has_upper(out.repository)) refuse(text, "repository name must be lowercase");
     if (!is_domain(out.domain) || !is_path(out.repository)) refuse(text);
