@@ -7,6 +7,8 @@
 //
 // Decoder: names are bytes; "./" and leading "/" are stripped; a ".." component is reported, not
 // resolved, as Corrupt: `archive member "../x" escapes the root`. The reader never touches disk.
+// Times outside what 64 bits of nanoseconds hold are clamped. ACLs count only in their raw form,
+// SCHILY.xattr.system.posix_acl_*; the textual SCHILY.acl.* is ignored, as container tools do.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +36,13 @@ struct Member {
     std::vector<Xattr> xattrs;  // sorted by name
 };
 
-// Bytes of the header block(s) of `member`, ready to be followed by content and padding().
+// What the decoder accepts as one name and one path. The kernel's own limit for a name; for paths four
+// times PATH_MAX, since a tree may be deeper than one system call can name.
+inline constexpr std::size_t kMaxNameBytes = 255;
+inline constexpr std::size_t kMaxPathBytes = 16 << 10;
+
+// Bytes of the header block(s) of `member`, ready to be followed by content and padding(). Invalid if
+// a path holds a NUL or is absolute; Unsupported if its xattrs exceed 1 MiB.
 std::string encode_header(const Member& member);
 constexpr std::uint64_t padding(std::uint64_t content_bytes) {
     return (512 - content_bytes % 512) % 512;
@@ -54,16 +62,17 @@ class Reader {
     ~Reader();
 
     // The next member, or nullopt at the end of archive. Corrupt with the stream offset otherwise.
-    // Sparse members are presented dense. Unrepresentable types (GNU volume labels) are skipped.
+    // Sparse members are presented dense. What is no file (GNU volume labels) is skipped.
     std::optional<Member> next();
-    // Content of the current regular member; 0 at its end.
+    // Content of the current regular member; 0 at its end. Corrupt if it is not `size` bytes.
     std::size_t read(MutableBytes out);
-    // Offset in the tar stream of the current member's header and of its content, in bytes.
+    // Offset in the tar stream of the current member's first header and of its content, in bytes.
     std::uint64_t header_offset() const;
-    // True if the member's content lies in the stream as `size` contiguous bytes at
-    // content_offset() (not a sparse encoding), so that a TOC may point at it.
-    bool content_is_contiguous() const;
     std::uint64_t content_offset() const;
+    // True if the member's content lies in the stream as `size` contiguous bytes at
+    // content_offset() (not a sparse encoding), so that a TOC may point at it. Known only once the
+    // content has been read to its end.
+    bool content_is_contiguous() const;
 
   private:
     struct State;
@@ -82,8 +91,9 @@ struct Whiteout {
     WhiteoutKind kind = WhiteoutKind::None;
     std::string path;  // Whiteout: the path removed; Opaque: the directory made opaque
 };
-// Corrupt for a bare ".wh.". Other ".wh..wh.*" names (aufs leftovers) are Whiteout of path "", which
-// callers skip.
+// Corrupt for a whiteout of nothing (".wh.", ".wh..", ".wh...") and for a member below a whiteout.
+// Other ".wh..wh.*" names (aufs leftovers) and all below them are Whiteout of path "", which callers
+// skip.
 Whiteout classify_whiteout(std::string_view member_path);
 
 }  // namespace shale::tar
