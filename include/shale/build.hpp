@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -103,6 +104,19 @@ class Images {
     store::Store& store_;
     registry::Client& client_;
 };
+
+// ---------------------------------------------------------------------------------------------
+// Users of an image.
+
+struct ResolvedUser {
+    std::uint32_t uid = 0, gid = 0;
+    std::vector<std::uint32_t> groups;  // additional, the primary one included
+    std::string home;                   // from /etc/passwd, else "/"
+};
+// Docker's rules for "user", "uid", "user:group" and mixes, against /etc/passwd and /etc/group of
+// the tree; "" is root. NotFound: `unable to find user x: no matching entries in passwd file`.
+ResolvedUser resolve_user(const snapshot::Tree& tree, layer::ContentReader& contents,
+                          std::string_view user);
 
 // ---------------------------------------------------------------------------------------------
 // Requests.

@@ -20,7 +20,7 @@ bool is_other_algorithm(std::string_view text) {
     return text.substr(0, colon) != "sha256";
 }
 
-}  // namespace
+} // namespace
 
 std::string to_hex(Bytes bytes) {
     std::string out;
@@ -33,7 +33,9 @@ std::string to_hex(Bytes bytes) {
     return out;
 }
 
-std::string Digest::hex() const { return to_hex(std::as_bytes(std::span(bytes))); }
+std::string Digest::hex() const {
+    return to_hex(std::as_bytes(std::span(bytes)));
+}
 
 std::optional<Digest> Digest::from_hex(std::string_view hex) {
     Digest digest;
@@ -56,4 +58,4 @@ Digest Digest::parse(std::string_view text) {
     fail(ErrorKind::Invalid, "invalid digest: \"" + std::string(text) + "\"");
 }
 
-}  // namespace shale
+} // namespace shale

@@ -7,7 +7,9 @@
 
 namespace shale {
 
-void fail(ErrorKind kind, const std::string& text) { throw Error(kind, text); }
+void fail(ErrorKind kind, const std::string& text) {
+    throw Error(kind, text);
+}
 
 void throw_errno(std::string_view operation, std::string_view subject) {
     throw_errno(errno, operation, subject);
@@ -24,8 +26,9 @@ void throw_errno(int error, std::string_view operation, std::string_view subject
 }
 
 void ensure_failed(const char* condition, const char* file, int line) {
-    std::fprintf(stderr, "shale: internal error: %s does not hold at %s:%d\n", condition, file, line);
+    std::fprintf(stderr, "shale: internal error: %s does not hold at %s:%d\n", condition, file,
+                 line);
     std::abort();
 }
 
-}  // namespace shale
+} // namespace shale

@@ -1,16 +1,16 @@
 // Descriptors, mappings, temporary directories and whole-file helpers.
 #include <shale/base.hpp>
 
-#include <cerrno>
-#include <climits>
-#include <cstdlib>
-#include <vector>
-
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstdlib>
+#include <vector>
 
 namespace shale {
 
@@ -83,7 +83,7 @@ bool remove_children(UniqueFd fd, dev_t device) {
     return clean;
 }
 
-}  // namespace
+} // namespace
 
 bool remove_tree(const std::string& path) noexcept {
     if (::unlink(path.c_str()) == 0 || errno == ENOENT) return true;
@@ -152,7 +152,7 @@ std::string parent_directory(const std::string& path) {
     if (slash == std::string::npos) return ".";
     return slash == 0 ? "/" : path.substr(0, slash);
 }
-}  // namespace
+} // namespace
 
 void write_file_atomic(const std::string& path, Bytes bytes, unsigned mode) {
     std::string temporary = path + ".XXXXXX";
@@ -164,7 +164,7 @@ void write_file_atomic(const std::string& path, Bytes bytes, unsigned mode) {
         if (::fsync(fd.get()) != 0) throw_errno("fsync", temporary);
         fd.close_checked(temporary);
         if (::rename(temporary.c_str(), path.c_str()) != 0) throw_errno("rename", path);
-    } catch (...) {  // nothing half-written stays behind
+    } catch (...) { // nothing half-written stays behind
         ::unlink(temporary.c_str());
         throw;
     }
@@ -193,7 +193,8 @@ bool path_exists(const std::string& path) {
 std::string join_path(std::string_view base, std::string_view name) {
     std::string path(base);
     if (!path.empty() && path.back() != '/' && !name.empty()) path.push_back('/');
-    while (!path.empty() && !name.empty() && name.front() == '/') name.remove_prefix(1);
+    while (!path.empty() && !name.empty() && name.front() == '/')
+        name.remove_prefix(1);
     return path.append(name);
 }
 
@@ -210,34 +211,50 @@ std::string clean_absolute_path(std::string_view path) {
             parts.pop_back();
     }
     std::string clean;
-    for (auto part : parts) clean.append("/").append(part);
+    for (auto part : parts)
+        clean.append("/").append(part);
     return clean.empty() ? "/" : clean;
 }
 
 std::optional<FileType> file_type_of(std::uint32_t st_mode) {
     switch (st_mode & S_IFMT) {
-    case S_IFREG: return FileType::Regular;
-    case S_IFDIR: return FileType::Directory;
-    case S_IFLNK: return FileType::Symlink;
-    case S_IFCHR: return FileType::CharDevice;
-    case S_IFBLK: return FileType::BlockDevice;
-    case S_IFIFO: return FileType::Fifo;
-    case S_IFSOCK: return FileType::Socket;
-    default: return std::nullopt;
+    case S_IFREG:
+        return FileType::Regular;
+    case S_IFDIR:
+        return FileType::Directory;
+    case S_IFLNK:
+        return FileType::Symlink;
+    case S_IFCHR:
+        return FileType::CharDevice;
+    case S_IFBLK:
+        return FileType::BlockDevice;
+    case S_IFIFO:
+        return FileType::Fifo;
+    case S_IFSOCK:
+        return FileType::Socket;
+    default:
+        return std::nullopt;
     }
 }
 
 std::uint32_t mode_bits_of(FileType type) {
     switch (type) {
-    case FileType::Regular: return S_IFREG;
-    case FileType::Directory: return S_IFDIR;
-    case FileType::Symlink: return S_IFLNK;
-    case FileType::CharDevice: return S_IFCHR;
-    case FileType::BlockDevice: return S_IFBLK;
-    case FileType::Fifo: return S_IFIFO;
-    case FileType::Socket: return S_IFSOCK;
+    case FileType::Regular:
+        return S_IFREG;
+    case FileType::Directory:
+        return S_IFDIR;
+    case FileType::Symlink:
+        return S_IFLNK;
+    case FileType::CharDevice:
+        return S_IFCHR;
+    case FileType::BlockDevice:
+        return S_IFBLK;
+    case FileType::Fifo:
+        return S_IFIFO;
+    case FileType::Socket:
+        return S_IFSOCK;
     }
     return 0;
 }
 
-}  // namespace shale
+} // namespace shale

@@ -1,6 +1,8 @@
 // Byte reader, times, sizes, the log and spelling hints: the parts of base that only touch text.
 #include <shale/base.hpp>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cctype>
@@ -8,13 +10,10 @@
 #include <ctime>
 #include <vector>
 
-#include <fmt/format.h>
-
 namespace shale {
 
 Bytes ByteReader::take(std::uint64_t count) {
-    if (count > remaining())
-        corrupt(fmt::format("{} bytes wanted, {} left", count, remaining()));
+    if (count > remaining()) corrupt(fmt::format("{} bytes wanted, {} left", count, remaining()));
     const Bytes piece = bytes_.subspan(at_, count);
     at_ += count;
     return piece;
@@ -39,7 +38,7 @@ std::atomic<LogLevel> g_log_level{LogLevel::Info};
 
 constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 
-}  // namespace
+} // namespace
 
 const Clock& system_clock() {
     static const SystemClock clock;
@@ -56,9 +55,9 @@ std::string format_rfc3339(std::int64_t ns_since_epoch) {
     const auto time = static_cast<std::time_t>(seconds);
     std::tm parts{};
     ::gmtime_r(&time, &parts);
-    const auto date = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", parts.tm_year + 1900,
-                                  parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min,
-                                  parts.tm_sec);
+    const auto date =
+        fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", parts.tm_year + 1900, parts.tm_mon + 1,
+                    parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
     return ns == 0 ? date + "Z" : fmt::format("{}.{:09}Z", date, ns);
 }
 
@@ -66,8 +65,9 @@ std::optional<std::int64_t> parse_rfc3339(std::string_view text) {
     const std::string owned(text);
     std::tm parts{};
     int used = 0;
-    if (std::sscanf(owned.c_str(), "%4d-%2d-%2d%*1[Tt ]%2d:%2d:%2d%n", &parts.tm_year, &parts.tm_mon,
-                    &parts.tm_mday, &parts.tm_hour, &parts.tm_min, &parts.tm_sec, &used) != 6 ||
+    if (std::sscanf(owned.c_str(), "%4d-%2d-%2d%*1[Tt ]%2d:%2d:%2d%n", &parts.tm_year,
+                    &parts.tm_mon, &parts.tm_mday, &parts.tm_hour, &parts.tm_min, &parts.tm_sec,
+                    &used) != 6 ||
         used != 19)
         return std::nullopt;
     parts.tm_year -= 1900;
@@ -96,7 +96,9 @@ std::optional<std::int64_t> parse_rfc3339(std::string_view text) {
     return seconds * kNsPerSecond + ns;
 }
 
-void set_log_level(LogLevel level) { g_log_level = level; }
+void set_log_level(LogLevel level) {
+    g_log_level = level;
+}
 
 void log(LogLevel level, const std::string& text) {
     if (level > g_log_level.load()) return;
@@ -125,7 +127,8 @@ namespace {
 
 std::size_t edit_distance(std::string_view a, std::string_view b) {
     std::vector<std::size_t> row(b.size() + 1);
-    for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+    for (std::size_t j = 0; j <= b.size(); ++j)
+        row[j] = j;
     for (std::size_t i = 1; i <= a.size(); ++i) {
         std::size_t diagonal = row[0];
         row[0] = i;
@@ -140,11 +143,11 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
     return row.back();
 }
 
-}  // namespace
+} // namespace
 
 std::string nearest_match(std::string_view word, std::span<const std::string> candidates) {
     constexpr std::size_t kMaxDistance = 2;
-    constexpr std::size_t kLongestWord = 256;  // bounds the quadratic work on hostile input
+    constexpr std::size_t kLongestWord = 256; // bounds the quadratic work on hostile input
     std::string best;
     std::size_t best_distance = kMaxDistance + 1;
     if (word.size() > kLongestWord) return best;
@@ -159,4 +162,4 @@ std::string nearest_match(std::string_view word, std::span<const std::string> ca
     return best;
 }
 
-}  // namespace shale
+} // namespace shale

@@ -1,12 +1,11 @@
 #include <shale/base.hpp>
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <thread>
 #include <vector>
-
-#include <sys/stat.h>
-#include <unistd.h>
 
 namespace shale {
 namespace {
@@ -37,8 +36,7 @@ TEST(Digest, OtherAlgorithmIsUnsupported) {
 
 TEST(Error, ContextIsPutInFront) {
     try {
-        in_context([] { return std::string("outer"); },
-                   [] { fail(ErrorKind::Corrupt, "inner"); });
+        in_context([] { return std::string("outer"); }, [] { fail(ErrorKind::Corrupt, "inner"); });
         FAIL();
     } catch (const Error& error) {
         EXPECT_STREQ(error.what(), "outer: inner");
@@ -117,8 +115,8 @@ TEST(ByteReader, OverrunNamesTheOffset) {
 }
 
 TEST(Time, Rfc3339RoundTrip) {
-    for (const std::int64_t ns : {0ll, 1'700'000'000'000'000'000ll, 1'700'000'000'123'456'789ll,
-                                  -1'500'000'000ll}) {
+    for (const std::int64_t ns :
+         {0ll, 1'700'000'000'000'000'000ll, 1'700'000'000'123'456'789ll, -1'500'000'000ll}) {
         const auto text = format_rfc3339(ns);
         EXPECT_EQ(parse_rfc3339(text), ns) << text;
     }
@@ -145,9 +143,11 @@ TEST(BoundedQueue, DrainsAfterClose) {
     BoundedQueue<int> queue(2);
     std::vector<int> seen;
     std::thread consumer([&] {
-        while (auto item = queue.pop()) seen.push_back(*item);
+        while (auto item = queue.pop())
+            seen.push_back(*item);
     });
-    for (int i = 0; i < 100; ++i) ASSERT_TRUE(queue.push(i));
+    for (int i = 0; i < 100; ++i)
+        ASSERT_TRUE(queue.push(i));
     queue.close();
     consumer.join();
     EXPECT_EQ(seen.size(), 100u);
@@ -155,5 +155,5 @@ TEST(BoundedQueue, DrainsAfterClose) {
     EXPECT_FALSE(queue.push(1));
 }
 
-}  // namespace
-}  // namespace shale
+} // namespace
+} // namespace shale

@@ -1,0 +1,170 @@
+#include "archive.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace shale::build {
+namespace {
+
+using snapshot::EntrySpec;
+
+codec::Source file_source(const std::shared_ptr<UniqueFd>& fd, const std::string& path) {
+    return [fd, path](MutableBytes out) -> std::size_t {
+        for (;;) {
+            const ssize_t count = ::read(fd->get(), out.data(), out.size());
+            if (count >= 0) return static_cast<std::size_t>(count);
+            if (errno != EINTR) throw_errno("read", path);
+        }
+    };
+}
+
+// As much of the start of the decompressed file as fits.
+std::size_t read_head(const std::string& path, MutableBytes head) {
+    const auto fd = std::make_shared<UniqueFd>(open_file(path, O_RDONLY | O_NOFOLLOW));
+    std::array<std::byte, 16> magic{};
+    const ssize_t got = ::pread(fd->get(), magic.data(), magic.size(), 0);
+    if (got <= 0) return 0;
+    const auto format = codec::sniff(Bytes(magic).first(static_cast<std::size_t>(got)));
+    codec::StreamDecompressor stream(format, file_source(fd, path), UINT64_MAX);
+    std::size_t filled = 0;
+    while (filled < head.size()) {
+        const auto count = stream.read(head.subspan(filled));
+        if (count == 0) break;
+        filled += count;
+    }
+    return filled;
+}
+
+FileType type_of(tar::MemberType type) {
+    switch (type) {
+    case tar::MemberType::Directory:
+        return FileType::Directory;
+    case tar::MemberType::Symlink:
+        return FileType::Symlink;
+    case tar::MemberType::CharDevice:
+        return FileType::CharDevice;
+    case tar::MemberType::BlockDevice:
+        return FileType::BlockDevice;
+    case tar::MemberType::Fifo:
+        return FileType::Fifo;
+    case tar::MemberType::Regular:
+    case tar::MemberType::Hardlink:
+        break;
+    }
+    return FileType::Regular;
+}
+
+EntrySpec spec_of(const layer::TocEntry& entry, const CopyOptions& options) {
+    const auto& member = entry.member;
+    EntrySpec spec;
+    spec.type = type_of(member.type);
+    spec.mode = member.mode;
+    spec.uid = options.owner ? options.owner->uid : member.uid;
+    spec.gid = options.owner ? options.owner->gid : member.gid;
+    spec.size = member.size;
+    spec.mtime_ns = member.mtime_ns;
+    spec.device_major = member.device_major;
+    spec.device_minor = member.device_minor;
+    if (spec.type == FileType::Symlink) spec.link_target = member.link_target;
+    spec.xattrs = member.xattrs;
+    spec.content = entry.content;
+    return spec;
+}
+
+class Expander {
+  public:
+    Expander(snapshot::TreeBuilder& out, const CopyOptions& options, std::uint64_t group_base)
+        : out_(out), options_(options), next_group_(group_base << 32) {
+        parents_ = options;
+        parents_.mode.reset();
+        root_ = resolve_destination(out_, options.destination);
+        make_parents(out_, root_, parents_);
+    }
+
+    void add(const layer::TocEntry& entry) {
+        if (entry.member.path.empty()) return; // "./": the destination's own metadata stays
+        const auto target = place(entry.member.path);
+        if (entry.member.type == tar::MemberType::Hardlink) {
+            link(target, place(entry.member.link_target), entry.member);
+            return;
+        }
+        auto spec = spec_of(entry, options_);
+        const auto existing = out_.get(target);
+        if (existing && existing->type != FileType::Directory) out_.remove(target);
+        if (existing && existing->type == FileType::Directory && spec.type != FileType::Directory)
+            out_.remove(target);
+        out_.put(target, std::move(spec));
+    }
+
+  private:
+    // Where a member goes: its directory resolved through symlinks inside the tree, its last
+    // component taken literally.
+    std::string place(const std::string& path) {
+        const auto slash = path.rfind('/');
+        std::string directory = root_;
+        if (slash != std::string::npos) {
+            // Relative links resolve from where they stand; the tree's root is the only border.
+            directory = resolve_destination(out_, root_ + "/" + path.substr(0, slash));
+            make_parents(out_, directory, parents_);
+        }
+        const auto name = path.substr(slash == std::string::npos ? 0 : slash + 1);
+        return directory.empty() ? name : directory + "/" + name;
+    }
+
+    void link(const std::string& target, const std::string& original, const tar::Member& member) {
+        auto spec = out_.get(original);
+        if (!spec || spec->type == FileType::Directory)
+            fail(ErrorKind::Corrupt, "archive member \"" + member.path + "\" links to \"" +
+                                         member.link_target + "\", which is not in the archive");
+        if (spec->link_group == 0) {
+            spec->link_group = ++next_group_;
+            out_.put(original, *spec);
+        }
+        out_.remove(target);
+        out_.put(target, *spec);
+    }
+
+    snapshot::TreeBuilder& out_;
+    const CopyOptions& options_;
+    CopyOptions parents_;
+    std::string root_;
+    std::uint64_t next_group_;
+};
+
+} // namespace
+
+bool is_archive(const std::string& path) {
+    std::array<std::byte, 512> head{};
+    try {
+        const auto count = read_head(path, head);
+        return tar::looks_like_tar(Bytes(head).first(count));
+    } catch (const Error& error) {
+        // Damaged or foreign compression is a file to copy, not a mistake.
+        if (error.kind() == ErrorKind::Corrupt) return false;
+        throw;
+    }
+}
+
+IndexedArchive index_archive(store::Store& store, const std::string& path, const Digest& digest) {
+    const auto fd = std::make_shared<UniqueFd>(open_file(path, O_RDONLY | O_NOFOLLOW));
+    const auto source = file_source(fd, path);
+    auto writer = store.new_blob();
+    std::vector<std::byte> buffer(1 << 20);
+    while (const auto count = source(buffer))
+        writer.write(Bytes(buffer).first(count));
+    oci::Descriptor descriptor;
+    descriptor.media_type = oci::layer_media_type(oci::Compression::None);
+    descriptor.size = writer.size();
+    descriptor.digest = in_context([&] { return path + " changed while it was read"; },
+                                   [&] { return writer.commit(digest); });
+    return {descriptor.digest, store.toc(descriptor)};
+}
+
+void expand_archive(snapshot::TreeBuilder& out, const layer::Toc& toc, const CopyOptions& options,
+                    std::uint64_t group_base) {
+    Expander expander(out, options, group_base);
+    for (const auto& entry : toc.entries)
+        expander.add(entry);
+}
+
+} // namespace shale::build

@@ -1,0 +1,88 @@
+#include "arguments.hpp"
+
+#include "located.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+namespace shale::build {
+namespace {
+
+constexpr std::array<std::string_view, 5> kProxyNames{"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY",
+                                                      "NO_PROXY", "ALL_PROXY"};
+
+std::string lower(std::string_view text) {
+    std::string out(text);
+    std::transform(out.begin(), out.end(), out.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return out;
+}
+
+void set_platform(Environment& environment, const std::string& prefix,
+                  const oci::Platform& platform) {
+    environment.set(prefix + "PLATFORM", platform.str());
+    environment.set(prefix + "OS", platform.os);
+    environment.set(prefix + "OSVERSION", "");
+    environment.set(prefix + "ARCH", platform.architecture);
+    environment.set(prefix + "VARIANT", platform.variant);
+}
+
+} // namespace
+
+Arguments::Arguments(const Request& request, const dockerfile::File& file,
+                     const oci::Platform& build, const oci::Platform& target,
+                     const std::string& target_stage) {
+    for (const auto& pair : request.build_args)
+        given_.set(pair.key, pair.value);
+    set_platform(automatic_, "BUILD", build);
+    set_platform(automatic_, "TARGET", target);
+    automatic_.set("TARGETSTAGE", target_stage.empty() ? "default" : target_stage);
+    for (const auto& pair : automatic_.pairs())
+        if (const auto value = given_.get(pair.key)) automatic_.set(pair.key, *value);
+
+    const dockerfile::Lookup lookup = [this](std::string_view name) { return global(name); };
+    for (const auto& instruction : file.global_args)
+        located(file, instruction.lines, [&] {
+            for (const auto& declaration :
+                 std::get<dockerfile::Arg>(instruction.value).declarations) {
+                if (const auto value = given_.get(declaration.name))
+                    global_.set(declaration.name, *value);
+                else if (declaration.default_value)
+                    global_.set(declaration.name, dockerfile::expand(*declaration.default_value,
+                                                                     lookup, file.escape));
+            }
+        });
+}
+
+std::optional<std::string> Arguments::global(std::string_view name) const {
+    if (auto value = global_.get(name)) return value;
+    return automatic_.get(name);
+}
+
+std::optional<std::string> Arguments::given(std::string_view name) const {
+    return given_.get(name);
+}
+
+std::optional<std::string> Arguments::for_stage(const dockerfile::ArgDeclaration& declaration,
+                                                const dockerfile::Lookup& lookup,
+                                                char escape) const {
+    if (auto value = given_.get(declaration.name)) return value;
+    if (declaration.default_value)
+        return dockerfile::expand(*declaration.default_value, lookup, escape);
+    return global(declaration.name);
+}
+
+std::vector<KeyValue> Arguments::proxies() const {
+    std::vector<KeyValue> found;
+    for (const auto name : kProxyNames) {
+        auto value = given_.get(name);
+        if (!value) value = given_.get(lower(name));
+        if (!value) continue;
+        found.push_back({std::string(name), *value});
+        found.push_back({lower(name), *value});
+    }
+    return found;
+}
+
+} // namespace shale::build

@@ -1,0 +1,56 @@
+// One instruction applied to the state of its stage.
+#pragma once
+
+#include "copy.hpp"
+#include "run.hpp"
+#include "stage.hpp"
+#include "step.hpp"
+
+#include <string>
+
+namespace shale::build {
+
+class Dispatcher {
+  public:
+    // `step_name` is the vertex name if the instruction becomes a step.
+    Dispatcher(Session& session, Stages& stages, std::uint32_t stage_index, StageState& state,
+               const dockerfile::Instruction& instruction, std::string step_name);
+    void dispatch();
+
+    void operator()(const dockerfile::Run& run);
+    void operator()(const dockerfile::Copy& copy);
+    void operator()(const dockerfile::Env& env);
+    void operator()(const dockerfile::Label& label);
+    void operator()(const dockerfile::Arg& arg);
+    void operator()(const dockerfile::Workdir& workdir);
+    void operator()(const dockerfile::User& user);
+    void operator()(const dockerfile::Expose& expose);
+    void operator()(const dockerfile::Volume& volume);
+    void operator()(const dockerfile::Cmd& cmd);
+    void operator()(const dockerfile::Entrypoint& entrypoint);
+    void operator()(const dockerfile::Shell& shell);
+    void operator()(const dockerfile::StopSignal& signal);
+    void operator()(const dockerfile::Maintainer& maintainer);
+    void operator()(const dockerfile::Onbuild& onbuild);
+    void operator()(const dockerfile::Healthcheck& healthcheck);
+
+  private:
+    std::string expand(const std::string& word) const;
+    void add_history(std::string created_by, std::shared_ptr<LayerSlot> layer = nullptr);
+    std::vector<std::string> with_shell(const dockerfile::Command& command) const;
+    bool use_cache() const;
+    // Runs the step on the stage's root and makes its result the new root.
+    void advance(const Step& step, std::string created_by);
+    std::shared_ptr<Root> copy_source(const std::string& from); // null for the build context
+    std::string absolute(std::string_view path) const;          // joined to WORKDIR, not cleaned
+
+    Session& session_;
+    Stages& stages_;
+    std::uint32_t stage_index_;
+    StageState& state_;
+    const dockerfile::Instruction& instruction_;
+    std::string step_name_;
+    dockerfile::Lookup lookup_;
+};
+
+} // namespace shale::build

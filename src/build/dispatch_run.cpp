@@ -1,0 +1,108 @@
+// RUN: from the instruction to a RunSpec, here-documents included.
+#include "dispatch.hpp"
+#include "located.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <deque>
+
+namespace shale::build {
+namespace {
+
+// True if the command line is one here-document word and nothing else: the document is the script.
+bool is_only_heredoc(const dockerfile::Command& command) {
+    if (command.exec_form || command.heredocs.size() != 1) return false;
+    std::string_view text = command.argv.front();
+    while (!text.empty() && text.front() >= '0' && text.front() <= '9')
+        text.remove_prefix(1);
+    if (!text.starts_with("<<")) return false;
+    text.remove_prefix(2);
+    if (text.starts_with('-')) text.remove_prefix(1);
+    const auto word = text.find_first_not_of(" \t");
+    return word != std::string_view::npos &&
+           text.find_first_of(" \t", word) == std::string_view::npos;
+}
+
+// The shell's own here-documents, put back after the line that announces them.
+std::string reassemble(const dockerfile::Command& command) {
+    std::string text = command.argv.front();
+    for (const auto& heredoc : command.heredocs)
+        text += "\n" + heredoc.body + heredoc.name;
+    return text;
+}
+
+struct Invocation {
+    std::vector<std::string> argv;
+    std::vector<RunSpec::Script> scripts;
+};
+
+Invocation invocation(const dockerfile::Command& command, std::vector<std::string> shell) {
+    if (command.exec_form) return {command.argv, {}};
+    Invocation made{std::move(shell), {}};
+    if (command.heredocs.empty()) {
+        made.argv.push_back(command.argv.front());
+    } else if (!is_only_heredoc(command)) {
+        made.argv.push_back(reassemble(command));
+    } else if (const auto& heredoc = command.heredocs.front(); heredoc.body.starts_with("#!")) {
+        made.scripts.push_back({heredoc.name, heredoc.body});
+        made.argv.push_back("/dev/pipes/" + heredoc.name);
+    } else {
+        made.argv.push_back(heredoc.body);
+    }
+    return made;
+}
+
+} // namespace
+
+void Dispatcher::operator()(const dockerfile::Run& run) {
+    const auto& config = state_.image.config;
+    RunSpec spec;
+    auto made =
+        invocation(run.command, config.shell.value_or(std::vector<std::string>{"/bin/sh", "-c"}));
+    if (made.argv.empty()) fail(ErrorKind::Invalid, "RUN has no command");
+    spec.argv = std::move(made.argv);
+    spec.scripts = std::move(made.scripts);
+    spec.env = state_.environment.list();
+    spec.proxies = session_.arguments.proxies();
+    spec.cwd = config.working_dir.empty() ? "/" : config.working_dir;
+    spec.user = config.user;
+    spec.network =
+        sandbox::parse_network(run.network.empty() ? session_.request.network : run.network);
+    if (const auto hostname = session_.arguments.given("BUILDKIT_SANDBOX_HOSTNAME"))
+        spec.hostname = *hostname;
+    const auto& allow = session_.request.allow;
+    if (run.network == "host" && session_.request.network != "host" &&
+        std::find(allow.begin(), allow.end(), "network.host") == allow.end())
+        fail(ErrorKind::Denied, "entitlement network.host is not allowed; grant it with "
+                                "--allow network.host");
+
+    const auto parent = state_.root;
+    const auto& hosts = session_.request.add_hosts;
+    std::deque<std::string> log_tail;
+    Step step;
+    step.name = step_name_;
+    step.use_cache = use_cache();
+    step.definition_key = [&] { return run_key(spec, hosts, "run", parent->key()); };
+    step.content_key = [&] {
+        return run_key(spec, hosts, "run-content",
+                       parent->load().tree->key_digest(snapshot::kRoot));
+    };
+    step.execute = [&](VertexId vertex) {
+        return execute_run(session_, spec, parent->load(), vertex, log_tail);
+    };
+
+    std::string declared;
+    for (const auto& name : state_.arguments)
+        if (const auto value = state_.environment.get(name)) declared += " " + name + "=" + *value;
+    const std::string scope =
+        declared.empty() ? "" : fmt::format("|{}{} ", state_.arguments.size(), declared);
+    try {
+        advance(step, fmt::format("RUN {}{} # buildkit", scope, fmt::join(spec.argv, " ")));
+    } catch (const Error& error) {
+        throw BuildError(error, step_name_, {log_tail.begin(), log_tail.end()},
+                         dockerfile::excerpt(session_.file, instruction_.lines));
+    }
+}
+
+} // namespace shale::build

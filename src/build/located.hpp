@@ -1,0 +1,21 @@
+// Ties an error to Dockerfile lines: whatever leaves the body becomes a BuildError with an excerpt,
+// unless it already is one.
+#pragma once
+
+#include <shale/build.hpp>
+#include <shale/dockerfile.hpp>
+
+namespace shale::build {
+
+template <typename Body>
+decltype(auto) located(const dockerfile::File& file, dockerfile::LineRange lines, Body&& body) {
+    try {
+        return std::forward<Body>(body)();
+    } catch (const BuildError&) {
+        throw;
+    } catch (const Error& error) {
+        throw BuildError(error, {}, {}, dockerfile::excerpt(file, lines));
+    }
+}
+
+} // namespace shale::build

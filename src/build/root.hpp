@@ -1,0 +1,57 @@
+// The root file system of a stage at one point, and the layers it is made of. Both are lazy: a root
+// that only serves as a cache key is never loaded, a layer that no exporter asks for is never made.
+#pragma once
+
+#include <shale/oci.hpp>
+#include <shale/snapshot.hpp>
+#include <shale/store.hpp>
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+namespace shale::build {
+
+struct LoadedRoot {
+    std::shared_ptr<const snapshot::Tree> tree;
+    std::vector<Digest> sources; // layer blobs that hold its contents
+};
+
+// Immutable once loaded; safe from any thread.
+class Root {
+  public:
+    // `key` names the root by what made it (its definition key).
+    Root(const Digest& key, std::function<LoadedRoot()> load) : key_(key), load_(std::move(load)) {}
+    Root(const Digest& key, LoadedRoot loaded) : key_(key), loaded_(std::move(loaded)) {}
+
+    const Digest& key() const { return key_; }
+    // Blocks; may pull layers. A failed load is tried again by the next caller.
+    const LoadedRoot& load() {
+        const std::lock_guard lock(mutex_);
+        if (!loaded_.tree) loaded_ = load_();
+        return loaded_;
+    }
+
+  private:
+    Digest key_;
+    std::function<LoadedRoot()> load_;
+    std::mutex mutex_;
+    LoadedRoot loaded_;
+};
+
+// One layer of the image under construction.
+struct LayerSlot {
+    // Set for a base image's layer, and for a step's once it has been made.
+    std::optional<oci::Descriptor> blob;
+    Digest diff_id;
+    std::int64_t created_ns = 0;
+    // A step's: what the layer is the difference of, and where to remember it.
+    std::shared_ptr<Root> before, after;
+    Digest record_key;
+    store::StepRecord record;
+    std::mutex making;
+};
+
+} // namespace shale::build

@@ -1,0 +1,240 @@
+// The order of mounts matters and is undone in reverse by the destructors in execute_run: lazy
+// mount, overlay, container. Stub mount points (/proc, /etc/hosts, ...) live in a lowest overlay
+// layer of their own: the runtime finds what it wants to mount over, and nothing of it can reach
+// the upper.
+#include "run.hpp"
+
+#include "environment.hpp"
+#include "key.hpp"
+
+#include <shale/diff.hpp>
+#include <shale/mount.hpp>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace shale::build {
+namespace {
+
+constexpr std::size_t kLogTailLines = 10;
+constexpr std::size_t kLongestTailLine = 4096;
+constexpr std::string_view kDefaultPath =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+constexpr std::string_view kScriptDirectory = "/dev/pipes";
+
+// Keeps the last lines of a command's output.
+class LogTail {
+  public:
+    explicit LogTail(std::deque<std::string>& lines) : lines_(lines) {}
+    void add(std::string_view text) {
+        for (const char c : text) {
+            if (c == '\n')
+                flush();
+            else if (partial_.size() < kLongestTailLine)
+                partial_.push_back(c);
+        }
+    }
+    void flush() {
+        if (partial_.empty()) return;
+        lines_.push_back(std::move(partial_));
+        partial_.clear();
+        if (lines_.size() > kLogTailLines) lines_.pop_front();
+    }
+
+  private:
+    std::deque<std::string>& lines_;
+    std::string partial_;
+};
+
+void make_stubs(const std::string& directory) {
+    for (const auto& point : sandbox::mount_points()) {
+        const auto path = join_path(directory, point);
+        if (point.ends_with('/') || point.find('/') == std::string::npos) {
+            make_directories(path);
+        } else {
+            make_directories(path.substr(0, path.rfind('/')));
+            open_file(path, O_CREAT | O_WRONLY);
+        }
+    }
+}
+
+// The overlay's root inode is the upper directory's: it must look like the parent's root, or every
+// RUN would seem to change "/".
+void dress_upper(const std::string& upper, const snapshot::Entry& root) {
+    if (::chown(upper.c_str(), root.uid, root.gid) != 0) throw_errno("chown", upper);
+    if (::chmod(upper.c_str(), root.mode) != 0) throw_errno("chmod", upper);
+    for (const auto& xattr : root.xattrs)
+        if (::lsetxattr(upper.c_str(), xattr.name.c_str(), xattr.value.data(), xattr.value.size(),
+                        0) != 0)
+            throw_errno("setxattr " + xattr.name, upper);
+    const timespec time{root.mtime_ns / 1'000'000'000, root.mtime_ns % 1'000'000'000};
+    const timespec times[2] = {time, time};
+    if (::utimensat(AT_FDCWD, upper.c_str(), times, 0) != 0) throw_errno("utimensat", upper);
+}
+
+std::string hosts_file(const RunSpec& spec, const std::vector<std::string>& add_hosts) {
+    std::string text = sandbox::default_hosts(spec.hostname);
+    for (const auto& entry : add_hosts) {
+        const auto split = entry.find_first_of(":=");
+        if (split == std::string::npos || split == 0)
+            fail(ErrorKind::Invalid,
+                 "invalid --add-host value \"" + entry + "\", expected name:ip");
+        std::string ip = entry.substr(split + 1);
+        if (ip.size() > 1 && ip.front() == '[' && ip.back() == ']')
+            ip = ip.substr(1, ip.size() - 2);
+        text += ip + "\t" + entry.substr(0, split) + "\n";
+    }
+    return text;
+}
+
+std::vector<std::string> process_environment(const RunSpec& spec, const ResolvedUser& user) {
+    auto environment = Environment::from_list(spec.env);
+    for (const auto& pair : spec.proxies)
+        if (!environment.get(pair.key)) environment.set(pair.key, pair.value);
+    if (!environment.get("PATH")) environment.set("PATH", kDefaultPath);
+    if (!environment.get("HOME")) environment.set("HOME", user.home);
+    return environment.list();
+}
+
+// Text of argv as the reference prints it: joined by blanks, quoted as Go quotes strings.
+std::string quoted(const std::vector<std::string>& argv) {
+    std::string joined;
+    for (const auto& word : argv)
+        joined += (joined.empty() ? "" : " ") + word;
+    std::string out = "\"";
+    for (const char c : joined) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (c == '"' || c == '\\')
+            out += '\\', out += c;
+        else if (c == '\n')
+            out += "\\n";
+        else if (c == '\t')
+            out += "\\t";
+        else if (byte < 0x20 || byte == 0x7f)
+            out += fmt::format("\\x{:02x}", byte);
+        else
+            out += c;
+    }
+    return out + "\"";
+}
+
+[[noreturn]] void throw_failed(const RunSpec& spec, const sandbox::Result& result) {
+    const std::string reason = result.start_error.empty()
+                                   ? "exit code: " + std::to_string(result.exit_code)
+                                   : result.start_error;
+    fail(ErrorKind::Failed,
+         "process " + quoted(spec.argv) + " did not complete successfully: " + reason);
+}
+
+// Directories of one RUN, all on the store's file system.
+struct Workspace {
+    TempDir top;
+    std::string lower, stubs, upper, work, root, files;
+
+    explicit Workspace(store::Store& store) : top(store.scratch("run-")) {
+        for (auto [path, name] : {std::pair{&lower, "lower"},
+                                  {&stubs, "stubs"},
+                                  {&upper, "upper"},
+                                  {&work, "work"},
+                                  {&root, "root"},
+                                  {&files, "files"}}) {
+            *path = join_path(top.path(), name);
+            make_directories(*path);
+        }
+        make_stubs(stubs);
+    }
+
+    std::string write(const std::string& name, std::string_view text, unsigned mode) const {
+        const auto path = join_path(files, name);
+        const UniqueFd fd = open_file(path, O_CREAT | O_EXCL | O_WRONLY, mode);
+        write_all(fd.get(), as_bytes(text), path);
+        if (::fchmod(fd.get(), mode) != 0) throw_errno("fchmod", path); // whatever the umask
+        return path;
+    }
+};
+
+sandbox::Spec sandbox_spec(const Session& session, const RunSpec& run, const ResolvedUser& user,
+                           const Workspace& space) {
+    sandbox::Spec spec;
+    spec.root = space.root;
+    spec.argv = run.argv;
+    spec.env = process_environment(run, user);
+    spec.cwd = run.cwd;
+    spec.uid = user.uid;
+    spec.gid = user.gid;
+    spec.additional_gids = user.groups;
+    spec.hostname = run.hostname;
+    spec.network = run.network;
+    spec.mounts.push_back({space.write("hosts", hosts_file(run, session.request.add_hosts), 0644),
+                           "/etc/hosts", true});
+    spec.mounts.push_back(
+        {space.write("resolv.conf", sandbox::default_resolv_conf(run.network), 0644),
+         "/etc/resolv.conf", true});
+    for (std::size_t i = 0; i < run.scripts.size(); ++i)
+        spec.mounts.push_back({space.write(fmt::format("script{}", i), run.scripts[i].text, 0755),
+                               fmt::format("{}/{}", kScriptDirectory, run.scripts[i].name), true});
+    return spec;
+}
+
+sandbox::Result run_in_overlay(Session& session, const RunSpec& run, const LoadedRoot& parent,
+                               const Workspace& space, VertexId vertex, LogTail& tail) {
+    auto& services = session.services;
+    const auto view = std::make_shared<mount::View>(
+        parent.tree, services.store.content_index(parent.sources), services.store.framed());
+    const auto user = resolve_user(*parent.tree, view->contents(), run.user);
+    dress_upper(space.upper, parent.tree->entry(snapshot::kRoot));
+    const auto mounted = services.mounter.mount(view, space.lower);
+    sandbox::OverlayMount overlay({space.lower, space.stubs}, space.upper, space.work, space.root);
+    const auto result = services.runtime().run(
+        sandbox_spec(session, run, user, space),
+        [&](sandbox::OutputStream stream, std::string_view text) {
+            tail.add(text);
+            session.tracker.progress().output(vertex, stream, text);
+        },
+        session.stop);
+    overlay.unmount();
+    return result;
+}
+
+} // namespace
+
+Digest run_key(const RunSpec& spec, const std::vector<std::string>& add_hosts,
+               std::string_view kind, const Digest& parent) {
+    Key key(kind);
+    key.add("parent", parent).add_all("argv", spec.argv).add_all("env", spec.env);
+    key.add("cwd", spec.cwd).add("user", spec.user).add("hostname", spec.hostname);
+    key.add("network", static_cast<std::uint64_t>(spec.network));
+    key.add("hosts", static_cast<std::uint64_t>(add_hosts.size()));
+    for (const auto& entry : add_hosts) // names only: an address may differ per machine
+        key.add("host", entry.substr(0, entry.find_first_of(":=")));
+    for (const auto& script : spec.scripts)
+        key.add("script", script.name).add("text", script.text);
+    return key.finish();
+}
+
+Executed execute_run(Session& session, const RunSpec& spec, const LoadedRoot& parent,
+                     VertexId vertex, std::deque<std::string>& log_tail) {
+    const Workspace space(session.services.store);
+    LogTail tail(log_tail);
+    const auto result = run_in_overlay(session, spec, parent, space, vertex, tail);
+    tail.flush();
+    session.check_stop();
+    if (!result.start_error.empty() || result.exit_code != 0) throw_failed(spec, result);
+
+    auto tree = std::make_shared<snapshot::Tree>(diff::merge_upper(*parent.tree, space.upper));
+    const auto stored = store_layer(session, *parent.tree, *tree, parent.sources,
+                                    layer::content_from_directory(space.upper));
+    Executed executed;
+    executed.tree = tree;
+    executed.sources = merge_sources(parent.sources, {stored.descriptor.digest});
+    executed.layer = stored.descriptor;
+    executed.diff_id = stored.diff_id;
+    return executed;
+}
+
+} // namespace shale::build

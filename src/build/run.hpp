@@ -1,0 +1,36 @@
+// Executes one RUN: the parent tree, mounted lazily, below a fresh overlay upper directory; the
+// command in the sandbox; the upper merged into a new tree and written as a layer.
+#pragma once
+
+#include "step.hpp"
+
+#include <deque>
+#include <string>
+#include <vector>
+
+namespace shale::build {
+
+struct RunSpec {
+    std::vector<std::string> argv;
+    std::vector<std::string> env;  // what cache keys see
+    std::vector<KeyValue> proxies; // added to env, seen by no key
+    std::string cwd;
+    std::string user;
+    sandbox::Network network = sandbox::Network::Private;
+    std::string hostname = "shale";
+    // Here-documents with an interpreter line, shown as executables below /dev/pipes.
+    struct Script {
+        std::string name, text;
+    };
+    std::vector<Script> scripts;
+};
+
+Digest run_key(const RunSpec& spec, const std::vector<std::string>& add_hosts,
+               std::string_view kind, const Digest& parent);
+
+// Failed if the command fails: `process "/bin/sh -c x" did not complete successfully: exit code:
+// 1`. `log_tail` receives the last lines of output in any case.
+Executed execute_run(Session& session, const RunSpec& spec, const LoadedRoot& parent,
+                     VertexId vertex, std::deque<std::string>& log_tail);
+
+} // namespace shale::build

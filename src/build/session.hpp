@@ -1,0 +1,47 @@
+// What all parts of one build() call share. Nothing in here is a decision; those are in plan,
+// stage, step and the exporters.
+#pragma once
+
+#include "arguments.hpp"
+#include "context.hpp"
+
+#include <shale/build.hpp>
+#include <shale/dockerfile.hpp>
+
+#include <atomic>
+#include <semaphore>
+#include <stop_token>
+
+namespace shale::build {
+
+struct Session {
+    const Request& request;
+    Services& services;
+    Tracker& tracker;
+    const dockerfile::File& file;
+    const Arguments& arguments;
+    Context& context;
+    oci::Platform platform;
+    std::stop_token stop;
+    // Bounds RUN and layer work, not stages: a stage waiting for another holds no slot.
+    std::counting_semaphore<256>& slots;
+    std::atomic<std::uint32_t> steps{0}, cached_steps{0};
+
+    // Throws Cancelled once the build has been stopped.
+    void check_stop() const {
+        if (stop.stop_requested()) fail(ErrorKind::Cancelled, "cancelled");
+    }
+};
+
+// Holds one of Session::slots.
+class Slot {
+  public:
+    explicit Slot(Session& session) : session_(session) { session_.slots.acquire(); }
+    ~Slot() { session_.slots.release(); }
+    Slot(const Slot&) = delete;
+
+  private:
+    Session& session_;
+};
+
+} // namespace shale::build

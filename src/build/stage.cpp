@@ -1,0 +1,180 @@
+#include "stage.hpp"
+
+#include "dispatch.hpp"
+#include "located.hpp"
+
+namespace shale::build {
+namespace {
+
+constexpr std::string_view kDefaultPath =
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+bool is_counted(const dockerfile::Instruction& instruction) {
+    return std::holds_alternative<dockerfile::Run>(instruction.value) ||
+           std::holds_alternative<dockerfile::Copy>(instruction.value) ||
+           std::holds_alternative<dockerfile::Workdir>(instruction.value);
+}
+
+// "[builder 2/5] " for successive steps of a stage.
+class StepCounter {
+  public:
+    StepCounter(const dockerfile::File& file, std::uint32_t index, bool external_base)
+        : label_(file.stages.size() > 1 ? stage_label(file.stages[index]) + " " : "") {
+        total_ = external_base ? 1 : 0;
+        for (const auto& instruction : file.stages[index].instructions)
+            total_ += is_counted(instruction) ? 1 : 0;
+    }
+    void add(std::size_t more) { total_ += more; }
+    std::string next() {
+        return "[" + label_ + std::to_string(++at_) + "/" + std::to_string(total_) + "] ";
+    }
+
+  private:
+    std::string label_;
+    std::size_t total_ = 0, at_ = 0;
+};
+
+void take_config(StageState& state, const oci::ImageConfig& config) {
+    state.image = config;
+    auto& env = state.image.config.env;
+    if (!Environment::from_list(env).get("PATH")) env.emplace_back(kDefaultPath);
+    state.environment = Environment::from_list(env);
+}
+
+} // namespace
+
+std::shared_ptr<Root> empty_root() {
+    auto tree = std::make_shared<snapshot::Tree>(snapshot::TreeBuilder().finish());
+    return std::make_shared<Root>(Key("scratch").finish(), LoadedRoot{std::move(tree), {}});
+}
+
+Stages::~Stages() {
+    for (auto& [index, future] : started_)
+        future.wait();
+}
+
+void Stages::start(std::uint32_t index) {
+    const std::lock_guard lock(mutex_);
+    if (started_.contains(index)) return;
+    started_[index] = std::async(std::launch::async, [this, index] {
+                          try {
+                              return std::make_unique<StageState>(evaluate(index));
+                          } catch (...) { // the rest of the build has no use any more
+                              failure_.request_stop();
+                              throw;
+                          }
+                      }).share();
+}
+
+const StageState& Stages::get(std::uint32_t index) {
+    start(index);
+    std::shared_future<std::unique_ptr<StageState>> future;
+    {
+        const std::lock_guard lock(mutex_);
+        future = started_[index];
+    }
+    return *future.get();
+}
+
+std::shared_ptr<BaseImage> Stages::image(const ImageBase& base, const std::string& step_prefix) {
+    const std::lock_guard lock(images_mutex_);
+    auto& known = images_[base.reference.str() + " " + base.platform];
+    if (known) return known;
+    auto image = std::make_shared<BaseImage>();
+    const auto platform =
+        base.platform.empty() ? session_.platform : oci::Platform::parse(base.platform);
+    session_.tracker.run("[internal] load metadata for " + base.reference.str(), [&](VertexId) {
+        image->resolved =
+            session_.services.images.resolve(base.reference, platform, session_.request.pull);
+        return Outcome::Done;
+    });
+    const auto& digest = image->resolved.descriptor.digest;
+    auto load = [&session = session_, image = image.get(), reference = base.reference,
+                 name = step_prefix + "FROM " + base.reference.str() + "@" + digest.str()] {
+        auto& store = session.services.store;
+        const auto& manifest = image->resolved.manifest;
+        session.tracker.run(name, [&](VertexId vertex) {
+            bool complete = true;
+            for (const auto& layer : manifest.layers)
+                complete &= store.has_blob(layer.digest);
+            if (!complete)
+                session.services.images.pull_layers(reference, image->resolved, session.tracker,
+                                                    vertex);
+            store.image_tree(manifest, image->resolved.config);
+            return complete ? Outcome::Cached : Outcome::Done;
+        });
+        const auto tree = store.image_tree(manifest, image->resolved.config);
+        return LoadedRoot{tree.tree, tree.sources};
+    };
+    image->root =
+        std::make_shared<Root>(Key("image").add("manifest", digest).finish(), std::move(load));
+    known = image;
+    return image;
+}
+
+StageState Stages::begin(std::uint32_t index, const std::string& step_prefix) {
+    const Base base = resolve_from(session_.file, index, session_.arguments);
+    StageState state;
+    if (const auto* stage = std::get_if<StageBase>(&base)) {
+        state = get(stage->stage);
+        state.cmd_was_set = false;
+        return state;
+    }
+    if (const auto* image_base = std::get_if<ImageBase>(&base)) {
+        const auto image = Stages::image(*image_base, step_prefix);
+        const auto& resolved = image->resolved;
+        take_config(state, resolved.config);
+        // Keeps the image alive for as long as its root may be loaded.
+        state.root = std::shared_ptr<Root>(image, image->root.get());
+        for (std::size_t i = 0; i < resolved.manifest.layers.size(); ++i) {
+            auto slot = std::make_shared<LayerSlot>();
+            slot->blob = resolved.manifest.layers[i];
+            slot->diff_id = resolved.config.diff_ids[i];
+            slot->after = state.root;
+            state.layers.push_back(std::move(slot));
+        }
+        return state;
+    }
+    oci::ImageConfig config;
+    config.platform = session_.platform;
+    config.config.working_dir = "/";
+    take_config(state, config);
+    state.root = empty_root();
+    return state;
+}
+
+StageState Stages::evaluate(std::uint32_t index) {
+    const auto& file = session_.file;
+    const auto& stage = file.stages[index];
+    StageState state;
+    const bool external = located(file, stage.lines, [&] {
+        return std::holds_alternative<ImageBase>(resolve_from(file, index, session_.arguments));
+    });
+    StepCounter counter(file, index, external);
+    const std::string prefix = external ? counter.next() : "";
+    located(file, stage.lines, [&] { state = begin(index, prefix); });
+
+    const auto run = [&](const dockerfile::Instruction& instruction, const std::string& title) {
+        session_.check_stop();
+        const std::string step = is_counted(instruction) ? counter.next() + title : title;
+        Dispatcher(session_, *this, index, state, instruction, step).dispatch();
+    };
+    // Triggers of the base run first, once, and are gone.
+    const auto triggers = std::exchange(state.image.config.onbuild, {});
+    for (const auto& trigger : triggers) {
+        const auto parsed = dockerfile::parse_trigger(trigger, stage.lines);
+        located(file, stage.lines, [&] {
+            if (!parsed.ok()) fail(ErrorKind::Invalid, parsed.diagnostics.front().text);
+            for (const auto& instruction : parsed.file.stages.front().instructions) {
+                check_supported(instruction);
+                counter.add(is_counted(instruction) ? 1 : 0);
+                run(instruction, "ONBUILD " + instruction.original);
+            }
+        });
+    }
+    for (const auto& instruction : stage.instructions)
+        located(file, instruction.lines, [&] { run(instruction, instruction.original); });
+    return state;
+}
+
+} // namespace shale::build

@@ -1,0 +1,147 @@
+// The cache holds a record under a step's definition key and under its content key. A hit by
+// content key came from a different parent whose tree was equal except for times; then the layer
+// recorded is laid over the parent at hand, so that tree and layers of this build stay consistent.
+#include "step.hpp"
+
+#include <shale/diff.hpp>
+
+#include <algorithm>
+
+namespace shale::build {
+namespace {
+
+using store::StepRecord;
+
+struct Found {
+    StepRecord record;
+    bool by_content = false;
+};
+
+std::optional<Found> look_up(Session& session, const Step& step, const Digest& definition_key,
+                             std::optional<Digest>& content_key) {
+    auto& store = session.services.store;
+    if (step.use_cache)
+        if (auto record = store.find_step(definition_key)) return Found{*record, false};
+    if (!step.content_key) return std::nullopt;
+    content_key = step.content_key();
+    if (step.use_cache)
+        if (auto record = store.find_step(*content_key)) return Found{*record, true};
+    return std::nullopt;
+}
+
+// Lays a recorded layer over this build's parent. nullopt if the record holds no layer: such a step
+// is an edit of trees and is simply done again.
+std::optional<StepRecord> rebase(Session& session, Root& parent, StepRecord record) {
+    if (!record.layer) return std::nullopt;
+    auto& store = session.services.store;
+    const auto& base = parent.load();
+    const auto tree = layer::merge(*base.tree, *store.toc(*record.layer, record.diff_id));
+    record.tree = store.put_tree(tree);
+    record.sources = merge_sources(base.sources, {record.layer->digest});
+    return record;
+}
+
+StepRecord record_of(Session& session, const Executed& executed, const std::string& name) {
+    StepRecord record;
+    record.tree = session.services.store.put_tree(*executed.tree);
+    record.sources = executed.sources;
+    record.layer = executed.layer;
+    record.diff_id = executed.diff_id;
+    record.created_ns = session.services.clock.now_ns();
+    record.name = name;
+    return record;
+}
+
+StepResult result_of(Session& session, const std::shared_ptr<Root>& parent,
+                     const Digest& definition_key, const StepRecord& record) {
+    auto& store = session.services.store;
+    auto slot = std::make_shared<LayerSlot>();
+    slot->blob = record.layer;
+    if (record.diff_id) slot->diff_id = *record.diff_id;
+    slot->created_ns = record.created_ns;
+    slot->before = parent;
+    slot->after = std::make_shared<Root>(definition_key, [&store, record] {
+        return LoadedRoot{store.tree(record.tree), record.sources};
+    });
+    slot->record_key = definition_key;
+    slot->record = record;
+    return {slot->after, slot};
+}
+
+} // namespace
+
+std::vector<Digest> merge_sources(std::vector<Digest> sources, const std::vector<Digest>& more) {
+    for (const auto& digest : more)
+        if (std::find(sources.begin(), sources.end(), digest) == sources.end())
+            sources.push_back(digest);
+    return sources;
+}
+
+StepResult run_step(Session& session, const std::shared_ptr<Root>& parent, const Step& step) {
+    session.check_stop();
+    ++session.steps;
+    auto& store = session.services.store;
+    std::optional<StepRecord> record;
+    Digest definition_key;
+    session.tracker.run(step.name, [&](VertexId vertex) {
+        definition_key = step.definition_key();
+        std::optional<Digest> content_key;
+        const auto found = look_up(session, step, definition_key, content_key);
+        if (found) {
+            record = found->by_content ? rebase(session, *parent, found->record) : found->record;
+            if (record) {
+                if (found->by_content) store.put_step(definition_key, *record);
+                ++session.cached_steps;
+                return Outcome::Cached;
+            }
+        }
+        const Slot slot(session);
+        session.check_stop();
+        record = record_of(session, step.execute(vertex), step.name);
+        if (found) { // an edit of trees done again: the same step, so the same moment
+            record->created_ns = found->record.created_ns;
+            ++session.cached_steps;
+        }
+        store.put_step(definition_key, *record);
+        if (content_key) store.put_step(*content_key, *record);
+        return found ? Outcome::Cached : Outcome::Done;
+    });
+    return result_of(session, parent, definition_key, *record);
+}
+
+StoredLayer store_layer(Session& session, const snapshot::Tree& before, const snapshot::Tree& after,
+                        const std::vector<Digest>& sources, const layer::OpenContent& content) {
+    auto& store = session.services.store;
+    layer::ContentReader reader(store.content_index(sources), store.framed());
+    const layer::OpenContent open = [&](std::string_view path, const snapshot::Entry& entry) {
+        if (!content || reader.index().find(entry.content)) return reader.open(entry.content);
+        return content(path, entry);
+    };
+    auto writer = store.new_blob();
+    const auto written =
+        layer::write_layer(diff::compare(before, after), after, open, layer::WriteOptions{},
+                           [&](Bytes bytes) { writer.write(bytes); });
+    writer.commit(written.blob);
+    oci::Descriptor descriptor;
+    descriptor.media_type = oci::layer_media_type(oci::Compression::Zstd);
+    descriptor.digest = written.blob;
+    descriptor.size = written.blob_bytes;
+    return {descriptor, written.diff_id};
+}
+
+void ensure_layer(Session& session, LayerSlot& slot) {
+    const std::lock_guard lock(slot.making);
+    if (slot.blob) return;
+    const auto& before = slot.before->load();
+    const auto& after = slot.after->load();
+    const auto stored = store_layer(session, *before.tree, *after.tree, after.sources, nullptr);
+    slot.blob = stored.descriptor;
+    slot.diff_id = stored.diff_id;
+    slot.record.layer = stored.descriptor;
+    slot.record.diff_id = stored.diff_id;
+    // From now on the step stands on its own layer instead of the layers it copied from.
+    slot.record.sources = merge_sources(before.sources, {stored.descriptor.digest});
+    session.services.store.put_step(slot.record_key, slot.record);
+}
+
+} // namespace shale::build

@@ -1,0 +1,53 @@
+// One step through the cache: look up by definition key, then by content key, else execute; record.
+#pragma once
+
+#include "root.hpp"
+#include "session.hpp"
+
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace shale::build {
+
+// What executing a step gives. `layer` is set when the step had to write its contents anyway.
+struct Executed {
+    std::shared_ptr<const snapshot::Tree> tree;
+    std::vector<Digest> sources;
+    std::optional<oci::Descriptor> layer;
+    std::optional<Digest> diff_id;
+};
+
+struct Step {
+    std::string name; // "[builder 2/5] COPY . ."
+    // All keys are computed inside the step's vertex, so that a failure shows as the step's.
+    std::function<Digest()> definition_key;
+    // Depends on bytes only; asked for after a definition miss, may load the parent.
+    std::function<Digest()> content_key;
+    std::function<Executed(VertexId)> execute;
+    bool use_cache = true;
+};
+
+struct StepResult {
+    std::shared_ptr<Root> root;
+    std::shared_ptr<LayerSlot> layer;
+};
+
+StepResult run_step(Session& session, const std::shared_ptr<Root>& parent, const Step& step);
+
+// Writes the layer that turns `before` into `after` into the store. `content` opens what is not
+// already held by the sources of either root; null if there is nothing such.
+struct StoredLayer {
+    oci::Descriptor descriptor;
+    Digest diff_id;
+};
+StoredLayer store_layer(Session& session, const snapshot::Tree& before, const snapshot::Tree& after,
+                        const std::vector<Digest>& sources, const layer::OpenContent& content);
+
+// Makes the slot's layer if it has not been made. Safe from any thread.
+void ensure_layer(Session& session, LayerSlot& slot);
+
+// `sources` plus `more` without repetition, order kept.
+std::vector<Digest> merge_sources(std::vector<Digest> sources, const std::vector<Digest>& more);
+
+} // namespace shale::build

@@ -1,0 +1,182 @@
+#include "users.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+namespace shale::build {
+namespace {
+
+// The reference reads at most this much of either file.
+constexpr std::uint64_t kMaxAccountFileBytes = 10u << 20;
+
+struct PasswdLine {
+    std::string name, home;
+    std::uint32_t uid = 0, gid = 0;
+};
+struct GroupLine {
+    std::string name;
+    std::uint32_t gid = 0;
+    std::vector<std::string> members;
+};
+
+std::optional<std::uint32_t> number(std::string_view text) {
+    std::uint32_t value = 0;
+    const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (text.empty() || error != std::errc{} || stop != text.data() + text.size())
+        return std::nullopt;
+    return value;
+}
+
+std::vector<std::string> split(std::string_view text, char separator) {
+    std::vector<std::string> parts;
+    for (;;) {
+        const auto at = text.find(separator);
+        parts.emplace_back(text.substr(0, at));
+        if (at == std::string_view::npos) return parts;
+        text.remove_prefix(at + 1);
+    }
+}
+
+// Empty if the file is missing, not regular, or too large to be an account file.
+std::string read_account_file(const snapshot::Tree& tree, layer::ContentReader& contents,
+                              std::string_view path) {
+    const auto node = tree.resolve(path);
+    if (node == snapshot::kNoNode) return {};
+    const auto entry = tree.entry(node);
+    if (entry.type != FileType::Regular || entry.size > kMaxAccountFileBytes) return {};
+    std::string text(entry.size, '\0');
+    const auto count = contents.read(entry.content, 0, std::as_writable_bytes(std::span(text)));
+    text.resize(count);
+    return text;
+}
+
+// Malformed lines are passed over, as libc does.
+std::vector<PasswdLine> parse_passwd(std::string_view text) {
+    std::vector<PasswdLine> lines;
+    for (const auto& line : split(text, '\n')) {
+        const auto fields = split(line, ':');
+        if (fields.size() < 4 || fields[0].empty()) continue;
+        const auto uid = number(fields[2]), gid = number(fields[3]);
+        if (uid && gid)
+            lines.push_back({fields[0], fields.size() > 5 ? fields[5] : "", *uid, *gid});
+    }
+    return lines;
+}
+
+std::vector<GroupLine> parse_group(std::string_view text) {
+    std::vector<GroupLine> lines;
+    for (const auto& line : split(text, '\n')) {
+        const auto fields = split(line, ':');
+        if (fields.size() < 3 || fields[0].empty()) continue;
+        if (const auto gid = number(fields[2]))
+            lines.push_back(
+                {fields[0], *gid,
+                 fields.size() > 3 ? split(fields[3], ',') : std::vector<std::string>{}});
+    }
+    return lines;
+}
+
+class Accounts {
+  public:
+    Accounts(const snapshot::Tree& tree, layer::ContentReader& contents)
+        : passwd_(parse_passwd(read_account_file(tree, contents, "etc/passwd"))),
+          groups_(parse_group(read_account_file(tree, contents, "etc/group"))) {}
+
+    // By name first: a user may be called "1000".
+    const PasswdLine* user(std::string_view text) const {
+        for (const auto& line : passwd_)
+            if (line.name == text) return &line;
+        const auto uid = number(text);
+        if (!uid) return nullptr;
+        for (const auto& line : passwd_)
+            if (line.uid == *uid) return &line;
+        return nullptr;
+    }
+    const GroupLine* group(std::string_view text) const {
+        for (const auto& line : groups_)
+            if (line.name == text) return &line;
+        return nullptr;
+    }
+    std::vector<std::uint32_t> groups_of(const std::string& name) const {
+        std::vector<std::uint32_t> gids;
+        for (const auto& line : groups_)
+            if (std::find(line.members.begin(), line.members.end(), name) != line.members.end())
+                gids.push_back(line.gid);
+        return gids;
+    }
+
+  private:
+    std::vector<PasswdLine> passwd_;
+    std::vector<GroupLine> groups_;
+};
+
+} // namespace
+
+ResolvedUser resolve_user(const snapshot::Tree& tree, layer::ContentReader& contents,
+                          std::string_view user) {
+    const Accounts accounts(tree, contents);
+    const auto colon = user.find(':');
+    const std::string_view name = user.empty() ? "0" : user.substr(0, colon);
+    ResolvedUser resolved;
+    resolved.home = "/";
+    if (const auto* line = accounts.user(name)) {
+        resolved.uid = line->uid;
+        resolved.gid = line->gid;
+        if (!line->home.empty()) resolved.home = line->home;
+        if (colon == std::string_view::npos) resolved.groups = accounts.groups_of(line->name);
+    } else if (const auto uid = number(name)) {
+        resolved.uid = *uid;
+    } else {
+        fail(ErrorKind::NotFound,
+             "unable to find user " + std::string(name) + ": no matching entries in passwd file");
+    }
+    if (colon != std::string_view::npos) {
+        const auto group = user.substr(colon + 1);
+        if (const auto* line = accounts.group(group))
+            resolved.gid = line->gid;
+        else if (const auto gid = number(group))
+            resolved.gid = *gid;
+        else
+            fail(ErrorKind::NotFound, "unable to find group " + std::string(group) +
+                                          ": no matching entries in group file");
+    }
+    if (std::find(resolved.groups.begin(), resolved.groups.end(), resolved.gid) ==
+        resolved.groups.end())
+        resolved.groups.insert(resolved.groups.begin(), resolved.gid);
+    return resolved;
+}
+
+Owner resolve_chown(const snapshot::Tree& tree, layer::ContentReader& contents,
+                    std::string_view chown, std::string* unknown) {
+    const auto colon = chown.find(':');
+    const auto user = chown.substr(0, colon);
+    const auto numeric_user = number(user);
+    const bool all_numeric =
+        numeric_user && (colon == std::string_view::npos || number(chown.substr(colon + 1)));
+    Owner owner;
+    if (all_numeric) { // no account file needs to be read
+        owner.uid = *numeric_user;
+        owner.gid = colon == std::string_view::npos ? owner.uid : *number(chown.substr(colon + 1));
+        return owner;
+    }
+    const Accounts accounts(tree, contents);
+    if (numeric_user) {
+        owner.uid = owner.gid = *numeric_user;
+    } else if (const auto* line = accounts.user(user)) {
+        owner = {line->uid, line->gid};
+    } else if (user != "root" && !user.empty()) {
+        *unknown = user;
+    }
+    if (colon == std::string_view::npos) return owner;
+    const auto group = chown.substr(colon + 1);
+    owner.gid = 0;
+    if (const auto gid = number(group))
+        owner.gid = *gid;
+    else if (const auto* line = accounts.group(group))
+        owner.gid = line->gid;
+    else if (group != "root" && !group.empty())
+        *unknown = group;
+    return owner;
+}
+
+} // namespace shale::build
