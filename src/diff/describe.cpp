@@ -1,0 +1,160 @@
+// Changes as text for people and as JSON for programs.
+//
+// Paths are bytes. In text, control characters are escaped so that a hostile name cannot move the
+// terminal's cursor or fake a line. In JSON, a path that is not UTF-8 is shown with U+FFFD in place
+// of what is broken, and its exact bytes follow as "path_hex".
+#include <shale/diff.hpp>
+
+#include <fmt/format.h>
+
+namespace shale::diff {
+
+namespace {
+
+using snapshot::kNoNode;
+using snapshot::NodeId;
+using snapshot::Tree;
+
+// Length of the valid UTF-8 sequence that `text` starts with; 0 if it starts with none.
+std::size_t utf8_length(std::string_view text) {
+    const auto byte = [&](std::size_t at) { return static_cast<std::uint8_t>(text[at]); };
+    const std::uint8_t lead = byte(0);
+    if (lead < 0x80) return 1;
+    const std::size_t length = lead >= 0xc2 && lead <= 0xdf   ? 2
+                               : lead >= 0xe0 && lead <= 0xef ? 3
+                               : lead >= 0xf0 && lead <= 0xf4 ? 4
+                                                              : 0;
+    if (length == 0 || text.size() < length) return 0;
+    for (std::size_t at = 1; at < length; ++at)
+        if ((byte(at) & 0xc0) != 0x80) return 0;
+    const bool overlong = (lead == 0xe0 && byte(1) < 0xa0) || (lead == 0xf0 && byte(1) < 0x90);
+    const bool surrogate = lead == 0xed && byte(1) > 0x9f;
+    const bool too_large = lead == 0xf4 && byte(1) > 0x8f;
+    return overlong || surrogate || too_large ? 0 : length;
+}
+
+bool is_control(char c) {
+    const auto byte = static_cast<std::uint8_t>(c);
+    return byte < 0x20 || byte == 0x7f;
+}
+
+std::string printable(std::string_view path) {
+    std::string out;
+    for (const char c : path)
+        if (is_control(c) || c == '\\')
+            out += fmt::format("\\x{:02x}", static_cast<std::uint8_t>(c));
+        else
+            out.push_back(c);
+    return out.empty() ? "." : out;
+}
+
+void put_path(std::string& out, std::string_view path) {
+    out += "\"path\":\"";
+    bool exact = true;
+    for (std::string_view rest = path; !rest.empty();) {
+        const std::size_t length = utf8_length(rest);
+        const char c = rest.front();
+        if (length == 0) {
+            out += "\\ufffd";
+            exact = false;
+        } else if (c == '"' || c == '\\') {
+            out.push_back('\\');
+            out.push_back(c);
+        } else if (is_control(c)) {
+            out += fmt::format("\\u{:04x}", static_cast<std::uint8_t>(c));
+        } else {
+            out.append(rest.substr(0, length));
+        }
+        rest.remove_prefix(length == 0 ? 1 : length);
+    }
+    out += '"';
+    if (!exact) out += ",\"path_hex\":\"" + to_hex(as_bytes(path)) + '"';
+}
+
+std::string_view type_name(FileType type) {
+    switch (type) {
+    case FileType::Regular:
+        return "file";
+    case FileType::Directory:
+        return "directory";
+    case FileType::Symlink:
+        return "symlink";
+    case FileType::CharDevice:
+        return "char";
+    case FileType::BlockDevice:
+        return "block";
+    case FileType::Fifo:
+        return "fifo";
+    case FileType::Socket:
+        return "socket";
+    }
+    return "unknown";
+}
+
+void put_state(std::string& out, std::string_view key, const Tree& tree, NodeId node) {
+    if (node == kNoNode) return;
+    const auto entry = tree.entry(node);
+    out += fmt::format(",\"{}\":{{\"type\":\"{}\",\"mode\":\"{:04o}\",\"uid\":{},\"gid\":{},"
+                       "\"mtime\":\"{}\"",
+                       key, type_name(entry.type), entry.mode, entry.uid, entry.gid,
+                       format_rfc3339(entry.mtime_ns));
+    if (entry.type == FileType::Regular)
+        out += fmt::format(",\"size\":{},\"digest\":\"{}\"", entry.size, entry.content.str());
+    out += '}';
+}
+
+std::string_view kind_name(ChangeKind kind) {
+    switch (kind) {
+    case ChangeKind::Added:
+        return "added";
+    case ChangeKind::Modified:
+        return "modified";
+    case ChangeKind::Removed:
+        return "removed";
+    case ChangeKind::Linked:
+        return "linked";
+    }
+    return "unknown";
+}
+
+char letter(ChangeKind kind) {
+    switch (kind) {
+    case ChangeKind::Added:
+        return 'A';
+    case ChangeKind::Modified:
+        return 'M';
+    case ChangeKind::Removed:
+        return 'D';
+    case ChangeKind::Linked:
+        return 'L';
+    }
+    return '?';
+}
+
+} // namespace
+
+std::string to_text(const std::vector<Change>& changes) {
+    std::string out;
+    for (const Change& change : changes)
+        out += fmt::format("{} {}\n", letter(change.kind), printable(change.path));
+    return out;
+}
+
+std::string to_json(const std::vector<Change>& changes, const Tree& before, const Tree& after) {
+    std::string out = "[";
+    for (const Change& change : changes) {
+        out += out.size() == 1 ? "\n{" : ",\n{";
+        out += fmt::format("\"kind\":\"{}\",", kind_name(change.kind));
+        put_path(out, change.path);
+        if (change.kind == ChangeKind::Modified)
+            out += fmt::format(",\"content_changed\":{},\"metadata_changed\":{}",
+                               change.content_changed, change.metadata_changed);
+        put_state(out, "before", before, change.before);
+        put_state(out, "after", after, change.after);
+        out += '}';
+    }
+    out += out.size() == 1 ? "]\n" : "\n]\n";
+    return out;
+}
+
+} // namespace shale::diff

@@ -1,0 +1,218 @@
+// Filling the arrays of a tree.
+//
+// Two ways in: single entries (append), and whole untouched subtrees of a base tree, whose nodes
+// are copied with their numbers shifted and whose digests are taken over. Everything that depends
+// on the tree as a whole (subtree ends, child index, numbers of link groups, digests of what is
+// new) waits for finish(). Xattr sets and link groups are numbered by first appearance, so equal
+// trees have equal arrays no matter how they came about.
+#include "assembler.hpp"
+
+#include "digests.hpp"
+
+#include <algorithm>
+
+namespace shale::snapshot {
+
+namespace {
+
+bool can_link(FileType type) {
+    return type != FileType::Directory && type != FileType::Symlink;
+}
+
+} // namespace
+
+Entry view_of(const EntrySpec& spec) {
+    Entry entry;
+    entry.type = spec.type;
+    entry.mode = spec.mode;
+    entry.uid = spec.uid;
+    entry.gid = spec.gid;
+    entry.size = spec.size;
+    entry.mtime_ns = spec.mtime_ns;
+    entry.device_major = spec.device_major;
+    entry.device_minor = spec.device_minor;
+    entry.link_target = spec.link_target;
+    entry.xattrs = spec.xattrs;
+    entry.content = spec.content;
+    entry.link_group = spec.link_group;
+    return entry;
+}
+
+Assembler::Assembler(const Tree::Data* base) : base_(base), data_(std::make_unique<Tree::Data>()) {
+    if (!base_) return;
+    base_sets_.resize(base_->xattr_sets.size());
+    data_->nodes.reserve(base_->nodes.size());
+    data_->contents.reserve(base_->nodes.size());
+    data_->digests.reserve(base_->nodes.size());
+    data_->names.reserve(base_->names.size());
+    dirty_.reserve(base_->nodes.size());
+}
+
+NodeId Assembler::next_id() const {
+    if (data_->nodes.size() >= kNoNode)
+        fail(ErrorKind::Unsupported, "a tree of more than 4294967294 entries");
+    return static_cast<NodeId>(data_->nodes.size());
+}
+
+std::uint32_t Assembler::append_name(std::string_view name) {
+    const auto offset = data_->names.size();
+    if (offset + name.size() > kPoolLimit)
+        fail(ErrorKind::Unsupported, "a tree with more than 4 GiB of names");
+    data_->names.append(name);
+    return static_cast<std::uint32_t>(offset);
+}
+
+std::uint64_t Assembler::append_target(std::string_view target) {
+    const std::uint64_t offset = data_->targets.size();
+    if (offset + target.size() > kPoolLimit)
+        fail(ErrorKind::Unsupported, "a tree with more than 4 GiB of symbolic link targets");
+    data_->targets.append(target);
+    return offset << 32 | target.size();
+}
+
+std::uint32_t Assembler::intern(std::span<const Xattr> xattrs) {
+    if (xattrs.empty()) return 0;
+    const Digest digest = digest_of_xattrs(xattrs);
+    const auto next = static_cast<std::uint32_t>(data_->xattr_sets.size());
+    const auto [at, is_new] = sets_.try_emplace(digest, next);
+    if (is_new) {
+        data_->xattr_sets.emplace_back(xattrs.begin(), xattrs.end());
+        data_->xattr_digests.push_back(digest);
+    }
+    return at->second;
+}
+
+std::uint32_t Assembler::intern_base_set(std::uint32_t set) {
+    if (set != 0 && base_sets_[set] == 0) base_sets_[set] = intern(base_->xattr_sets[set]);
+    return base_sets_[set];
+}
+
+NodeId Assembler::append(NodeId parent, std::string_view name, const Entry& entry) {
+    const NodeId id = next_id();
+    Node node;
+    node.parent = parent;
+    node.name_offset = append_name(name);
+    node.name_bytes = static_cast<std::uint8_t>(name.size());
+    node.type = entry.type;
+    node.mode = static_cast<std::uint16_t>(entry.mode & 07777);
+    node.uid = entry.uid;
+    node.gid = entry.gid;
+    node.mtime_ns = entry.mtime_ns;
+    node.xattr_set = intern(entry.xattrs);
+    Digest content;
+    if (entry.type == FileType::Regular) {
+        node.value = entry.size;
+        content = entry.size == 0 && entry.content.is_zero() ? kEmptyContent : entry.content;
+    } else if (entry.type == FileType::Symlink) {
+        node.value = append_target(entry.link_target);
+    } else if (entry.type == FileType::CharDevice || entry.type == FileType::BlockDevice) {
+        node.value = std::uint64_t{entry.device_major} << 32 | entry.device_minor;
+    }
+    if (entry.link_group != 0 && can_link(entry.type))
+        members_.push_back({id, 0, entry.link_group});
+    data_->nodes.push_back(node);
+    data_->contents.push_back(content);
+    data_->digests.emplace_back();
+    dirty_.push_back(1);
+    return id;
+}
+
+void Assembler::append_base_subtree(NodeId parent, NodeId top) {
+    const NodeId end = base_->nodes[top].end;
+    const NodeId at = next_id();
+    const Node& last = base_->nodes[end - 1];
+    const std::uint32_t names_begin = base_->nodes[top].name_offset;
+    const std::uint32_t names_at =
+        append_name(std::string_view(base_->names)
+                        .substr(names_begin, last.name_offset + last.name_bytes - names_begin));
+    for (NodeId from = top; from < end; ++from) {
+        Node node = base_->nodes[from];
+        const NodeId id = next_id();
+        node.parent = from == top ? parent : node.parent - top + at;
+        node.name_offset = node.name_offset - names_begin + names_at;
+        node.xattr_set = intern_base_set(node.xattr_set);
+        if (node.type == FileType::Symlink) node.value = append_target(base_->target(from));
+        if (node.link_group) members_.push_back({id, node.link_group, node.link_group});
+        data_->nodes.push_back(node);
+    }
+    data_->contents.insert(data_->contents.end(), base_->contents.begin() + top,
+                           base_->contents.begin() + end);
+    data_->digests.insert(data_->digests.end(), base_->digests.begin() + top,
+                          base_->digests.begin() + end);
+    dirty_.resize(data_->nodes.size(), 0);
+}
+
+void Assembler::set_content(NodeId node, const Digest& content, std::uint64_t size) {
+    data_->contents[node] = content;
+    data_->nodes[node].value = size;
+}
+
+void Assembler::close_subtrees() {
+    auto& nodes = data_->nodes;
+    for (NodeId node = 0; node < nodes.size(); ++node)
+        nodes[node].end = node + 1;
+    for (auto node = static_cast<NodeId>(nodes.size()); --node > 0;)
+        nodes[nodes[node].parent].end = std::max(nodes[nodes[node].parent].end, nodes[node].end);
+}
+
+// Members with one caller's number are one group as long as they are equal; an unequal one starts
+// another. Only then are groups of one known, and the rest numbered by first appearance.
+void Assembler::number_groups() {
+    struct Group {
+        NodeId first;
+        std::uint32_t count = 0, number = 0;
+    };
+    std::vector<Group> groups;
+    std::unordered_map<std::uint64_t, std::vector<std::size_t>> by_number;
+    std::vector<std::size_t> group_of(members_.size());
+    for (std::size_t at = 0; at < members_.size(); ++at) {
+        auto& candidates = by_number[members_[at].group];
+        const auto found =
+            std::find_if(candidates.begin(), candidates.end(), [&](std::size_t group) {
+                const NodeId first = groups[group].first, node = members_[at].node;
+                return is_same_inode(data_->nodes[first], data_->nodes[node]) &&
+                       data_->contents[first] == data_->contents[node];
+            });
+        group_of[at] = found == candidates.end() ? groups.size() : *found;
+        if (found == candidates.end()) {
+            candidates.push_back(groups.size());
+            groups.push_back({members_[at].node});
+        }
+        ++groups[group_of[at]].count;
+    }
+    std::uint32_t next = 0;
+    for (std::size_t at = 0; at < members_.size(); ++at) {
+        Group& group = groups[group_of[at]];
+        if (group.count > 1 && group.number == 0) group.number = ++next;
+        data_->nodes[members_[at].node].link_group = group.number;
+    }
+    data_->group_digests.resize(next + 1u);
+}
+
+// A copied node keeps its digest only if its group still has exactly the members it had.
+void Assembler::digest_groups() {
+    std::vector<std::vector<NodeId>> groups(data_->group_digests.size());
+    for (const LinkMember& member : members_)
+        if (const auto number = data_->nodes[member.node].link_group)
+            groups[number].push_back(member.node);
+    for (std::size_t number = 1; number < groups.size(); ++number)
+        data_->group_digests[number] = digest_of_group(*data_, groups[number]);
+    for (const LinkMember& member : members_) {
+        const auto number = data_->nodes[member.node].link_group;
+        if (member.base_group != 0 &&
+            base_->group_digests[member.base_group] != data_->group_digests[number])
+            dirty_[member.node] = 1;
+    }
+}
+
+Tree Assembler::finish() {
+    SHALE_ENSURE(!data_->nodes.empty());
+    close_subtrees();
+    index_children(*data_);
+    number_groups();
+    digest_groups();
+    update_digests(*data_, std::move(dirty_));
+    return Tree(std::move(data_));
+}
+
+} // namespace shale::snapshot

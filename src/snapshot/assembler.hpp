@@ -1,0 +1,56 @@
+// Assembler: appends nodes in depth-first order and turns them into a finished tree. The one place
+// where node arrays are filled, for scans, edits and merges alike.
+#pragma once
+
+#include "tree_data.hpp"
+
+#include <map>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+namespace shale::snapshot {
+
+// The views that an Entry of `spec` would hold.
+Entry view_of(const EntrySpec& spec);
+
+class Assembler {
+  public:
+    // `base`, if any, is the only tree whose subtrees may be copied; it must outlive finish().
+    explicit Assembler(const Tree::Data* base = nullptr);
+
+    // The caller appends in depth-first order with ascending names; the first is the root, with
+    // parent kNoNode and an empty name. Fields that mean nothing for the type are dropped.
+    NodeId append(NodeId parent, std::string_view name, const Entry& entry);
+    // The base's subtree at `top`, under its own name. Costs a copy, no hashing.
+    void append_base_subtree(NodeId parent, NodeId top);
+    // For contents that become known after the node was appended.
+    void set_content(NodeId node, const Digest& content, std::uint64_t size);
+
+    // Numbers link groups, indexes children, computes digests.
+    Tree finish();
+
+  private:
+    struct LinkMember {
+        NodeId node;
+        std::uint32_t base_group; // 0: not copied from the base
+        std::uint64_t group;      // as the caller numbers them
+    };
+    NodeId next_id() const;
+    std::uint32_t append_name(std::string_view name);
+    std::uint64_t append_target(std::string_view target);
+    std::uint32_t intern(std::span<const Xattr> xattrs);
+    std::uint32_t intern_base_set(std::uint32_t set);
+    void close_subtrees();
+    void number_groups();
+    void digest_groups();
+
+    const Tree::Data* base_;
+    std::unique_ptr<Tree::Data> data_;
+    std::vector<std::uint8_t> dirty_; // per node: digest not known
+    std::vector<LinkMember> members_;
+    std::unordered_map<Digest, std::uint32_t, DigestHash> sets_;
+    std::vector<std::uint32_t> base_sets_; // base set -> ours, 0 = not met yet
+};
+
+} // namespace shale::snapshot
