@@ -41,15 +41,15 @@ inline std::string_view as_text(Bytes bytes) {
 // answer (absent, not cached) is an optional or an enum. Code branches on kind(), never on text.
 
 enum class ErrorKind {
-    NotFound,    // the named thing does not exist
-    Denied,      // permission or authentication
-    Invalid,     // the caller or the user gave something malformed (Dockerfile, reference, flag)
-    Corrupt,     // foreign bytes contradict their format or their digest
-    Unsupported, // well-formed, but beyond what this program or this kernel does
-    Network,     // a remote peer failed, stalled or lied
-    Cancelled,   // stopped on request
-    Failed,      // a user's command ran and failed (RUN)
-    System,      // the operating system refused; sys_errno() tells
+    NotFound,     // the named thing does not exist
+    Denied,       // permission or authentication
+    Invalid,      // the caller or the user gave something malformed (Dockerfile, reference, flag)
+    Corrupt,      // foreign bytes contradict their format or their digest
+    Unsupported,  // well-formed, but beyond what this program or this kernel does
+    Network,      // a remote peer failed, stalled or lied
+    Cancelled,    // stopped on request
+    Failed,       // a user's command ran and failed (RUN)
+    System,       // the operating system refused; sys_errno() tells
 };
 
 class Error : public std::runtime_error {
@@ -107,7 +107,7 @@ struct Digest {
 struct DigestHash {
     std::size_t operator()(const Digest& digest) const {
         std::size_t value = 0;
-        std::memcpy(&value, digest.bytes.data(), sizeof value); // already uniformly distributed
+        std::memcpy(&value, digest.bytes.data(), sizeof value);  // already uniformly distributed
         return value;
     }
 };
@@ -170,7 +170,7 @@ class TempDir {
     ~TempDir();
     const std::string& path() const { return path_; }
     std::string release() { return std::exchange(path_, {}); }
-    static std::string default_parent(); // $TMPDIR or /tmp
+    static std::string default_parent();  // $TMPDIR or /tmp
 
   private:
     std::string path_;
@@ -189,7 +189,7 @@ void write_all(int fd, Bytes bytes, std::string_view subject);
 // Reads exactly `out.size()` bytes at `offset`; Corrupt if the file ends first.
 void pread_exact(int fd, MutableBytes out, std::uint64_t offset, std::string_view subject);
 void make_directories(const std::string& path, unsigned mode = 0755);
-bool path_exists(const std::string& path); // lstat
+bool path_exists(const std::string& path);  // lstat
 
 // Lexical path work. Paths are bytes; nothing here touches the disk.
 // "/a/./b/../c//" -> "/a/c"; never climbs above "/" ; relative input is taken from "/".
@@ -241,8 +241,8 @@ enum class FileType : std::uint8_t {
     Fifo,
     Socket,
 };
-std::optional<FileType> file_type_of(std::uint32_t st_mode); // from S_IFMT bits
-std::uint32_t mode_bits_of(FileType type);                   // to S_IFMT bits
+std::optional<FileType> file_type_of(std::uint32_t st_mode);  // from S_IFMT bits
+std::uint32_t mode_bits_of(FileType type);                    // to S_IFMT bits
 
 struct Xattr {
     std::string name;
@@ -299,7 +299,7 @@ class BoundedQueue {
 class Clock {
   public:
     virtual ~Clock() = default;
-    virtual std::int64_t now_ns() const = 0; // since the Unix epoch
+    virtual std::int64_t now_ns() const = 0;  // since the Unix epoch
 };
 const Clock& system_clock();
 
@@ -320,4 +320,4 @@ std::string format_size(std::uint64_t bytes);
 // "did you mean" hints.
 std::string nearest_match(std::string_view word, std::span<const std::string> candidates);
 
-} // namespace shale
+}  // namespace shale

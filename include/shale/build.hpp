@@ -81,7 +81,7 @@ class TreeMounter {
 // Images between registries and the store.
 
 struct ResolvedImage {
-    oci::Descriptor descriptor; // of the platform's manifest
+    oci::Descriptor descriptor;  // of the platform's manifest
     oci::Manifest manifest;
     oci::ImageConfig config;
 };
@@ -130,41 +130,41 @@ enum class OutputType { Image, Oci, Docker, Local, Tar, CacheOnly };
 
 struct Output {
     OutputType type = OutputType::Image;
-    std::string destination; // file or directory; "-" is standard output; unused for Image
+    std::string destination;  // file or directory; "-" is standard output; unused for Image
     std::optional<oci::Compression> compression;
     std::optional<int> compression_level;
     bool force_compression = false;
-    bool as_directory = false;      // oci, docker: tar=false
-    bool push = false;              // image: push after the export
-    std::vector<std::string> names; // in addition to the request's tags
+    bool as_directory = false;       // oci, docker: tar=false
+    bool push = false;               // image: push after the export
+    std::vector<std::string> names;  // in addition to the request's tags
 };
 // "type=oci,dest=x.tar,compression=gzip", "DIR" (local) or "-" (tar to standard output). Unknown
 // keys and values are Invalid and named.
 Output parse_output(std::string_view text);
 
 struct Request {
-    std::string context;    // directory
-    std::string dockerfile; // path; empty: CONTEXT/Dockerfile, then CONTEXT/dockerfile; "-": stdin
-    std::optional<std::string> dockerfile_text; // used instead of reading the path when set
+    std::string context;     // directory
+    std::string dockerfile;  // path; empty: CONTEXT/Dockerfile, then CONTEXT/dockerfile; "-": stdin
+    std::optional<std::string> dockerfile_text;  // used instead of reading the path when set
     std::vector<oci::Reference> tags;
     std::string target;
     std::vector<KeyValue> build_args;
     std::vector<KeyValue> labels;
-    std::vector<Output> outputs; // empty: one Image
+    std::vector<Output> outputs;  // empty: one Image
     bool no_cache = false;
-    std::vector<std::string> no_cache_filter; // stage names, case-insensitive
+    std::vector<std::string> no_cache_filter;  // stage names, case-insensitive
     bool pull = false;
     std::string network = "default";
-    std::vector<std::string> allow;     // entitlements: network.host
-    std::vector<std::string> add_hosts; // "name:ip" or "name=ip"
+    std::vector<std::string> allow;      // entitlements: network.host
+    std::vector<std::string> add_hosts;  // "name:ip" or "name=ip"
     std::optional<oci::Platform> platform;
-    std::optional<std::int64_t> source_date_epoch; // seconds
-    unsigned parallel_steps = 2;                   // RUN and COPY steps at one time
+    std::optional<std::int64_t> source_date_epoch;  // seconds
+    unsigned parallel_steps = 2;                    // RUN and COPY steps at one time
 };
 
 struct Result {
-    Digest image_id;          // digest of the config; zero if no image was made
-    oci::Descriptor manifest; // of the Image output, else empty
+    Digest image_id;           // digest of the config; zero if no image was made
+    oci::Descriptor manifest;  // of the Image output, else empty
     std::uint32_t steps = 0, cached_steps = 0;
 };
 
@@ -175,9 +175,9 @@ class BuildError : public Error {
                std::string source_excerpt)
         : Error(cause.kind(), cause.what(), cause.sys_errno()), step(std::move(step_name)),
           log(std::move(log_tail)), excerpt(std::move(source_excerpt)) {}
-    std::string step;             // "[builder 3/5] RUN false", or empty
-    std::vector<std::string> log; // its last lines of output
-    std::string excerpt;          // Dockerfile lines, or empty
+    std::string step;              // "[builder 3/5] RUN false", or empty
+    std::vector<std::string> log;  // its last lines of output
+    std::string excerpt;           // Dockerfile lines, or empty
 };
 
 struct Services {
@@ -196,8 +196,8 @@ Result build(const Request& request, Services& services, std::stop_token stop = 
 
 // Annotations that the image export puts on the descriptor in the store's index.
 inline constexpr std::string_view kAnnotationUnpackedBytes = "dev.shale.unpacked-bytes";
-inline constexpr std::string_view kAnnotationStage = "dev.shale.stage"; // stage name or index
+inline constexpr std::string_view kAnnotationStage = "dev.shale.stage";  // stage name or index
 inline constexpr std::string_view kAnnotationRecipe =
-    "dev.shale.recipe"; // same for all targets of one Dockerfile and context
+    "dev.shale.recipe";  // same for all targets of one Dockerfile and context
 
-} // namespace shale::build
+}  // namespace shale::build

@@ -20,7 +20,7 @@ bool is_other_algorithm(std::string_view text) {
     return text.substr(0, colon) != "sha256";
 }
 
-} // namespace
+}  // namespace
 
 std::string to_hex(Bytes bytes) {
     std::string out;
@@ -58,4 +58,4 @@ Digest Digest::parse(std::string_view text) {
     fail(ErrorKind::Invalid, "invalid digest: \"" + std::string(text) + "\"");
 }
 
-} // namespace shale
+}  // namespace shale

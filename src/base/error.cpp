@@ -31,4 +31,4 @@ void ensure_failed(const char* condition, const char* file, int line) {
     std::abort();
 }
 
-} // namespace shale
+}  // namespace shale

@@ -83,7 +83,7 @@ bool remove_children(UniqueFd fd, dev_t device) {
     return clean;
 }
 
-} // namespace
+}  // namespace
 
 bool remove_tree(const std::string& path) noexcept {
     if (::unlink(path.c_str()) == 0 || errno == ENOENT) return true;
@@ -152,7 +152,7 @@ std::string parent_directory(const std::string& path) {
     if (slash == std::string::npos) return ".";
     return slash == 0 ? "/" : path.substr(0, slash);
 }
-} // namespace
+}  // namespace
 
 void write_file_atomic(const std::string& path, Bytes bytes, unsigned mode) {
     std::string temporary = path + ".XXXXXX";
@@ -164,7 +164,7 @@ void write_file_atomic(const std::string& path, Bytes bytes, unsigned mode) {
         if (::fsync(fd.get()) != 0) throw_errno("fsync", temporary);
         fd.close_checked(temporary);
         if (::rename(temporary.c_str(), path.c_str()) != 0) throw_errno("rename", path);
-    } catch (...) { // nothing half-written stays behind
+    } catch (...) {  // nothing half-written stays behind
         ::unlink(temporary.c_str());
         throw;
     }
@@ -257,4 +257,4 @@ std::uint32_t mode_bits_of(FileType type) {
     return 0;
 }
 
-} // namespace shale
+}  // namespace shale

@@ -38,7 +38,7 @@ std::atomic<LogLevel> g_log_level{LogLevel::Info};
 
 constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 
-} // namespace
+}  // namespace
 
 const Clock& system_clock() {
     static const SystemClock clock;
@@ -143,11 +143,11 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
     return row.back();
 }
 
-} // namespace
+}  // namespace
 
 std::string nearest_match(std::string_view word, std::span<const std::string> candidates) {
     constexpr std::size_t kMaxDistance = 2;
-    constexpr std::size_t kLongestWord = 256; // bounds the quadratic work on hostile input
+    constexpr std::size_t kLongestWord = 256;  // bounds the quadratic work on hostile input
     std::string best;
     std::size_t best_distance = kMaxDistance + 1;
     if (word.size() > kLongestWord) return best;
@@ -162,4 +162,4 @@ std::string nearest_match(std::string_view word, std::span<const std::string> ca
     return best;
 }
 
-} // namespace shale
+}  // namespace shale

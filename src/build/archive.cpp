@@ -82,7 +82,7 @@ class Expander {
     }
 
     void add(const layer::TocEntry& entry) {
-        if (entry.member.path.empty()) return; // "./": the destination's own metadata stays
+        if (entry.member.path.empty()) return;  // "./": the destination's own metadata stays
         const auto target = place(entry.member.path);
         if (entry.member.type == tar::MemberType::Hardlink) {
             link(target, place(entry.member.link_target), entry.member);
@@ -131,7 +131,7 @@ class Expander {
     std::uint64_t next_group_;
 };
 
-} // namespace
+}  // namespace
 
 bool is_archive(const std::string& path) {
     std::array<std::byte, 512> head{};
@@ -167,4 +167,4 @@ void expand_archive(snapshot::TreeBuilder& out, const layer::Toc& toc, const Cop
         expander.add(entry);
 }
 
-} // namespace shale::build
+}  // namespace shale::build

@@ -25,4 +25,4 @@ IndexedArchive index_archive(store::Store& store, const std::string& path, const
 void expand_archive(snapshot::TreeBuilder& out, const layer::Toc& toc, const CopyOptions& options,
                     std::uint64_t group_base);
 
-} // namespace shale::build
+}  // namespace shale::build

@@ -28,7 +28,7 @@ void set_platform(Environment& environment, const std::string& prefix,
     environment.set(prefix + "VARIANT", platform.variant);
 }
 
-} // namespace
+}  // namespace
 
 Arguments::Arguments(const Request& request, const dockerfile::File& file,
                      const oci::Platform& build, const oci::Platform& target,
@@ -85,4 +85,4 @@ std::vector<KeyValue> Arguments::proxies() const {
     return found;
 }
 
-} // namespace shale::build
+}  // namespace shale::build

@@ -25,7 +25,7 @@ class Arguments {
 
     // For FROM lines and defaults of other global arguments.
     std::optional<std::string> global(std::string_view name) const;
-    std::optional<std::string> given(std::string_view name) const; // --build-arg
+    std::optional<std::string> given(std::string_view name) const;  // --build-arg
     // The value a stage's `ARG name[=default]` gets; nullopt leaves it unset. The default is
     // expanded only if it is used.
     std::optional<std::string> for_stage(const dockerfile::ArgDeclaration& declaration,
@@ -38,4 +38,4 @@ class Arguments {
     Environment given_, automatic_, global_;
 };
 
-} // namespace shale::build
+}  // namespace shale::build

@@ -34,8 +34,8 @@ std::string context_directory(const std::string& path) {
 }
 
 struct Definition {
-    std::string path; // empty if the text came from standard input
-    std::string name; // for messages
+    std::string path;  // empty if the text came from standard input
+    std::string name;  // for messages
     std::string text;
 };
 
@@ -110,7 +110,7 @@ dockerfile::File load_file(const Definition& definition, Tracker& tracker) {
     std::rethrow_exception(cause);
 }
 
-} // namespace
+}  // namespace
 
 Result build(const Request& request, Services& services, std::stop_token stop) {
     Tracker tracker(services.progress);
@@ -154,4 +154,4 @@ Result build(const Request& request, Services& services, std::stop_token stop) {
     }
 }
 
-} // namespace shale::build
+}  // namespace shale::build

@@ -57,7 +57,7 @@ bool has_open_link(const snapshot::Tree& tree) {
     return false;
 }
 
-} // namespace
+}  // namespace
 
 Context::Context(std::string directory, dockerfile::IgnoreMatcher ignore,
                  std::vector<std::string> needed, store::Store& store, Tracker& tracker)
@@ -130,4 +130,4 @@ std::vector<std::string> needed_paths(const dockerfile::File& file,
     return needed;
 }
 
-} // namespace shale::build
+}  // namespace shale::build

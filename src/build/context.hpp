@@ -46,4 +46,4 @@ class Context {
 std::vector<std::string> needed_paths(const dockerfile::File& file,
                                       const std::vector<std::uint32_t>& stages);
 
-} // namespace shale::build
+}  // namespace shale::build

@@ -125,7 +125,7 @@ class Copier {
                 const auto verdict = options_.excludes.decide(
                     child_relative, state, is_directory ? &child_state : nullptr);
                 if (verdict.excluded && (!is_directory || verdict.may_prune)) continue;
-                if (verdict.excluded) { // something below may be re-included
+                if (verdict.excluded) {  // something below may be re-included
                     copy_below_excluded(child, child_target, child_relative, child_state);
                     continue;
                 }
@@ -182,7 +182,7 @@ bool is_excluded_operand(const Selected& selected, const CopyOptions& options) {
            options.excludes.is_excluded(selected.name);
 }
 
-} // namespace
+}  // namespace
 
 bool names_directory(std::string_view destination) {
     return destination.empty() || destination == "." || destination.ends_with('/') ||
@@ -291,4 +291,4 @@ void add_to_key(Key& key, const Tree& source, const std::vector<Selected>& selec
     }
 }
 
-} // namespace shale::build
+}  // namespace shale::build

@@ -22,9 +22,9 @@ namespace shale::build {
 
 // One source operand's match.
 struct Selected {
-    snapshot::NodeId node = snapshot::kNoNode; // after following the operand's own symlinks
-    std::string name; // last component as written or matched, not the link target's
-    std::string path; // as matched, for messages and excludes
+    snapshot::NodeId node = snapshot::kNoNode;  // after following the operand's own symlinks
+    std::string name;  // last component as written or matched, not the link target's
+    std::string path;  // as matched, for messages and excludes
     bool by_wildcard = false;
 };
 
@@ -34,11 +34,11 @@ struct Selected {
 std::vector<Selected> select(const snapshot::Tree& source, std::string_view operand);
 
 struct CopyOptions {
-    std::string destination; // absolute, variables expanded, joined to WORKDIR; not cleaned
+    std::string destination;  // absolute, variables expanded, joined to WORKDIR; not cleaned
     std::optional<Owner> owner;
     std::optional<ModeChange> mode;
     dockerfile::IgnoreMatcher excludes;
-    std::int64_t now_ns = 0; // mtime of created parent directories
+    std::int64_t now_ns = 0;  // mtime of created parent directories
 };
 
 // Whether the destination as written names a directory: ends in '/' or "/.", or is empty or ".".
@@ -64,4 +64,4 @@ std::string resolve_destination(const snapshot::TreeBuilder& tree, std::string_v
 // Creates the directory `path` (already resolved) and its missing parents.
 void make_parents(snapshot::TreeBuilder& out, std::string_view path, const CopyOptions& options);
 
-} // namespace shale::build
+}  // namespace shale::build

@@ -58,7 +58,7 @@ std::string duration(std::int64_t ns) {
     return fmt::format("{}h{}m{}s", minutes / 60, minutes % 60, seconds);
 }
 
-} // namespace
+}  // namespace
 
 Dispatcher::Dispatcher(Session& session, Stages& stages, std::uint32_t stage_index,
                        StageState& state, const dockerfile::Instruction& instruction,
@@ -267,8 +267,8 @@ void Dispatcher::operator()(const dockerfile::Workdir& workdir) {
         executed.sources = loaded.sources;
         return executed;
     };
-    step.use_cache = true; // deterministic but for a time; --no-cache is about commands and files
+    step.use_cache = true;  // deterministic but for a time; --no-cache is about commands and files
     advance(step, "WORKDIR " + path);
 }
 
-} // namespace shale::build
+}  // namespace shale::build

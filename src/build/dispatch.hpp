@@ -41,8 +41,8 @@ class Dispatcher {
     bool use_cache() const;
     // Runs the step on the stage's root and makes its result the new root.
     void advance(const Step& step, std::string created_by);
-    std::shared_ptr<Root> copy_source(const std::string& from); // null for the build context
-    std::string absolute(std::string_view path) const;          // joined to WORKDIR, not cleaned
+    std::shared_ptr<Root> copy_source(const std::string& from);  // null for the build context
+    std::string absolute(std::string_view path) const;           // joined to WORKDIR, not cleaned
 
     Session& session_;
     Stages& stages_;
@@ -53,4 +53,4 @@ class Dispatcher {
     dockerfile::Lookup lookup_;
 };
 
-} // namespace shale::build
+}  // namespace shale::build

@@ -55,9 +55,9 @@ class DirectoryContents {
 struct CopyPlan {
     const dockerfile::Copy* instruction = nullptr;
     std::vector<std::string> sources;
-    std::string destination; // as written, expanded
+    std::string destination;  // as written, expanded
     std::string chown, chmod;
-    CopyOptions options; // owner filled in once the parent is loaded
+    CopyOptions options;  // owner filled in once the parent is loaded
     // Here-documents, written to a directory of their own.
     std::unique_ptr<TempDir> heredoc_directory;
     std::unique_ptr<snapshot::Tree> heredoc_tree;
@@ -99,7 +99,7 @@ void write_heredocs(CopyPlan& plan, const dockerfile::Lookup& lookup, store::Sto
 
 // Sources of one tree: operands and what each matched.
 struct Selection {
-    DirectorySource directory; // `directory` empty for a --from tree
+    DirectorySource directory;  // `directory` empty for a --from tree
     std::vector<std::vector<Selected>> operands;
 };
 
@@ -123,7 +123,7 @@ snapshot::Tree edit(const CopyPlan& plan, const snapshot::Tree& parent,
                     const std::vector<Selection>& selections, store::Store& store,
                     std::vector<Digest>& archives) {
     snapshot::TreeBuilder builder(parent);
-    std::uint64_t group_base = 1u << 20; // beyond every group of the parent after << 32
+    std::uint64_t group_base = 1u << 20;  // beyond every group of the parent after << 32
     for (const auto& selection : selections)
         for (const auto& operand : selection.operands) {
             std::vector<Selected> plain;
@@ -162,7 +162,7 @@ class CopyStep {
         Key key("copy");
         key.add("parent", parent_->key());
         add_definition(key, *plan_);
-        if (from_) { // known by what made it; its contents are the content key's business
+        if (from_) {  // known by what made it; its contents are the content key's business
             key.add("from", from_->key()).add_all("sources", plan_->sources);
             for (const auto& heredoc : plan_->instruction->heredocs)
                 key.add("heredoc", heredoc.body);
@@ -187,7 +187,7 @@ class CopyStep {
         std::vector<Digest> archives;
         executed.tree = std::make_shared<snapshot::Tree>(
             edit(*plan_, *loaded.tree, selections(), session_.services.store, archives));
-        if (from_ && !plan_->heredoc_tree) { // contents stay where they are
+        if (from_ && !plan_->heredoc_tree) {  // contents stay where they are
             executed.sources = merge_sources(loaded.sources, from_->load().sources);
             return executed;
         }
@@ -222,7 +222,7 @@ class CopyStep {
     }
     void add_contents(Key& key) {
         CopyOptions options = plan_->options;
-        if (!plan_->chown.empty()) options.owner = Owner{}; // whatever it is, not the source's
+        if (!plan_->chown.empty()) options.owner = Owner{};  // whatever it is, not the source's
         for (const auto& selection : selections())
             for (const auto& operand : selection.operands)
                 add_to_key(key, *selection.directory.tree, operand, options);
@@ -244,7 +244,7 @@ class CopyStep {
     std::vector<Selection> selections_;
 };
 
-} // namespace
+}  // namespace
 
 std::shared_ptr<Root> Dispatcher::copy_source(const std::string& from) {
     if (from.empty()) return nullptr;
@@ -274,7 +274,7 @@ void Dispatcher::operator()(const dockerfile::Copy& copy) {
     write_heredocs(*plan, lookup_, session_.services.store);
 
     auto from = copy_source(copy.from);
-    if (!from && !plan->sources.empty()) session_.context.tree(); // a vertex of its own
+    if (!from && !plan->sources.empty()) session_.context.tree();  // a vertex of its own
     CopyStep copy_step(session_, std::move(plan), state_.root, std::move(from));
     Step step;
     step.name = step_name_;
@@ -285,4 +285,4 @@ void Dispatcher::operator()(const dockerfile::Copy& copy) {
     advance(step, history_text(copy_step.plan()));
 }
 
-} // namespace shale::build
+}  // namespace shale::build

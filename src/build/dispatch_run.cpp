@@ -53,7 +53,7 @@ Invocation invocation(const dockerfile::Command& command, std::vector<std::strin
     return made;
 }
 
-} // namespace
+}  // namespace
 
 void Dispatcher::operator()(const dockerfile::Run& run) {
     const auto& config = state_.image.config;
@@ -105,4 +105,4 @@ void Dispatcher::operator()(const dockerfile::Run& run) {
     }
 }
 
-} // namespace shale::build
+}  // namespace shale::build

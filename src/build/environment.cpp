@@ -43,4 +43,4 @@ std::vector<std::string> Environment::list() const {
     return entries;
 }
 
-} // namespace shale::build
+}  // namespace shale::build

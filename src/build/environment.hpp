@@ -14,16 +14,16 @@ namespace shale::build {
 class Environment {
   public:
     Environment() = default;
-    static Environment from_list(const std::vector<std::string>& entries); // "K=V"
+    static Environment from_list(const std::vector<std::string>& entries);  // "K=V"
 
     void set(std::string_view key, std::string_view value);
     void unset(std::string_view key);
     std::optional<std::string> get(std::string_view key) const;
-    std::vector<std::string> list() const; // "K=V"
+    std::vector<std::string> list() const;  // "K=V"
     const std::vector<KeyValue>& pairs() const { return pairs_; }
 
   private:
     std::vector<KeyValue> pairs_;
 };
 
-} // namespace shale::build
+}  // namespace shale::build

@@ -84,7 +84,7 @@ oci::Descriptor layer_for(Session& session, LayerSlot& slot, const Output& outpu
     if (convert)
         descriptor = recompress(session, descriptor, slot.diff_id, *output.compression,
                                 output.compression_level);
-    else if (current) // Docker's media types have no place in an OCI manifest
+    else if (current)  // Docker's media types have no place in an OCI manifest
         descriptor.media_type = oci::layer_media_type(*current);
     descriptor.annotations.clear();
     return descriptor;
@@ -151,7 +151,7 @@ void export_image(Session& session, const StageState& state, const Output& outpu
     }
 }
 
-} // namespace
+}  // namespace
 
 oci::ImageConfig final_config(const Session& session, const StageState& state) {
     auto config = state.image;
@@ -200,4 +200,4 @@ Result export_outputs(Session& session, const StageState& state, const std::stri
     return result;
 }
 
-} // namespace shale::build
+}  // namespace shale::build

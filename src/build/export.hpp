@@ -21,7 +21,7 @@ Result export_outputs(Session& session, const StageState& state, const std::stri
 struct FinalImage {
     oci::Manifest manifest;
     std::string manifest_json, config_json;
-    oci::Descriptor descriptor; // of the manifest
+    oci::Descriptor descriptor;  // of the manifest
     std::vector<Digest> diff_ids;
 };
 
@@ -39,4 +39,4 @@ void write_tree(Session& session, const Output& output, Root& root);
 void write_output_file(const std::string& destination,
                        const std::function<void(const codec::Sink&)>& body);
 
-} // namespace shale::build
+}  // namespace shale::build

@@ -8,9 +8,9 @@
 #include "tree_tar.hpp"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -157,7 +157,7 @@ void write_parts_to_directory(const std::vector<Part>& parts, const std::string&
     }
 }
 
-} // namespace
+}  // namespace
 
 void write_output_file(const std::string& destination,
                        const std::function<void(const codec::Sink&)>& body) {
@@ -174,7 +174,7 @@ void write_output_file(const std::string& destination,
         fd.close_checked(temporary);
         if (::rename(temporary.c_str(), destination.c_str()) != 0)
             throw_errno("rename", destination);
-    } catch (...) { // no half-written archive stays behind
+    } catch (...) {  // no half-written archive stays behind
         ::unlink(temporary.c_str());
         throw;
     }
@@ -196,7 +196,7 @@ oci::Descriptor recompress(Session& session, const oci::Descriptor& layer, const
         options.level = level.value_or(options.level);
         layer::reframe(layer_tar(store, layer, diff_id), layer.digest.str(), options, sink);
     } else {
-        constexpr int kGzipLevel = 6; // zlib's default, and what gzip(1) and docker use
+        constexpr int kGzipLevel = 6;  // zlib's default, and what gzip(1) and docker use
         codec::StreamCompressor stream(compression == oci::Compression::Gzip
                                            ? codec::StreamFormat::Gzip
                                            : codec::StreamFormat::Plain,
@@ -209,7 +209,7 @@ oci::Descriptor recompress(Session& session, const oci::Descriptor& layer, const
     made.size = writer.size();
     made.digest = writer.commit();
     store::StepRecord record;
-    record.tree = store.put_tree(snapshot::TreeBuilder().finish()); // a layer alone: no root
+    record.tree = store.put_tree(snapshot::TreeBuilder().finish());  // a layer alone: no root
     record.sources = {made.digest};
     record.layer = made;
     record.diff_id = diff_id;
@@ -248,4 +248,4 @@ void write_tree(Session& session, const Output& output, Root& root) {
     }
 }
 
-} // namespace shale::build
+}  // namespace shale::build

@@ -35,7 +35,7 @@ std::uint32_t class_bits(std::uint32_t mode, char from) {
     return (mode >> shift & 7) * 0111;
 }
 
-} // namespace
+}  // namespace
 
 ModeChange ModeChange::parse(std::string_view text) {
     ModeChange change;
@@ -119,4 +119,4 @@ std::uint32_t ModeChange::apply(std::uint32_t mode, bool is_directory) const {
     return mode;
 }
 
-} // namespace shale::build
+}  // namespace shale::build

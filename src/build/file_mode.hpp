@@ -18,14 +18,14 @@ class ModeChange {
 
   private:
     struct Clause {
-        std::uint32_t who = 0;  // 0700, 0070, 0007 groups and their set-id/sticky bits
-        char operation = '+';   // + - =
-        std::uint32_t bits = 0; // rwx and s/t bits, already spread over all classes
+        std::uint32_t who = 0;   // 0700, 0070, 0007 groups and their set-id/sticky bits
+        char operation = '+';    // + - =
+        std::uint32_t bits = 0;  // rwx and s/t bits, already spread over all classes
         bool conditional_x = false;
-        char copy_from = 0; // u, g, o
+        char copy_from = 0;  // u, g, o
     };
     std::optional<std::uint32_t> octal_;
     std::vector<Clause> clauses_;
 };
 
-} // namespace shale::build
+}  // namespace shale::build

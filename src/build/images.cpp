@@ -25,7 +25,7 @@ void for_each_parallel(std::size_t count, const std::function<void(std::size_t)>
         for (std::size_t i; (i = next++) < count;)
             try {
                 body(i);
-            } catch (...) { // a thread root: kept for the caller
+            } catch (...) {  // a thread root: kept for the caller
                 const std::lock_guard lock(mutex);
                 if (!failure) failure = std::current_exception();
                 next = count;
@@ -64,7 +64,7 @@ std::function<std::size_t(MutableBytes)> blob_reader(const std::string& path) {
     };
 }
 
-} // namespace
+}  // namespace
 
 ResolvedImage Images::resolve(const oci::Reference& name, const oci::Platform& platform,
                               bool refresh) {
@@ -165,4 +165,4 @@ oci::Descriptor Images::push(const oci::Reference& name, Tracker& tracker) {
     return *descriptor;
 }
 
-} // namespace shale::build
+}  // namespace shale::build

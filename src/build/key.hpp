@@ -43,4 +43,4 @@ class Key {
     codec::Sha256 sha_;
 };
 
-} // namespace shale::build
+}  // namespace shale::build

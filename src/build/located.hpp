@@ -18,4 +18,4 @@ decltype(auto) located(const dockerfile::File& file, dockerfile::LineRange lines
     }
 }
 
-} // namespace shale::build
+}  // namespace shale::build

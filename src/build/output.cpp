@@ -79,11 +79,11 @@ void check(const Output& output) {
     }
 }
 
-} // namespace
+}  // namespace
 
 Output parse_output(std::string_view text) {
     Output output;
-    if (text.find('=') == std::string_view::npos) { // a bare path
+    if (text.find('=') == std::string_view::npos) {  // a bare path
         output.type = text == "-" ? OutputType::Tar : OutputType::Local;
         output.destination = text;
         check(output);
@@ -116,4 +116,4 @@ Output parse_output(std::string_view text) {
     return output;
 }
 
-} // namespace shale::build
+}  // namespace shale::build

@@ -92,7 +92,7 @@ std::vector<std::uint32_t> dependencies(const File& file, std::uint32_t index,
     return needed;
 }
 
-} // namespace
+}  // namespace
 
 std::string stage_label(const dockerfile::Stage& stage) {
     return stage.from.stage_name.empty() ? "stage-" + std::to_string(stage.index)
@@ -112,7 +112,7 @@ Base resolve_from(const File& file, std::uint32_t index, const Arguments& argume
     const auto reference = dockerfile::expand(from.reference, lookup, file.escape);
     if (reference.empty())
         fail(ErrorKind::Invalid, "base name (" + from.reference + ") should not be blank");
-    for (std::uint32_t i = index; i-- > 0;) // the latest definition before this stage
+    for (std::uint32_t i = index; i-- > 0;)  // the latest definition before this stage
         if (file.stages[i].from.stage_name == reference) return StageBase{i};
     if (reference == "scratch") return ScratchBase{};
     ImageBase image;
@@ -170,4 +170,4 @@ std::vector<std::uint32_t> reached_stages(const File& file, std::uint32_t target
     return {reached.begin(), reached.end()};
 }
 
-} // namespace shale::build
+}  // namespace shale::build

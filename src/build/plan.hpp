@@ -21,7 +21,7 @@ struct StageBase {
 };
 struct ImageBase {
     oci::Reference reference;
-    std::string platform; // expanded --platform, may be empty
+    std::string platform;  // expanded --platform, may be empty
 };
 using Base = std::variant<ScratchBase, StageBase, ImageBase>;
 
@@ -48,4 +48,4 @@ void check_supported(const dockerfile::Instruction& instruction);
 // "builder", or "stage-2" for an unnamed one.
 std::string stage_label(const dockerfile::Stage& stage);
 
-} // namespace shale::build
+}  // namespace shale::build

@@ -27,7 +27,7 @@ constexpr std::array<std::string_view, 31> kSignals{
     "USR2", "PIPE", "ALRM", "TERM",   "STKFLT", "CHLD",  "CONT", "STOP", "TSTP", "TTIN", "TTOU",
     "URG",  "XCPU", "XFSZ", "VTALRM", "PROF",   "WINCH", "IO",   "PWR",  "SYS"};
 
-} // namespace
+}  // namespace
 
 std::vector<std::string> parse_ports(std::string_view token) {
     std::string_view text = token;
@@ -80,4 +80,4 @@ void check_signal(std::string_view signal) {
     fail(ErrorKind::Invalid, "invalid signal: " + std::string(signal));
 }
 
-} // namespace shale::build
+}  // namespace shale::build

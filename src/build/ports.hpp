@@ -15,4 +15,4 @@ std::vector<std::string> parse_ports(std::string_view token);
 // X`.
 void check_signal(std::string_view signal);
 
-} // namespace shale::build
+}  // namespace shale::build

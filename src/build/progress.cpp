@@ -12,7 +12,7 @@ class SilentProgress final : public Progress {
     void warning(const std::string&) override {}
 };
 
-} // namespace
+}  // namespace
 
 std::unique_ptr<Progress> silent_progress() {
     return std::make_unique<SilentProgress>();
@@ -30,7 +30,7 @@ void Tracker::run(const std::string& name, const std::function<Outcome(VertexId)
     try {
         const Outcome outcome = body(vertex);
         progress_.finished(vertex, outcome, {});
-    } catch (const Error& error) { // reported here, decided by the caller
+    } catch (const Error& error) {  // reported here, decided by the caller
         const bool cancelled = error.kind() == ErrorKind::Cancelled;
         progress_.finished(vertex, cancelled ? Outcome::Cancelled : Outcome::Failed, error.what());
         throw;
@@ -40,4 +40,4 @@ void Tracker::run(const std::string& name, const std::function<Outcome(VertexId)
     }
 }
 
-} // namespace shale::build
+}  // namespace shale::build

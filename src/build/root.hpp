@@ -16,7 +16,7 @@ namespace shale::build {
 
 struct LoadedRoot {
     std::shared_ptr<const snapshot::Tree> tree;
-    std::vector<Digest> sources; // layer blobs that hold its contents
+    std::vector<Digest> sources;  // layer blobs that hold its contents
 };
 
 // Immutable once loaded; safe from any thread.
@@ -54,4 +54,4 @@ struct LayerSlot {
     std::mutex making;
 };
 
-} // namespace shale::build
+}  // namespace shale::build

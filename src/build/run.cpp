@@ -153,7 +153,7 @@ struct Workspace {
         const auto path = join_path(files, name);
         const UniqueFd fd = open_file(path, O_CREAT | O_EXCL | O_WRONLY, mode);
         write_all(fd.get(), as_bytes(text), path);
-        if (::fchmod(fd.get(), mode) != 0) throw_errno("fchmod", path); // whatever the umask
+        if (::fchmod(fd.get(), mode) != 0) throw_errno("fchmod", path);  // whatever the umask
         return path;
     }
 };
@@ -201,7 +201,7 @@ sandbox::Result run_in_overlay(Session& session, const RunSpec& run, const Loade
     return result;
 }
 
-} // namespace
+}  // namespace
 
 Digest run_key(const RunSpec& spec, const std::vector<std::string>& add_hosts,
                std::string_view kind, const Digest& parent) {
@@ -210,7 +210,7 @@ Digest run_key(const RunSpec& spec, const std::vector<std::string>& add_hosts,
     key.add("cwd", spec.cwd).add("user", spec.user).add("hostname", spec.hostname);
     key.add("network", static_cast<std::uint64_t>(spec.network));
     key.add("hosts", static_cast<std::uint64_t>(add_hosts.size()));
-    for (const auto& entry : add_hosts) // names only: an address may differ per machine
+    for (const auto& entry : add_hosts)  // names only: an address may differ per machine
         key.add("host", entry.substr(0, entry.find_first_of(":=")));
     for (const auto& script : spec.scripts)
         key.add("script", script.name).add("text", script.text);
@@ -237,4 +237,4 @@ Executed execute_run(Session& session, const RunSpec& spec, const LoadedRoot& pa
     return executed;
 }
 
-} // namespace shale::build
+}  // namespace shale::build

@@ -12,8 +12,8 @@ namespace shale::build {
 
 struct RunSpec {
     std::vector<std::string> argv;
-    std::vector<std::string> env;  // what cache keys see
-    std::vector<KeyValue> proxies; // added to env, seen by no key
+    std::vector<std::string> env;   // what cache keys see
+    std::vector<KeyValue> proxies;  // added to env, seen by no key
     std::string cwd;
     std::string user;
     sandbox::Network network = sandbox::Network::Private;
@@ -33,4 +33,4 @@ Digest run_key(const RunSpec& spec, const std::vector<std::string>& add_hosts,
 Executed execute_run(Session& session, const RunSpec& spec, const LoadedRoot& parent,
                      VertexId vertex, std::deque<std::string>& log_tail);
 
-} // namespace shale::build
+}  // namespace shale::build

@@ -44,4 +44,4 @@ class Slot {
     Session& session_;
 };
 
-} // namespace shale::build
+}  // namespace shale::build

@@ -41,7 +41,7 @@ void take_config(StageState& state, const oci::ImageConfig& config) {
     state.environment = Environment::from_list(env);
 }
 
-} // namespace
+}  // namespace
 
 std::shared_ptr<Root> empty_root() {
     auto tree = std::make_shared<snapshot::Tree>(snapshot::TreeBuilder().finish());
@@ -59,7 +59,7 @@ void Stages::start(std::uint32_t index) {
     started_[index] = std::async(std::launch::async, [this, index] {
                           try {
                               return std::make_unique<StageState>(evaluate(index));
-                          } catch (...) { // the rest of the build has no use any more
+                          } catch (...) {  // the rest of the build has no use any more
                               failure_.request_stop();
                               throw;
                           }
@@ -177,4 +177,4 @@ StageState Stages::evaluate(std::uint32_t index) {
     return state;
 }
 
-} // namespace shale::build
+}  // namespace shale::build

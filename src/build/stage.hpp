@@ -24,13 +24,13 @@ struct NewHistory {
 
 // Everything an instruction reads and changes.
 struct StageState {
-    oci::ImageConfig image;             // of the base; `config` is kept up to date, history is not
-    std::vector<NewHistory> history;    // what this build appends to image.history
-    Environment environment;            // image variables and build arguments, the last setter wins
-    std::vector<std::string> arguments; // names declared by ARG, in order, each once
+    oci::ImageConfig image;           // of the base; `config` is kept up to date, history is not
+    std::vector<NewHistory> history;  // what this build appends to image.history
+    Environment environment;          // image variables and build arguments, the last setter wins
+    std::vector<std::string> arguments;  // names declared by ARG, in order, each once
     std::shared_ptr<Root> root;
     std::vector<std::shared_ptr<LayerSlot>> layers;
-    bool cmd_was_set = false; // by this stage
+    bool cmd_was_set = false;  // by this stage
 };
 
 // A base image, resolved; layers are pulled when `root` is loaded.
@@ -42,7 +42,7 @@ struct BaseImage {
 class Stages {
   public:
     Stages(Session& session, std::stop_source& failure) : session_(session), failure_(failure) {}
-    ~Stages(); // waits for every stage that was started
+    ~Stages();  // waits for every stage that was started
 
     void start(std::uint32_t index);
     // Starts the stage if need be and waits for it; throws what it threw.
@@ -65,4 +65,4 @@ class Stages {
 // The root of a FROM scratch: an empty directory 0755 root:root.
 std::shared_ptr<Root> empty_root();
 
-} // namespace shale::build
+}  // namespace shale::build

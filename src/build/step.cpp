@@ -68,7 +68,7 @@ StepResult result_of(Session& session, const std::shared_ptr<Root>& parent,
     return {slot->after, slot};
 }
 
-} // namespace
+}  // namespace
 
 std::vector<Digest> merge_sources(std::vector<Digest> sources, const std::vector<Digest>& more) {
     for (const auto& digest : more)
@@ -98,7 +98,7 @@ StepResult run_step(Session& session, const std::shared_ptr<Root>& parent, const
         const Slot slot(session);
         session.check_stop();
         record = record_of(session, step.execute(vertex), step.name);
-        if (found) { // an edit of trees done again: the same step, so the same moment
+        if (found) {  // an edit of trees done again: the same step, so the same moment
             record->created_ns = found->record.created_ns;
             ++session.cached_steps;
         }
@@ -144,4 +144,4 @@ void ensure_layer(Session& session, LayerSlot& slot) {
     session.services.store.put_step(slot.record_key, slot.record);
 }
 
-} // namespace shale::build
+}  // namespace shale::build

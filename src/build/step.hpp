@@ -19,7 +19,7 @@ struct Executed {
 };
 
 struct Step {
-    std::string name; // "[builder 2/5] COPY . ."
+    std::string name;  // "[builder 2/5] COPY . ."
     // All keys are computed inside the step's vertex, so that a failure shows as the step's.
     std::function<Digest()> definition_key;
     // Depends on bytes only; asked for after a definition miss, may load the parent.
@@ -50,4 +50,4 @@ void ensure_layer(Session& session, LayerSlot& slot);
 // `sources` plus `more` without repetition, order kept.
 std::vector<Digest> merge_sources(std::vector<Digest> sources, const std::vector<Digest>& more);
 
-} // namespace shale::build
+}  // namespace shale::build

@@ -110,7 +110,7 @@ class TreeTar {
     const snapshot::Tree& tree_;
     layer::ContentReader& contents_;
     TreeTarOptions options_;
-    snapshot::NodeId node_ = 1; // the root directory itself is not a member
+    snapshot::NodeId node_ = 1;  // the root directory itself is not a member
     std::unordered_map<std::uint64_t, std::string> groups_;
     std::string pending_;
     std::size_t sent_ = 0;
@@ -119,7 +119,7 @@ class TreeTar {
     bool done_ = false;
 };
 
-} // namespace
+}  // namespace
 
 codec::Source tree_tar(const snapshot::Tree& tree, layer::ContentReader& contents,
                        const TreeTarOptions& options) {
@@ -127,4 +127,4 @@ codec::Source tree_tar(const snapshot::Tree& tree, layer::ContentReader& content
     return [stream](MutableBytes out) { return stream->read(out); };
 }
 
-} // namespace shale::build
+}  // namespace shale::build

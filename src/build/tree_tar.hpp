@@ -14,12 +14,12 @@
 namespace shale::build {
 
 struct TreeTarOptions {
-    bool own_by_caller = false;                 // every entry belongs to the effective user
-    std::optional<std::int64_t> clamp_mtime_ns; // later times become this
+    bool own_by_caller = false;                  // every entry belongs to the effective user
+    std::optional<std::int64_t> clamp_mtime_ns;  // later times become this
 };
 
 // `tree` and `contents` must outlive the source.
 codec::Source tree_tar(const snapshot::Tree& tree, layer::ContentReader& contents,
                        const TreeTarOptions& options = {});
 
-} // namespace shale::build
+}  // namespace shale::build

@@ -110,7 +110,7 @@ class Accounts {
     std::vector<GroupLine> groups_;
 };
 
-} // namespace
+}  // namespace
 
 ResolvedUser resolve_user(const snapshot::Tree& tree, layer::ContentReader& contents,
                           std::string_view user) {
@@ -154,7 +154,7 @@ Owner resolve_chown(const snapshot::Tree& tree, layer::ContentReader& contents,
     const bool all_numeric =
         numeric_user && (colon == std::string_view::npos || number(chown.substr(colon + 1)));
     Owner owner;
-    if (all_numeric) { // no account file needs to be read
+    if (all_numeric) {  // no account file needs to be read
         owner.uid = *numeric_user;
         owner.gid = colon == std::string_view::npos ? owner.uid : *number(chown.substr(colon + 1));
         return owner;
@@ -179,4 +179,4 @@ Owner resolve_chown(const snapshot::Tree& tree, layer::ContentReader& contents,
     return owner;
 }
 
-} // namespace shale::build
+}  // namespace shale::build

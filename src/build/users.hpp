@@ -18,4 +18,4 @@ struct Owner {
 Owner resolve_chown(const snapshot::Tree& tree, layer::ContentReader& contents,
                     std::string_view chown, std::string* unknown);
 
-} // namespace shale::build
+}  // namespace shale::build

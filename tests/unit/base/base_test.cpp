@@ -155,5 +155,5 @@ TEST(BoundedQueue, DrainsAfterClose) {
     EXPECT_FALSE(queue.push(1));
 }
 
-} // namespace
-} // namespace shale
+}  // namespace
+}  // namespace shale
