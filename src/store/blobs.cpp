@@ -1,0 +1,138 @@
+// Blobs: the writer that gives bytes their name, and verified reading of small documents.
+#include "state.hpp"
+
+#include <shale/codec.hpp>
+
+#include <sys/stat.h>
+
+namespace shale::store {
+
+namespace {
+// Hash and write in pieces that stay in the processor's cache between the two.
+constexpr std::size_t kBufferBytes = 512 << 10;
+}  // namespace
+
+struct BlobWriter::State {
+    State(Session& session, std::string blob_directory, BlobFiles& open_files)
+        : directory(std::move(blob_directory)), files(open_files), file(session, "blob") {}
+    void take(Bytes bytes) {
+        hash.update(bytes);
+        file.write(bytes);
+    }
+    void flush() {
+        take(as_bytes(buffer));
+        buffer.clear();
+    }
+    bool is_present(const std::string& path) const {
+        struct stat status {};
+        return ::lstat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
+               static_cast<std::uint64_t>(status.st_size) == size;
+    }
+
+    std::string directory;
+    BlobFiles& files;
+    TempFile file;
+    codec::Sha256 hash;
+    std::string buffer;
+    std::uint64_t size = 0;
+};
+
+BlobWriter::BlobWriter(std::unique_ptr<State> state) : state_(std::move(state)) {}
+BlobWriter::BlobWriter(BlobWriter&&) noexcept = default;
+BlobWriter::~BlobWriter() = default;
+
+std::uint64_t BlobWriter::size() const {
+    return state_->size;
+}
+
+void BlobWriter::write(Bytes bytes) {
+    state_->size += bytes.size();
+    if (state_->buffer.size() + bytes.size() < kBufferBytes) {
+        state_->buffer.append(as_text(bytes));
+        return;
+    }
+    state_->flush();
+    for (; bytes.size() >= kBufferBytes; bytes = bytes.subspan(kBufferBytes))
+        state_->take(bytes.first(kBufferBytes));
+    state_->buffer = as_text(bytes);
+}
+
+Digest BlobWriter::commit(const std::optional<Digest>& expected) {
+    SHALE_ENSURE(state_);  // a writer commits once
+    const auto state = std::move(state_);
+    state->flush();
+    const Digest digest = state->hash.finish();
+    if (expected && digest != *expected)
+        fail(ErrorKind::Corrupt, "digest mismatch: expected " + expected->str() + ", the " +
+                                     std::to_string(state->size) + " bytes hash to " +
+                                     digest.str());
+    const std::string path = join_path(state->directory, digest.hex());
+    if (state->is_present(path)) {
+        sync_directory_of(path);  // whoever wrote it may not have got that far yet
+    } else {
+        state->file.publish(path);  // also over a file cut short by something else
+        state->files.forget(digest);
+    }
+    return digest;
+}
+
+bool Store::has_blob(const Digest& blob) const {
+    return path_exists(blob_path(blob));
+}
+std::string Store::blob_path(const Digest& blob) const {
+    return state_->blob_path(blob);
+}
+
+BlobWriter Store::new_blob() {
+    return BlobWriter(
+        std::make_unique<BlobWriter::State>(state_->session, state_->layout.blobs, state_->blobs));
+}
+
+Digest Store::put_blob(Bytes bytes) {
+    BlobWriter writer = new_blob();
+    writer.write(bytes);
+    return writer.commit();
+}
+
+std::uint64_t Store::blob_size(const Digest& blob) {
+    return state_->blobs.blob_size(blob);
+}
+
+void Store::read_blob(const Digest& blob, std::uint64_t offset, MutableBytes out) {
+    state_->blobs.read_blob(blob, offset, out);
+}
+
+std::string Store::read_document(const Digest& blob, std::uint64_t limit) {
+    const std::uint64_t bytes = state_->blobs.blob_size(blob);
+    if (bytes > limit)
+        fail(ErrorKind::Invalid, "document '" + blob_path(blob) + "' has " + std::to_string(bytes) +
+                                     " bytes; at most " + std::to_string(limit) + " are accepted");
+    std::string text(bytes, '\0');
+    state_->blobs.read_blob(blob, 0, std::as_writable_bytes(std::span(text)));
+    const Digest found = codec::sha256(text);
+    if (found != blob)
+        fail(ErrorKind::Corrupt, "document " + blob.str() + " is damaged: '" + blob_path(blob) +
+                                     "' hashes to " + found.str());
+    return text;
+}
+
+oci::BlobSource& Store::framed() {
+    return state_->framed;
+}
+
+std::shared_ptr<const layer::Toc> Store::toc(const oci::Descriptor& layer,
+                                             const std::optional<Digest>& diff_id) {
+    return state_->tocs->get(layer, diff_id);
+}
+
+layer::ContentIndex Store::content_index(const std::vector<Digest>& sources) {
+    layer::ContentIndex index;
+    for (const Digest& blob : sources) {
+        oci::Descriptor layer;
+        layer.digest = blob;
+        index.add(blob, toc(layer));
+    }
+    return index;
+}
+
+}  // namespace shale::store

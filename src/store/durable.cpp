@@ -1,0 +1,138 @@
+// Sessions, temporary files and locks. The order "data, then name, then directory" lives here and
+// nowhere else; everything the store keeps, except the database, passes through TempFile::publish.
+#include "durable.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace shale::store {
+
+namespace {
+
+constexpr std::int64_t kLeftoverAgeNs = 24ll * 3600 * 1'000'000'000;
+
+// Starting write-back every few megabytes lets the disk work while we still produce, so that the
+// fsync at the end finds little left to do.
+constexpr std::uint64_t kFlushBytes = 8u << 20;
+
+std::atomic<DurableHook> durable_hook{nullptr};
+
+// False only if `wait` is not set and somebody else holds the lock.
+bool lock_fd(int fd, int operation, bool wait, const std::string& path) {
+    while (::flock(fd, wait ? operation : operation | LOCK_NB) != 0) {
+        if (errno == EWOULDBLOCK && !wait) return false;
+        if (errno != EINTR) throw_errno("flock", path);
+    }
+    return true;
+}
+
+// Removes one entry of tmp/ if its owner is dead. Failures are left for the next opening: a
+// leftover costs space, never correctness.
+void remove_if_dead(int tmp_fd, const std::string& tmp_directory, const char* name,
+                    std::int64_t now_ns) {
+    const UniqueFd fd(::openat(tmp_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    struct stat status {};
+    if (!fd || ::fstat(fd.get(), &status) != 0) return;
+    const std::int64_t changed_ns =
+        status.st_mtim.tv_sec * 1'000'000'000ll + status.st_mtim.tv_nsec;
+    if (now_ns - changed_ns < kLeftoverAgeNs) return;
+    // Held until the removal is over, so that two openers do not remove the same tree at once.
+    if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) remove_tree(join_path(tmp_directory, name));
+}
+
+}  // namespace
+
+void set_durable_hook(DurableHook hook) {
+    durable_hook = hook;
+}
+
+void announce(DurableStep step, const std::string& path) {
+    if (const DurableHook hook = durable_hook.load(std::memory_order_relaxed)) hook(step, path);
+}
+
+FileLock::FileLock(const std::string& path, Mode mode)
+    : fd_(open_file(path, O_RDWR | O_CREAT | O_NOFOLLOW)) {
+    lock_fd(fd_.get(), mode == Mode::Shared ? LOCK_SH : LOCK_EX, true, path);
+}
+
+Session::Session(std::string tmp_directory) : tmp_directory_(std::move(tmp_directory)) {}
+
+Session::~Session() {
+    if (!directory_.empty()) ::rmdir(directory_.c_str());
+}
+
+const std::string& Session::directory() {
+    std::call_once(made_, [&] {
+        std::string path = join_path(tmp_directory_, "session-XXXXXX");
+        if (!::mkdtemp(path.data())) throw_errno("mkdtemp", path);
+        lock_ = open_file(path, O_RDONLY | O_DIRECTORY);
+        lock_fd(lock_.get(), LOCK_EX, true, path);
+        directory_ = std::move(path);
+    });
+    return directory_;
+}
+
+std::string Session::new_path(std::string_view prefix) {
+    return join_path(directory(), std::string(prefix) + "-" + std::to_string(next_++));
+}
+
+void remove_leftovers(const std::string& tmp_directory, std::int64_t now_ns) {
+    DIR* dir = ::opendir(tmp_directory.c_str());
+    if (!dir) throw_errno("opendir", tmp_directory);
+    while (const dirent* item = ::readdir(dir)) {
+        const std::string_view name = item->d_name;
+        if (name != "." && name != "..")
+            remove_if_dead(::dirfd(dir), tmp_directory, item->d_name, now_ns);
+    }
+    ::closedir(dir);
+}
+
+TempFile::TempFile(Session& session, std::string_view prefix) : path_(session.new_path(prefix)) {
+    announce(DurableStep::Create, path_);
+    fd_ = open_file(path_, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
+}
+
+TempFile::~TempFile() {
+    if (!path_.empty()) ::unlink(path_.c_str());
+}
+
+void TempFile::write(Bytes bytes) {
+    write_all(fd_.get(), bytes, path_);
+    written_ += bytes.size();
+    if (written_ - flushing_ < kFlushBytes) return;
+    // Only a hint; a file system that cannot do it loses nothing but time.
+    ::sync_file_range(fd_.get(), static_cast<off_t>(flushing_),
+                      static_cast<off_t>(written_ - flushing_), SYNC_FILE_RANGE_WRITE);
+    flushing_ = written_;
+}
+
+void TempFile::publish(const std::string& path) {
+    if (::fchmod(fd_.get(), 0644) != 0) throw_errno("fchmod", path_);
+    announce(DurableStep::SyncFile, path_);
+    if (::fsync(fd_.get()) != 0) throw_errno("fsync", path_);
+    fd_.close_checked(path_);
+    announce(DurableStep::Rename, path);
+    if (::rename(path_.c_str(), path.c_str()) != 0) throw_errno("rename", path);
+    path_.clear();
+    sync_directory_of(path);
+}
+
+void publish_file(Session& session, std::string_view prefix, const std::string& path, Bytes bytes) {
+    TempFile file(session, prefix);
+    file.write(bytes);
+    file.publish(path);
+}
+
+void sync_directory_of(const std::string& path) {
+    const std::string directory = path.substr(0, path.rfind('/'));
+    announce(DurableStep::SyncDirectory, directory);
+    const UniqueFd fd = open_file(directory, O_RDONLY | O_DIRECTORY);
+    if (::fsync(fd.get()) != 0) throw_errno("fsync", directory);
+}
+
+}  // namespace shale::store

@@ -1,0 +1,78 @@
+// How the store writes: a file is born in a session directory under tmp/, made durable there, and
+// only then renamed to its name.
+#pragma once
+
+#include <shale/base.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+namespace shale::store {
+
+// The instants at which a crash is worth rehearsing. Each is announced *before* it happens.
+enum class DurableStep { Create, SyncFile, Rename, SyncDirectory, Record };
+// Called with every step and the path it is about; tests kill the process there, or note the order.
+// Null outside tests. Set it before threads start.
+using DurableHook = void (*)(DurableStep step, const std::string& path);
+void set_durable_hook(DurableHook hook);
+void announce(DurableStep step, const std::string& path);
+
+// An exclusive or shared flock on a file that exists for nothing else. Taken by opening the file
+// anew, so it excludes threads of one process as well as other processes.
+class FileLock {
+  public:
+    enum class Mode { Shared, Exclusive };
+    FileLock(const std::string& path, Mode mode);
+
+  private:
+    UniqueFd fd_;  // closing it lets go
+};
+
+// One Store's own directory below tmp/, made on first use. An flock on the directory itself says
+// that its owner lives, so leftovers of the dead can be told from work in progress whatever process
+// namespace the owner is in. Safe from any thread.
+class Session {
+  public:
+    explicit Session(std::string tmp_directory);
+    ~Session();  // removes the directory if everything in it was published or abandoned
+    Session(const Session&) = delete;
+    Session& operator=(const Session&) = delete;
+    const std::string& directory();
+    std::string new_path(std::string_view prefix);
+
+  private:
+    std::string tmp_directory_;
+    std::once_flag made_;
+    std::string directory_;
+    UniqueFd lock_;
+    std::atomic<std::uint64_t> next_{0};
+};
+
+// Removes what dead sessions left in `tmp_directory`: entries that nobody holds locked and that are
+// older than a day. The age protects a session between its creation and its lock.
+void remove_leftovers(const std::string& tmp_directory, std::int64_t now_ns);
+
+// A file on its way to a name. Removed unless published.
+class TempFile {
+  public:
+    TempFile(Session& session, std::string_view prefix);
+    ~TempFile();
+    TempFile(const TempFile&) = delete;
+    TempFile& operator=(const TempFile&) = delete;
+    void write(Bytes bytes);
+    // Mode 0644, fsync, rename over `path`, fsync of the directory: durable when it returns.
+    void publish(const std::string& path);
+
+  private:
+    std::string path_;
+    UniqueFd fd_;
+    std::uint64_t written_ = 0, flushing_ = 0;
+};
+
+void publish_file(Session& session, std::string_view prefix, const std::string& path, Bytes bytes);
+void sync_directory_of(const std::string& path);
+
+}  // namespace shale::store

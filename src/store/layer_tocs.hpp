@@ -1,0 +1,62 @@
+// Tables of contents of the layers in the store, and the framed twins of layers that have none.
+#pragma once
+
+#include "blob_files.hpp"
+#include "database.hpp"
+#include "durable.hpp"
+#include "lru_cache.hpp"
+
+#include <shale/base.hpp>
+#include <shale/layer.hpp>
+#include <shale/oci.hpp>
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+
+namespace shale::store {
+
+// What LayerTocs stands on; all of it outlives it.
+struct LayerHome {
+    std::string frames_directory;
+    BlobFiles& blobs;   // blobs as they came
+    BlobFiles& framed;  // the twin where there is one
+    Session& session;
+    Database& database;
+};
+
+// Safe from any thread; one thread works on a layer while the others that want it wait.
+class LayerTocs {
+  public:
+    explicit LayerTocs(const LayerHome& home);
+    // With `diff_id`, the layer's tar is known to hash to it when this returns, and the TOC to
+    // describe that tar; Corrupt otherwise.
+    std::shared_ptr<const layer::Toc> get(const oci::Descriptor& layer,
+                                          const std::optional<Digest>& diff_id);
+    // As get() with a DiffID, but does not read the TOC of a layer that was verified before.
+    void verify(const oci::Descriptor& layer, const Digest& diff_id);
+
+  private:
+    using SharedToc = std::shared_ptr<const layer::Toc>;
+    struct Loaded {
+        SharedToc toc;
+        std::optional<Digest> diff_id;  // of the tar that `toc` was checked against
+    };
+    Loaded load(const oci::Descriptor& layer, const std::optional<Digest>& diff_id);
+    bool agrees_with_tar(const Digest& blob, const layer::Toc& toc, const Digest& diff_id);
+    std::optional<layer::Toc> read_twin(const Digest& blob);
+    layer::Written make_twin(const Digest& blob, const std::optional<Digest>& diff_id);
+    void check_descriptor(const oci::Descriptor& layer);
+    std::string twin_path(const Digest& blob) const;
+
+    LayerHome home_;
+    std::mutex mutex_;  // never held while loading
+    std::condition_variable loaded_;
+    std::set<Digest> loading_;
+    LruCache<Digest, Loaded, DigestHash> cache_;
+};
+
+}  // namespace shale::store

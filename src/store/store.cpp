@@ -1,0 +1,142 @@
+// Opening a store, and the parts of its face that only pass on: tags, trees, step records, scratch.
+// Blobs are in blobs.cpp, images in images.cpp.
+#include "state.hpp"
+
+#include <shale/store.hpp>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+namespace shale::store {
+
+namespace {
+
+constexpr std::string_view kLayoutVersion = R"("1.0.0")";
+
+void check_layout_version(const std::string& path) {
+    const auto version =
+        in_context([&] { return path; },
+                   [&] { return json_member(read_file(path, 64 << 10), "imageLayoutVersion"); });
+    if (!version) fail(ErrorKind::Corrupt, path + ": no imageLayoutVersion");
+    if (*version != kLayoutVersion)
+        fail(ErrorKind::Unsupported, path + ": image layout version " + *version + ", we know " +
+                                         std::string(kLayoutVersion));
+}
+
+}  // namespace
+
+Layout::Layout(const std::string& root_directory)
+    : root(std::filesystem::absolute(root_directory).lexically_normal().string()),
+      blobs(join_path(root, "blobs/sha256")), frames(join_path(root, "frames")),
+      trees(join_path(root, "trees")), tmp(join_path(root, "tmp")),
+      database(join_path(root, "shale.db")), lock(join_path(root, "lock")),
+      update_lock(join_path(root, "update.lock")) {}
+
+Store::State::State(const std::string& root) : layout(root) {
+    make_directories(layout.root);
+    // Waits while a collection is under way.
+    in_use = std::make_unique<FileLock>(layout.lock, FileLock::Mode::Shared);
+    prepare();
+    tocs = std::make_unique<LayerTocs>(LayerHome{layout.frames, blobs, framed, session, *database});
+    remove_leftovers(layout.tmp, system_clock().now_ns());
+}
+
+void Store::State::prepare() {
+    const FileLock lock(layout.update_lock, FileLock::Mode::Exclusive);
+    for (const std::string& directory : {layout.blobs, layout.frames, layout.trees, layout.tmp})
+        make_directories(directory);
+    const std::string marker = join_path(layout.root, "oci-layout");
+    if (path_exists(marker)) {
+        check_layout_version(marker);
+    } else {
+        sync_directory_of(layout.blobs);
+        sync_directory_of(layout.root);
+        publish_file(session, "layout", marker, as_bytes(R"({"imageLayoutVersion":"1.0.0"})"));
+    }
+    tags.create();
+    database = std::make_unique<Database>(layout.database);
+}
+
+Store::Store(const std::string& root)
+    : state_(in_context([&] { return "opening store '" + root + "'"; },
+                        [&] { return std::make_unique<State>(root); })) {}
+Store::~Store() = default;
+
+const std::string& Store::root() const {
+    return state_->layout.root;
+}
+
+std::string Store::default_root() {
+    const auto variable = [](const char* name) {
+        const char* value = std::getenv(name);
+        return std::string(value ? value : "");
+    };
+    if (auto root = variable("SHALE_ROOT"); !root.empty()) return root;
+    if (::geteuid() == 0) return "/var/lib/shale";
+    // The base directory specification tells to ignore relative values.
+    if (auto data = variable("XDG_DATA_HOME"); data.starts_with('/'))
+        return join_path(data, "shale");
+    if (auto home = variable("HOME"); home.starts_with('/'))
+        return join_path(home, ".local/share/shale");
+    fail(ErrorKind::Invalid, "no place for the store: set SHALE_ROOT or HOME");
+}
+
+void Store::tag(const oci::Reference& name, const oci::Descriptor& manifest) {
+    if (!has_blob(manifest.digest))
+        fail(ErrorKind::NotFound, "cannot tag " + name.familiar() + ": manifest " +
+                                      manifest.digest.str() + " is not in the store");
+    state_->tags.set(name, manifest);
+}
+bool Store::untag(const oci::Reference& name) {
+    return state_->tags.remove(name);
+}
+std::optional<oci::Descriptor> Store::resolve(const oci::Reference& name) const {
+    return state_->tags.find(name);
+}
+std::vector<ImageRecord> Store::images() const {
+    return state_->tags.list();
+}
+
+Digest Store::put_tree(const snapshot::Tree& tree) {
+    return state_->trees.put(tree);
+}
+bool Store::has_tree(const Digest& digest) const {
+    return state_->trees.has(digest);
+}
+std::shared_ptr<const snapshot::Tree> Store::tree(const Digest& digest) {
+    if (auto tree = state_->trees.find(digest)) return tree;
+    fail(ErrorKind::NotFound, "snapshot " + digest.str() + " is not in the store");
+}
+
+std::optional<StepRecord> Store::find_step(const Digest& key) {
+    auto record = state_->database->find_step(key);
+    if (!record || !has_tree(record->tree)) return std::nullopt;
+    const auto present = [&](const Digest& blob) { return has_blob(blob); };
+    if (!std::all_of(record->sources.begin(), record->sources.end(), present)) return std::nullopt;
+    if (record->layer && !has_blob(record->layer->digest)) {
+        record->layer.reset();  // it can be made again from the tree and its sources
+        record->diff_id.reset();
+    }
+    return record;
+}
+
+void Store::put_step(const Digest& key, const StepRecord& record) {
+    // The step that wrote the layer hashed its tar: nobody needs to read it again to know its
+    // DiffID.
+    if (record.layer && record.diff_id)
+        state_->database->put_diff_id(record.layer->digest, *record.diff_id);
+    state_->database->put_step(key, record);
+}
+
+std::string Store::stat_cache_path() const {
+    return join_path(state_->layout.root, "stat-cache");
+}
+
+TempDir Store::scratch(const std::string& prefix) {
+    return TempDir(state_->session.directory(), prefix);
+}
+
+}  // namespace shale::store

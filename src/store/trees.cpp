@@ -1,0 +1,73 @@
+// Tree files. Each is named by the digest of the tree in it, so it never changes once written.
+#include "trees.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace shale::store {
+
+namespace {
+// Nodes of trees kept in memory after their last user let go; some 150 bytes each.
+constexpr std::size_t kCachedNodes = 500'000;
+}  // namespace
+
+Trees::Trees(std::string directory, Session& session)
+    : directory_(std::move(directory)), session_(session), cache_(kCachedNodes) {}
+
+std::string Trees::path(const Digest& digest) const {
+    return join_path(directory_, digest.hex());
+}
+
+bool Trees::has(const Digest& digest) const {
+    return path_exists(path(digest));
+}
+
+Digest Trees::put(const snapshot::Tree& tree) {
+    const Digest digest = tree.digest();
+    if (has(digest))
+        sync_directory_of(path(digest));  // whoever wrote it may not have got that far yet
+    else
+        publish_file(session_, "tree", path(digest), as_bytes(tree.serialise()));
+    return digest;
+}
+
+Digest Trees::put_shared(const std::shared_ptr<const snapshot::Tree>& tree) {
+    const Digest digest = put(*tree);
+    std::lock_guard lock(mutex_);
+    cache_.put(digest, tree, tree->size());
+    return digest;
+}
+
+std::shared_ptr<const snapshot::Tree> Trees::load(const Digest& digest) const {
+    const Mapping file(path(digest));
+    auto tree = std::make_shared<const snapshot::Tree>(snapshot::Tree::parse(file.bytes()));
+    if (tree->digest() != digest)
+        fail(ErrorKind::Corrupt, "it holds the tree " + tree->digest().str());
+    return tree;
+}
+
+std::shared_ptr<const snapshot::Tree> Trees::find(const Digest& digest) {
+    if (!has(digest)) return nullptr;
+    {
+        std::lock_guard lock(mutex_);
+        if (auto tree = cache_.find(digest)) return *tree;
+    }
+    std::shared_ptr<const snapshot::Tree> tree;
+    try {
+        tree = load(digest);
+    } catch (const Error& error) {
+        // Removed by another process since we looked.
+        if (error.kind() == ErrorKind::NotFound) return nullptr;
+        if (error.kind() != ErrorKind::Corrupt) throw;
+        // Left in place it would fail every build that meets it; gone, it is a cache miss.
+        ::unlink(path(digest).c_str());
+        fail(ErrorKind::Corrupt, "snapshot '" + path(digest) +
+                                     "' was damaged and is now removed; " +
+                                     "run the command again: " + error.what());
+    }
+    std::lock_guard lock(mutex_);
+    cache_.put(digest, tree, tree->size());
+    return tree;
+}
+
+}  // namespace shale::store
