@@ -10,7 +10,7 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,10 +36,15 @@ struct Diagnostic {
     std::string rule;  // lint rule name for warnings, or empty
 };
 
+// The diagnostic as one line for the user: the text, then the hint in parentheses if there is one:
+//   "dockerfile parse error on line 2: unknown instruction: FNTRYPOINT (did you mean ENTRYPOINT?)"
+std::string message(const Diagnostic& diagnostic);
+
 struct Heredoc {
     std::string name;
-    std::string body;     // as it stands, terminator excluded; tabs removed for <<-
-    bool expand = true;   // false when any part of the delimiter was quoted
+    std::string body;      // as it stands, terminator excluded; leading tabs removed for <<-
+    std::string raw_body;  // with the tabs: what a shell that reads the heredoc itself must get
+    bool expand = true;    // false when any part of the delimiter was quoted
     bool strip_tabs = false;
 };
 
@@ -50,6 +55,17 @@ struct Command {
     std::vector<std::string> argv;
     std::vector<Heredoc> heredocs;  // RUN only
 };
+
+// How a RUN with heredocs reaches its shell. If the whole command is one heredoc word, its body is
+// the script itself, or, when it begins with "#!", a file to be made executable and run by name.
+// Everything else goes to the shell with the heredocs spelled out again.
+struct HeredocRun {
+    std::string script;  // the argument behind the SHELL prefix; empty if `file` is set
+    std::optional<Heredoc> file;
+};
+HeredocRun heredoc_run(const Command& command);  // requires command.heredocs
+// "first line of the body...", for step titles; the dots only if there are more lines.
+std::string heredoc_summary(const Heredoc& heredoc);
 
 struct KeyValue {
     std::string key;
@@ -62,14 +78,16 @@ struct ArgDeclaration {
 };
 
 enum class MountType { Bind, Cache, Tmpfs, Secret, Ssh };
-// RUN --mount as written; values are unexpanded.
+// RUN --mount as written; values are unexpanded, and a `type` that holds a variable reads as Bind.
+// parse() reports what is wrong whatever the variables are; expand_mount() decides the rest.
 struct Mount {
-    std::string spec;  // the whole option text, for messages
+    std::string spec;  // the whole option text
     MountType type = MountType::Bind;
     std::string from, source, target, id, sharing, env;
-    std::optional<bool> read_only;
+    bool has_env = false;           // env= was given, even if empty
+    std::optional<bool> read_only;  // nullopt: the default of the type
     bool required = false;
-    std::optional<std::string> size, mode, uid, gid;
+    std::optional<std::string> size, mode, uid, gid;  // size: see parse_size; mode: octal
 };
 
 struct From {
@@ -102,7 +120,7 @@ struct Label { std::vector<KeyValue> pairs; };
 struct Arg { std::vector<ArgDeclaration> declarations; };
 struct Workdir { std::string path; };
 struct User { std::string user; };
-struct Expose { std::vector<std::string> ports; };
+struct Expose { std::vector<std::string> ports; };  // sorted as text, unexpanded
 struct Volume { std::vector<std::string> paths; };
 struct Cmd { Command command; };
 struct Entrypoint { Command command; };
@@ -125,7 +143,8 @@ struct Instruction {
     InstructionValue value;
     LineRange lines;
     std::string keyword;   // upper-cased
-    std::string original;  // the logical line as written, continuations joined by one blank each
+    std::string original;  // the logical line as written, continuations joined, blanks trimmed
+    std::vector<std::string> comments;  // of the lines directly above, without '#'
 };
 
 struct Stage {
@@ -133,14 +152,17 @@ struct Stage {
     From from;
     LineRange lines;  // of the FROM line
     std::string original;
+    std::vector<std::string> comments;  // as in Instruction
     std::vector<Instruction> instructions;
 };
 
 struct File {
     std::string name;                // for messages: "Dockerfile"
-    std::vector<std::string> source; // physical lines, for excerpts
+    std::vector<std::string> source; // physical lines, for excerpts; a final line end adds an
+                                     // empty line, as the reference builder counts
     char escape = '\\';
     std::string syntax;              // value of the syntax directive, may be empty
+    std::string check;               // value of the check directive, may be empty
     std::vector<Instruction> global_args;  // each holds an Arg
     std::vector<Stage> stages;
 };
@@ -153,7 +175,8 @@ struct ParseResult {
 
 ParseResult parse(std::string_view text, std::string file_name = "Dockerfile");
 
-// Parses one instruction, e.g. an ONBUILD trigger of a base image. Errors are reported for `lines`.
+// Parses one instruction, e.g. an ONBUILD trigger of a base image: it is the only instruction of
+// the only stage of the result. Errors are reported for `lines`.
 ParseResult parse_trigger(std::string_view text, LineRange lines);
 
 // The excerpt block printed before an error:
@@ -178,6 +201,11 @@ std::vector<std::string> expand_words(std::string_view word, const Lookup& looku
                                       char escape = '\\');
 // Body of an unquoted COPY/ADD heredoc: quotes are data, the escape is always a backslash.
 std::string expand_heredoc(std::string_view body, const Lookup& lookup);
+// A mount with every value expanded (except `from`, where a variable is an error) and checked.
+// Throws Invalid with the message the user is to see.
+Mount expand_mount(const Mount& written, const Lookup& lookup, char escape = '\\');
+// "134217728", "128m", "1.5 GiB" in bytes, units as powers of 1024; nullopt if it is no size.
+std::optional<std::uint64_t> parse_size(std::string_view text);
 
 // ---------------------------------------------------------------------------------------------
 // Path patterns.
@@ -186,18 +214,22 @@ std::string expand_heredoc(std::string_view body, const Lookup& lookup);
 bool match_glob(std::string_view pattern, std::string_view path);
 bool has_wildcard(std::string_view path);  // contains * ? [ or a backslash escape
 
-// .dockerignore and COPY --exclude patterns, anchored at a root, last match wins.
+// .dockerignore and COPY --exclude patterns, anchored at a root, last match wins. A pattern matches
+// a path if it matches the path or any of its parent directories.
 //
-// For a walk: keep one State per open directory. enter() derives a child's state from its
-// parent's; so deciding an entry costs one pass over the patterns and no string joining of parents.
+// For a walk: keep one State per open directory. decide() derives a child's state from its parent's;
+// so deciding an entry costs one pass over the patterns and no look at its parents. Immutable, cheap
+// to copy, safe from any thread.
 class IgnoreMatcher {
   public:
     IgnoreMatcher() = default;  // excludes nothing
     // Reads the file format (comments, blanks, '!', cleaning). Throws Invalid naming the pattern.
     static IgnoreMatcher parse(std::string_view text);
+    // Patterns as options give them: as above, except that '#' starts no comment.
     static IgnoreMatcher from_patterns(const std::vector<std::string>& patterns);
 
-    bool empty() const { return patterns_.empty(); }
+    bool empty() const { return !patterns_; }
+    bool has_exceptions() const;
     // `path` is relative, '/'-separated, without leading or trailing slash.
     bool is_excluded(std::string_view path) const;
 
@@ -206,17 +238,16 @@ class IgnoreMatcher {
     };
     struct Verdict {
         bool excluded = false;
-        bool may_prune = false;  // excluded, and no '!' pattern can match anything below
+        bool may_prune = false;  // excluded, and no '!' pattern can bring back anything below
     };
-    // Decides `path`; when it is a directory, `child` (if given) receives its state.
+    // Decides `path`, whose parent directory has the state `parent`; when it is a directory, `child`
+    // (if given, not the same object) receives its state. A State that is used again for the next
+    // directory of its level costs no allocation.
     Verdict decide(std::string_view path, const State& parent, State* child = nullptr) const;
 
   private:
-    struct Pattern {
-        std::string text;  // cleaned, without '!'
-        bool exception = false;
-    };
-    std::vector<Pattern> patterns_;
+    struct Pattern;
+    std::shared_ptr<const std::vector<Pattern>> patterns_;  // null: none
 };
 
 }  // namespace shale::dockerfile

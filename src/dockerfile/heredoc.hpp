@@ -1,0 +1,28 @@
+// Recognising heredoc words in an instruction. Escaping here is always by backslash, whatever the
+// escape directive says.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace shale::dockerfile {
+
+struct HeredocWord {
+    std::string name;         // the delimiter, unquoted
+    bool strip_tabs = false;  // <<-
+    bool expand = true;       // no part of the delimiter was quoted or escaped
+};
+
+// "3<<-EOF" and the like; nullopt if `word` is not one heredoc word as a whole.
+std::optional<HeredocWord> read_heredoc_word(std::string_view word);
+
+// The heredocs of a whole instruction line in order. Quoted "<<EOF" is text. Rejects a delimiter
+// with an open quote.
+std::vector<HeredocWord> find_heredocs(std::string_view line);
+
+// Removes the leading tabs of every line, for <<-.
+std::string strip_leading_tabs(std::string_view body);
+
+}  // namespace shale::dockerfile

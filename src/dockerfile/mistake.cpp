@@ -1,0 +1,20 @@
+// Raising a mistake, and the spelling hint that goes with it.
+#include "mistake.hpp"
+
+#include <shale/base.hpp>
+
+#include <utility>
+
+namespace shale::dockerfile {
+
+void reject(std::string text, std::string hint) {
+    throw Mistake{std::move(text), std::move(hint)};
+}
+
+std::string suggest(std::string_view word, std::span<const std::string> candidates) {
+    const std::string nearest = nearest_match(word, candidates);
+    // An exact match means the spelling was not what is wrong.
+    return nearest.empty() || nearest == word ? std::string() : "did you mean " + nearest + "?";
+}
+
+}  // namespace shale::dockerfile

@@ -1,0 +1,207 @@
+// From text to stages.
+//
+// The loop: read a logical line, cut it into a statement (first phase), read the heredoc bodies
+// that belong to it, turn it into a typed instruction (second phase), and hang it into the stage. A
+// mistake in one instruction becomes a diagnostic and the loop goes on; care is taken that one
+// mistake does not drag a tail of others behind it. Mistakes of the second phase carry the prefix
+// "dockerfile parse error on line N: ", as users know it.
+#include "characters.hpp"
+#include "heredoc.hpp"
+#include "instructions.hpp"
+#include "lines.hpp"
+#include "mistake.hpp"
+#include "statement.hpp"
+
+#include <shale/dockerfile.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace shale::dockerfile {
+namespace {
+
+// Enough for a person; a binary file given by accident would otherwise fill the screen.
+constexpr std::size_t kMaxErrors = 100;
+
+class FileParser {
+  public:
+    explicit FileParser(std::string_view text) : reader_(text, diagnostics_) {}
+
+    // Every line of a file.
+    void parse_file() {
+        while (auto line = reader_.next()) {
+            parse_line(*line);
+            if (error_count() > kMaxErrors) return;
+        }
+        finish_file();
+    }
+
+    // The only line of a trigger.
+    void parse_trigger(LineRange lines) {
+        open_stage();
+        std::size_t count = 0;
+        while (auto line = reader_.next()) {
+            ++count;
+            parse_line(*line);
+        }
+        if (count != 1 && ok()) error({}, "onbuild trigger should be a single expression");
+        for (Diagnostic& diagnostic : diagnostics_)
+            diagnostic.lines = lines;
+        for (Instruction& instruction : file_.stages[0].instructions)
+            instruction.lines = lines;
+    }
+
+    ParseResult take() {
+        file_.escape = reader_.escape();
+        file_.check = reader_.check();
+        std::stable_sort(
+            diagnostics_.begin(), diagnostics_.end(),
+            [](const Diagnostic& a, const Diagnostic& b) { return a.lines < b.lines; });
+        return {std::move(file_), std::move(diagnostics_)};
+    }
+
+  private:
+    void error(LineRange lines, std::string text, std::string hint = {}) {
+        diagnostics_.push_back({Severity::Error, lines, std::move(text), std::move(hint), {}});
+    }
+    std::size_t error_count() const {
+        return static_cast<std::size_t>(
+            std::count_if(diagnostics_.begin(), diagnostics_.end(),
+                          [](const Diagnostic& d) { return d.severity == Severity::Error; }));
+    }
+    bool ok() const { return error_count() == 0; }
+
+    void parse_line(LogicalLine& line) {
+        Statement statement;
+        try {
+            statement = split_statement(line.text, reader_.escape());
+            read_heredocs(statement, line);
+        } catch (const Mistake& mistake) {
+            line.lines.last = reader_.line();
+            error(line.lines, mistake.text, mistake.hint);
+            if (upper(line.text.substr(0, 4)) == "FROM") open_stage();
+            return;
+        }
+        line.lines.last = reader_.line();
+        statement.lines = line.lines;
+        try {
+            place(statement, std::move(line.comments));
+        } catch (const Mistake& mistake) {
+            error(line.lines,
+                  fmt::format("dockerfile parse error on line {}: {}", line.lines.first,
+                              mistake.text),
+                  mistake.hint);
+            if (statement.keyword == "FROM" || mistake.hint == "did you mean FROM?" ||
+                mistake.hint == "did you mean from?")
+                open_stage();  // so that what follows is not blamed for having no stage
+        }
+    }
+
+    void read_heredocs(Statement& statement, const LogicalLine& line) {
+        if (!is_instruction(statement.keyword)) return skip_heredocs(line);
+        if (!can_have_heredocs(statement)) return;
+        for (HeredocWord& word : find_heredocs(line.text)) {
+            auto body = reader_.read_heredoc_body(word.name, word.strip_tabs);
+            if (!body) reject("unterminated heredoc");
+            Heredoc heredoc{
+                std::move(word.name), {}, std::move(*body), word.expand, word.strip_tabs};
+            heredoc.body =
+                heredoc.strip_tabs ? strip_leading_tabs(heredoc.raw_body) : heredoc.raw_body;
+            statement.heredocs.push_back(std::move(heredoc));
+        }
+    }
+
+    // A misspelt RUN must not turn the lines of its script into instructions. If the bodies do end
+    // somewhere, they were bodies.
+    void skip_heredocs(const LogicalLine& line) {
+        const auto start = reader_.position();
+        for (const HeredocWord& word : find_heredocs(line.text))
+            if (!reader_.read_heredoc_body(word.name, word.strip_tabs)) return reader_.seek(start);
+    }
+
+    void place(const Statement& statement, std::vector<std::string> comments) {
+        if (statement.keyword == "FROM") {
+            From from = build_from(statement);
+            Stage& stage = open_stage();
+            stage.from = std::move(from);
+            stage.lines = statement.lines;
+            stage.original = statement.original;
+            stage.comments = std::move(comments);
+            return;
+        }
+        Instruction instruction{build_instruction(statement, reader_.escape()), statement.lines,
+                                statement.keyword, statement.original, std::move(comments)};
+        if (!file_.stages.empty())
+            file_.stages.back().instructions.push_back(std::move(instruction));
+        else if (std::holds_alternative<Arg>(instruction.value))
+            file_.global_args.push_back(std::move(instruction));
+        else
+            report_homeless(statement.lines);
+    }
+
+    // Once is enough: every line up to the first FROM has the same trouble.
+    void report_homeless(LineRange lines) {
+        if (!std::exchange(reported_homeless_, true))
+            error(lines, "no build stage in current context");
+    }
+
+    Stage& open_stage() {
+        Stage& stage = file_.stages.emplace_back();
+        stage.index = static_cast<std::uint32_t>(file_.stages.size() - 1);
+        return stage;
+    }
+
+    void finish_file() {
+        if (!ok() || !file_.stages.empty()) return;
+        if (reader_.line() == 0)
+            error({}, "the Dockerfile cannot be empty");
+        else if (file_.global_args.empty())
+            error({}, "file with no instructions");
+        else
+            error({}, "dockerfile contains no stages to build");
+    }
+
+    std::vector<Diagnostic> diagnostics_;
+    LineReader reader_;
+    File file_;
+    bool reported_homeless_ = false;
+};
+
+std::vector<std::string> split_lines(std::string_view text) {
+    std::vector<std::string> lines;
+    while (true) {
+        const auto end = text.find('\n');
+        std::string_view line = text.substr(0, end);
+        if (line.ends_with('\r')) line.remove_suffix(1);
+        lines.emplace_back(line);
+        if (end == std::string_view::npos) return lines;
+        text.remove_prefix(end + 1);
+    }
+}
+
+}  // namespace
+
+bool ParseResult::ok() const {
+    return std::none_of(diagnostics.begin(), diagnostics.end(),
+                        [](const Diagnostic& d) { return d.severity == Severity::Error; });
+}
+
+ParseResult parse(std::string_view text, std::string file_name) {
+    FileParser parser(text);
+    parser.parse_file();
+    ParseResult result = parser.take();
+    result.file.name = std::move(file_name);
+    result.file.source = split_lines(text);
+    result.file.syntax = detect_syntax(text);
+    return result;
+}
+
+ParseResult parse_trigger(std::string_view text, LineRange lines) {
+    FileParser parser(text);
+    parser.parse_trigger(lines);
+    return parser.take();
+}
+
+}  // namespace shale::dockerfile

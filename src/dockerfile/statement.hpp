@@ -1,0 +1,36 @@
+// One instruction after the first phase: cut into word, flags and arguments, but not yet judged.
+#pragma once
+
+#include <shale/dockerfile.hpp>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace shale::dockerfile {
+
+struct Statement {
+    std::string word;     // as written
+    std::string keyword;  // upper-cased
+    std::vector<std::string> flags;
+    std::vector<std::string> args;
+    std::vector<KeyValue> pairs;         // ENV and LABEL, in place of args
+    bool json = false;                   // the arguments were a JSON array
+    bool legacy_pair = false;            // ENV k v
+    std::unique_ptr<Statement> trigger;  // ONBUILD
+    std::vector<Heredoc> heredocs;
+    std::string original;  // trimmed logical line
+    LineRange lines;
+};
+
+// Rejects only what makes the line impossible to cut; an unknown instruction passes.
+Statement split_statement(std::string_view line, char escape);
+
+bool is_instruction(std::string_view keyword);
+const std::vector<std::string>& instruction_names();
+
+// RUN, COPY and ADD in list or shell form, also behind ONBUILD.
+bool can_have_heredocs(const Statement& statement);
+
+}  // namespace shale::dockerfile
