@@ -160,7 +160,7 @@ std::vector<Digest> decode_diff_ids(const Json& rootfs) {
     return out;
 }
 
-} // namespace
+}  // namespace
 
 ImageConfig decode_config(std::string_view text) {
     constexpr std::string_view kWhat = "image config";
@@ -209,4 +209,4 @@ std::string encode(const ImageConfig& config) {
     return dump_text(out);
 }
 
-} // namespace shale::oci
+}  // namespace shale::oci

@@ -48,14 +48,14 @@ class Bounds {
 
     std::string_view what_;
     std::size_t events_ = 0;
-    std::vector<std::set<std::string>> names_; // of the objects that are open now
+    std::vector<std::set<std::string>> names_;  // of the objects that are open now
 };
 
 const json& as_json(const void* value) {
     return *static_cast<const json*>(value);
 }
 
-} // namespace
+}  // namespace
 
 json parse_bounded(std::string_view text, std::string_view what) {
     try {
@@ -191,4 +191,4 @@ Digest digest_of(const Json& value) {
     }
 }
 
-} // namespace shale::oci
+}  // namespace shale::oci

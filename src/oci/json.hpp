@@ -24,4 +24,4 @@ std::int64_t integer_at(const Json& object, const std::string& name);
 Digest digest_of(const Json& value);
 Json required(const Json& object, const std::string& name);
 
-} // namespace shale::oci
+}  // namespace shale::oci

@@ -92,7 +92,7 @@ json encode_descriptors(const std::vector<Descriptor>& descriptors) {
     return out;
 }
 
-} // namespace
+}  // namespace
 
 std::string encode(const Manifest& manifest) {
     json out{{"schemaVersion", kSchemaVersion},
@@ -150,4 +150,4 @@ bool is_index(std::string_view text) {
     return type_of(parse_document(text, "manifest")) == DocumentType::Index;
 }
 
-} // namespace shale::oci
+}  // namespace shale::oci

@@ -28,7 +28,7 @@ constexpr LayerType kLayerTypes[] = {
 
 constexpr std::string_view kCompressionNames[] = {"uncompressed", "gzip", "zstd"};
 
-} // namespace
+}  // namespace
 
 std::optional<Compression> layer_compression(std::string_view media_type) {
     for (const auto& type : kLayerTypes)
@@ -54,4 +54,4 @@ Compression parse_compression(std::string_view name) {
                                  "\"; known are uncompressed, gzip and zstd");
 }
 
-} // namespace shale::oci
+}  // namespace shale::oci

@@ -105,7 +105,7 @@ bool serves_better(const std::string& candidate, const std::string& best,
     return a != b ? a < b : a == Fit::Older && candidate > best;
 }
 
-} // namespace
+}  // namespace
 
 Platform Platform::normalized() const {
     Platform out{lower(os), lower(architecture), lower(variant)};
@@ -168,4 +168,4 @@ std::optional<Descriptor> select_platform(const Index& index, const Platform& pl
     return *best;
 }
 
-} // namespace shale::oci
+}  // namespace shale::oci

@@ -136,7 +136,7 @@ void parse_name(std::string_view name, Reference& out) {
     out.repository = official ? std::string(kOfficialPrefix).append(name) : std::string(name);
 }
 
-} // namespace
+}  // namespace
 
 Reference Reference::parse(std::string_view text) {
     Reference out;
@@ -176,6 +176,10 @@ std::string Reference::str() const {
 std::string Reference::familiar() const {
     std::string out = str();
     if (domain != kDefaultDomain) return out;
+    // docker.io/a.b/c keeps its domain: without it, a.b would be read as one.
+    const auto slash = repository.find('/');
+    const auto first = std::string_view(repository).substr(0, slash);
+    if (slash != std::string::npos && looks_like_domain(first)) return out;
     out.erase(0, kDefaultDomain.size() + 1);
     // library/a/b stays as it is: without the prefix it would be read as user "a".
     const bool official = repository.starts_with(kOfficialPrefix) &&
@@ -184,4 +188,4 @@ std::string Reference::familiar() const {
     return out;
 }
 
-} // namespace shale::oci
+}  // namespace shale::oci

@@ -166,5 +166,5 @@ INSTANTIATE_TEST_SUITE_P(
                 ErrorKind::Unsupported},
         Refusal{std::string(kMaxConfigBytes + 1, ' '), "larger than 8.39 MB"}));
 
-} // namespace
-} // namespace shale::oci
+}  // namespace
+}  // namespace shale::oci

@@ -24,4 +24,4 @@ inline std::string golden_input(const std::string& name) {
     return read_file(std::string(SHALE_GOLDEN_DIR "/") + name + ".in");
 }
 
-} // namespace shale::oci
+}  // namespace shale::oci

@@ -98,5 +98,5 @@ TEST(Json, ValuesOutliveTheDocumentTheyCameFrom) {
     EXPECT_EQ(kept->dump(), R"(["x","y"])");
 }
 
-} // namespace
-} // namespace shale::oci
+}  // namespace
+}  // namespace shale::oci

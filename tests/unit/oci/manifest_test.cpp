@@ -217,5 +217,5 @@ TEST(Media, LayerTypesAndCompressions) {
     EXPECT_THROW(parse_compression("lz4"), Error);
 }
 
-} // namespace
-} // namespace shale::oci
+}  // namespace
+}  // namespace shale::oci

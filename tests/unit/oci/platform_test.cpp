@@ -85,7 +85,7 @@ struct Choice {
     std::string name;
     std::vector<std::string> offered;
     std::string wanted;
-    int chosen; // index into offered, -1 for none
+    int chosen;  // index into offered, -1 for none
 };
 
 void PrintTo(const Choice& c, std::ostream* out) {
@@ -132,5 +132,5 @@ TEST(Platform, AttestationIsNeverChosen) {
     EXPECT_FALSE(select_platform(index, Platform::parse("linux/amd64")));
 }
 
-} // namespace
-} // namespace shale::oci
+}  // namespace
+}  // namespace shale::oci

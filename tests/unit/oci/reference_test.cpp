@@ -37,6 +37,7 @@ INSTANTIATE_TEST_SUITE_P(
         Accepted{"docker.io/node", "docker.io/library/node:latest", "node:latest"},
         Accepted{"index.docker.io/a/b", "docker.io/a/b:latest", "a/b:latest"},
         Accepted{"library/a/b", "docker.io/library/a/b:latest", "library/a/b:latest"},
+        Accepted{"index.docker.io/a.b/c", "docker.io/a.b/c:latest", "docker.io/a.b/c:latest"},
         Accepted{"localhost/x", "localhost/x:latest", "localhost/x:latest"},
         Accepted{"localhost:5000/x:t", "localhost:5000/x:t", "localhost:5000/x:t"},
         Accepted{"localhost:5000", "docker.io/library/localhost:5000", "localhost:5000"},
@@ -118,5 +119,5 @@ TEST(Reference, DigestOfAnotherAlgorithmIsUnsupported) {
     }
 }
 
-} // namespace
-} // namespace shale::oci
+}  // namespace
+}  // namespace shale::oci
