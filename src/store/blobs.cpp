@@ -10,6 +10,17 @@ namespace shale::store {
 namespace {
 // Hash and write in pieces that stay in the processor's cache between the two.
 constexpr std::size_t kBufferBytes = 512 << 10;
+
+// True if a whole file is at `path`, and makes sure that it stays: whoever renamed it there may
+// have been killed before it could sync the directory.
+bool is_settled(const std::string& path, std::uint64_t bytes) {
+    struct stat status {};
+    const bool present = ::lstat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
+                         static_cast<std::uint64_t>(status.st_size) == bytes;
+    if (present) sync_directory_of(path);
+    return present;
+}
+
 }  // namespace
 
 struct BlobWriter::State {
@@ -22,11 +33,6 @@ struct BlobWriter::State {
     void flush() {
         take(as_bytes(buffer));
         buffer.clear();
-    }
-    bool is_present(const std::string& path) const {
-        struct stat status {};
-        return ::lstat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
-               static_cast<std::uint64_t>(status.st_size) == size;
     }
 
     std::string directory;
@@ -67,9 +73,7 @@ Digest BlobWriter::commit(const std::optional<Digest>& expected) {
                                      std::to_string(state->size) + " bytes hash to " +
                                      digest.str());
     const std::string path = join_path(state->directory, digest.hex());
-    if (state->is_present(path)) {
-        sync_directory_of(path);  // whoever wrote it may not have got that far yet
-    } else {
+    if (!is_settled(path, state->size)) {
         state->file.publish(path);  // also over a file cut short by something else
         state->files.forget(digest);
     }
@@ -89,9 +93,12 @@ BlobWriter Store::new_blob() {
 }
 
 Digest Store::put_blob(Bytes bytes) {
+    // Documents are mostly there already: a rebuild makes the same ones.
+    const Digest digest = codec::sha256(bytes);
+    if (is_settled(blob_path(digest), bytes.size())) return digest;
     BlobWriter writer = new_blob();
     writer.write(bytes);
-    return writer.commit();
+    return writer.commit(digest);
 }
 
 std::uint64_t Store::blob_size(const Digest& blob) {

@@ -41,8 +41,12 @@ void Tags::write(const IndexFile& index) {
 void Tags::set(const oci::Reference& name, const oci::Descriptor& manifest) {
     const FileLock lock(lock_path_, FileLock::Mode::Exclusive);
     IndexFile index = read();
+    const std::string before = index.str();
     index.put(name, manifest);
-    write(index);
+    if (index.str() == before)
+        sync_directory_of(path_);  // a rebuild that changed nothing waits for no disk
+    else
+        write(index);
 }
 
 bool Tags::remove(const oci::Reference& name) {

@@ -73,6 +73,20 @@ TEST_F(BlobTest, AbandonedWriterRemovesItsFile) {
     EXPECT_EQ(names_in(root() + "/blobs/sha256").size(), 0u);
 }
 
+TEST_F(BlobTest, ABlobThatIsThereIsNotWrittenAgain) {
+    Store store(root());
+    const Digest digest = store.put_blob(as_bytes("content"));
+    struct stat before {
+    }, after{};
+    ASSERT_EQ(::stat(store.blob_path(digest).c_str(), &before), 0);
+    EXPECT_EQ(store.put_blob(as_bytes("content")), digest);
+    BlobWriter writer = store.new_blob();
+    writer.write(as_bytes("content"));
+    EXPECT_EQ(writer.commit(digest), digest);
+    ASSERT_EQ(::stat(store.blob_path(digest).c_str(), &after), 0);
+    EXPECT_EQ(before.st_ino, after.st_ino);
+}
+
 TEST_F(BlobTest, CommitReplacesAFileThatWasCutShort) {
     Store store(root());
     const Digest digest = store.put_blob(as_bytes("content"));

@@ -2,6 +2,7 @@
 #include "index_file.hpp"
 #include "store_fixture.hpp"
 
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -72,6 +73,18 @@ TEST_F(TagTest, RetaggingReplacesInPlace) {
     const oci::Index parsed = oci::decode_index(index());
     ASSERT_EQ(parsed.manifests.size(), 2u);
     EXPECT_EQ(parsed.manifests[0].digest, other.digest);
+}
+
+TEST_F(TagTest, RetaggingTheSameLeavesTheFileAlone) {
+    Store store(root());
+    store.tag(named("a:1"), manifest_);
+    struct stat before {
+    }, after{};
+    ASSERT_EQ(::stat((root() + "/index.json").c_str(), &before), 0);
+    store.tag(named("a:1"), manifest_);
+    ASSERT_EQ(::stat((root() + "/index.json").c_str(), &after), 0);
+    EXPECT_EQ(before.st_ino, after.st_ino);
+    EXPECT_EQ(store.images().size(), 1u);
 }
 
 TEST_F(TagTest, UntagTellsWhetherThereWasOne) {
