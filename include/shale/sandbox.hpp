@@ -1,38 +1,44 @@
-// sandbox: runs one command in a root file system through an OCI runtime (crun or runc), isolated as
-// Docker isolates by default: own pid, mount, ipc, uts and cgroup namespaces, Docker's default
+// sandbox: runs one command in a root file system through an OCI runtime (crun or runc), isolated
+// as Docker isolates by default: own pid, mount, ipc, uts and cgroup namespaces, Docker's default
 // capability set and seccomp profile, masked and read-only /proc paths. Knows no Dockerfiles.
 //
 // Thread-safe: several runs may go on at once.
 #pragma once
+
+#include <shale/base.hpp>
 
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
-
-#include <shale/base.hpp>
 
 namespace shale::sandbox {
 
 enum class Network {
-    Private,  // own namespace; outbound connections through slirp4netns where installed
-    None,     // own namespace, loopback only
+    Private, // own namespace; outbound connections through slirp4netns where installed
+    None,    // own namespace, loopback only
     Host,
 };
-Network parse_network(std::string_view name);  // "default", "none", "host"; Invalid otherwise
+Network parse_network(std::string_view name); // "default", "none", "host"; Invalid otherwise
 
+// One more mount inside the root file system. Mounts are made in the order given; the runtime
+// creates missing targets (mount_points() is about those that every run has).
 struct BindMount {
-    std::string source;  // host path
-    std::string target;  // absolute path in the root file system
+    std::string source; // host path; empty for a fresh tmpfs
+    std::string target; // absolute path in the root file system, resolved inside it
     bool read_only = true;
+    bool trusted = true;           // false: nosuid, nodev, noexec, as for secrets
+    std::uint64_t tmpfs_bytes = 0; // limit of a tmpfs; 0 is the kernel's default
 };
 
 struct Spec {
-    std::string root;  // directory to become "/"; its mount points must exist or be creatable
+    std::string root; // directory to become "/"; its mount points must exist or be creatable
     std::vector<std::string> argv;
-    std::vector<std::string> env;  // "K=V"
+    std::vector<std::string> env; // "K=V"
     std::string cwd = "/";
     std::uint32_t uid = 0, gid = 0;
     std::vector<std::uint32_t> additional_gids;
@@ -40,7 +46,9 @@ struct Spec {
     Network network = Network::Private;
     std::vector<BindMount> mounts;
     std::uint64_t shm_bytes = 64ull << 20;
-    bool terminal = false;  // inherit the caller's terminal and standard input (shale shell)
+    bool terminal = false; // inherit the caller's terminal and standard input (shale shell)
+    // Every capability, no system-call filter, no masked paths, all devices (--security=insecure).
+    bool privileged = false;
 };
 
 enum class OutputStream { Stdout, Stderr };
@@ -48,7 +56,7 @@ enum class OutputStream { Stdout, Stderr };
 using OnOutput = std::function<void(OutputStream, std::string_view)>;
 
 struct Result {
-    int exit_code = 0;  // 128 + signal if killed
+    int exit_code = 0; // 128 + signal if killed; 137 after a stop request
     // Set when the command could not be started at all (no such file in the image, ...).
     std::string start_error;
 };
@@ -61,8 +69,10 @@ class Runtime {
     static Runtime probe(const std::string& state_directory);
     Runtime(Runtime&&) noexcept;
     ~Runtime();
-    const std::string& name() const;         // "runc 1.1.5"
-    const std::string& explanation() const;  // "crun 1.8.1: refuses hybrid cgroups; using runc"
+    const std::string& name() const;        // "runc 1.1.5"
+    const std::string& explanation() const; // "crun 1.8.1: refuses hybrid cgroups; using runc"
+    // Empty if Network::Private can reach out; otherwise why it is loopback only.
+    const std::string& network_note() const;
 
     // Blocks until the command ends; a stop request kills it (SIGKILL to its pid 1). Leaves no
     // process, mount or cgroup behind on any path.
@@ -74,21 +84,31 @@ class Runtime {
     std::unique_ptr<State> state_;
 };
 
-// Paths that runs bind-mount or mount over and that must therefore exist in the root: "dev", "proc",
-// "sys", "etc/hosts", "etc/resolv.conf", ...; trailing '/' marks directories.
+// Paths that runs bind-mount or mount over and that must therefore exist in the root: "dev",
+// "proc", "sys", "etc/hosts", "etc/resolv.conf", ...; trailing '/' marks directories.
 const std::vector<std::string>& mount_points();
 
-// An overlayfs of `lowers` (topmost first) under `upper`. Unmounts at destruction.
+// Contents for /etc/resolv.conf and /etc/hosts of a run; callers put them into Spec::mounts.
+//
+// Private networks cannot reach the host's loopback, so nameservers there (systemd-resolved,
+// dnsmasq) give way to slirp4netns' forwarder 10.0.2.3. Without a readable /etc/resolv.conf of the
+// host only that forwarder is named (Private) or nothing (None, Host).
+std::string default_resolv_conf(Network network);
+std::string default_hosts(const std::string& hostname);
+
+// An overlayfs of `lowers` (topmost first) under `upper`. Unmounts at destruction. Volatile:
+// nothing is synced, a crash loses the upper. Redirects, metacopy, index and xino are off, so the
+// upper holds whole files and plain directories only.
 class OverlayMount {
   public:
     OverlayMount(const std::vector<std::string>& lowers, const std::string& upper,
                  const std::string& work, const std::string& target);
-    OverlayMount(OverlayMount&&) noexcept;
-    ~OverlayMount();
+    OverlayMount(OverlayMount&& other) noexcept : target_(std::exchange(other.target_, {})) {}
+    ~OverlayMount(); // detaches lazily if busy
     void unmount();  // throws if it cannot
 
   private:
     std::string target_;
 };
 
-}  // namespace shale::sandbox
+} // namespace shale::sandbox

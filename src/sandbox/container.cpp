@@ -1,0 +1,278 @@
+// One container: a directory with config.json, the runtime's own state and its log; a network
+// namespace; perhaps a cgroup; one contained command; and nothing left of any of it.
+//
+// Everything has an owner on this stack. Processes and mounts end with the contained command (see
+// Command), the directory and the cgroups with their objects. If this process is killed, the kernel
+// ends the processes and mounts; the directory stays, locked by nobody, and the next probe sweeps
+// it together with the cgroup that bears its name.
+#include "container.hpp"
+
+#include "bundle.hpp"
+#include "cgroup.hpp"
+#include "mount_table.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+namespace shale::sandbox {
+
+namespace {
+
+constexpr std::string_view kRunPrefix = "run-";
+constexpr int kNotFoundCode = 127, kNotStartedCode = 126;  // as a shell reports them
+constexpr int kStoppedCode = 128 + 9;
+
+// run-<pid>-XXXXXX names the directory, shale-<pid>-XXXXXX the container and its cgroup.
+std::string container_name(const std::string& directory) {
+    const auto slash = directory.rfind('/');
+    return "shale-" + directory.substr(slash + 1 + kRunPrefix.size());
+}
+
+// A run's directory, locked while the run lives.
+class RunDirectory {
+  public:
+    explicit RunDirectory(const std::string& parent)
+        : directory_(parent, fmt::format("{}{}-", kRunPrefix, ::getpid())),
+          lock_(open_file(directory_.path(), O_RDONLY | O_DIRECTORY)) {
+        if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) throw_errno("flock", path());
+    }
+    const std::string& path() const { return directory_.path(); }
+    std::string name() const { return container_name(path()); }
+    std::string file(std::string_view name) const { return join_path(path(), name); }
+
+  private:
+    TempDir directory_;
+    UniqueFd lock_;
+};
+
+// Keeps the runtime's own start error out of the command's output.
+//
+// A runtime that cannot start a container logs the reason and also prints it on stderr, in either
+// order. The caller gets it as Result::start_error. The two usual messages, of a command that
+// cannot be executed, are held back until more output shows that they were the command's own words,
+// or the end shows that they were not. Rarer ones reach the caller twice.
+class OutputFilter {
+  public:
+    OutputFilter(const OnOutput& output, std::string log_path)
+        : output_(output), log_path_(std::move(log_path)) {}
+    void operator()(OutputStream stream, std::string_view text) {
+        stderr_only_ = stderr_only_ && stream == OutputStream::Stderr;
+        const bool first = seen_.empty();
+        if (seen_.size() < kLongestError) seen_.append(text);
+        if (first && stderr_only_ && is_exec_error(text)) {
+            held_ = text;
+            return;
+        }
+        release();
+        if (output_) output_(stream, text);
+    }
+    // The reason why the command was not started, or empty if it was. Call once, at the end.
+    std::string finish() {
+        const std::string error =
+            path_exists(log_path_) ? first_logged_error(read_file(log_path_)) : std::string();
+        const bool silent = seen_.empty() || (stderr_only_ && seen_ == error + "\n");
+        if (!silent || error.empty()) {
+            release();
+            return {};
+        }
+        return error;
+    }
+
+  private:
+    static constexpr std::size_t kLongestError = 16 << 10;
+
+    static bool is_exec_error(std::string_view text) {
+        return text.starts_with("executable file `") || text.starts_with("open executable: ") ||
+               text.starts_with("runc run failed: ");
+    }
+    void release() {
+        const std::string text = std::exchange(held_, {});
+        if (!text.empty() && output_) output_(OutputStream::Stderr, text);
+    }
+
+    const OnOutput& output_;
+    std::string log_path_;
+    std::string seen_;  // the beginning of all output
+    std::string held_;
+    bool stderr_only_ = true;
+};
+
+std::vector<std::string> command_line(const Engine& engine, const RunDirectory& directory) {
+    std::vector<std::string> argv{
+        engine.program, "--root", directory.file("state"), "--log", directory.file("log"),
+        "--log-format", "json"};
+    if (engine.family == "crun")
+        argv.push_back(engine.own_cgroup ? "--cgroup-manager=disabled"
+                                         : "--cgroup-manager=cgroupfs");
+    argv.insert(argv.end(), {"run", "--bundle", directory.path(), directory.name()});
+    return argv;
+}
+
+std::string real_path(const std::string& path) {
+    const std::unique_ptr<char, void (*)(void*)> real(::realpath(path.c_str(), nullptr), std::free);
+    return real ? std::string(real.get()) : path;
+}
+
+std::vector<std::string> needed_paths(const Engine& engine, const Host& host, const Spec& spec) {
+    std::vector<std::string> paths{real_path(spec.root), real_path(host.state_directory),
+                                   real_path(engine.program)};
+    for (const BindMount& mount : spec.mounts)
+        if (!mount.source.empty()) paths.push_back(real_path(mount.source));
+    return paths;
+}
+
+// The cgroup of a run, whoever manages it.
+class CgroupOwner {
+  public:
+    CgroupOwner(const Engine& engine, const std::vector<MountEntry>& mounts, std::string name,
+                bool privileged)
+        : mounts_(mounts), name_(std::move(name)) {
+        if (engine.own_cgroup) ours_.emplace(mounts, name_, privileged);
+    }
+    ~CgroupOwner() {
+        if (!ours_) remove_cgroups(mounts_, name_);
+    }
+    CgroupOwner(const CgroupOwner&) = delete;
+    std::string join_file() const { return ours_ ? ours_->join_file() : std::string(); }
+    std::string path_for_runtime() const { return ours_ ? std::string() : "/" + name_; }
+
+  private:
+    const std::vector<MountEntry>& mounts_;
+    std::string name_;
+    std::optional<DeviceCgroup> ours_;
+};
+
+// The network of a run. Goes back to the pool at the end, unless the step was able to change it.
+class RunNetwork {
+  public:
+    RunNetwork(NetworkPool& pool, const Spec& spec) : pool_(pool), reusable_(!spec.privileged) {
+        if (spec.network == Network::Private && pool.can_connect())
+            connected_ = pool.take();
+        else if (spec.network != Network::Host)
+            isolated_ = make_network_namespace();
+    }
+    ~RunNetwork() {
+        if (connected_ && ready_ && reusable_) pool_.give_back(std::move(connected_));
+    }
+    RunNetwork(const RunNetwork&) = delete;
+    // A descriptor to enter, -1 for the host's network.
+    int wait_ready() {
+        if (!connected_) return isolated_.get();
+        connected_->helper.wait_ready();
+        ready_ = true;
+        return connected_->space.get();
+    }
+
+  private:
+    NetworkPool& pool_;
+    bool reusable_, ready_ = false;
+    std::unique_ptr<ConnectedNetwork> connected_;
+    UniqueFd isolated_;
+};
+
+Result to_result(const Engine& engine, const Spec& spec, const Exit& exit,
+                 const std::string& error) {
+    Result result;
+    if (exit.stopped) {
+        result.exit_code = kStoppedCode;
+        return result;
+    }
+    if (exit.signal != 0)
+        fail(ErrorKind::System, fmt::format("{} was killed by signal {}{}{}", engine.version,
+                                            exit.signal, error.empty() ? "" : ": ", error));
+    result.exit_code = exit.code;
+    if (exit.code == 0 || error.empty()) return result;
+    result.start_error = plain_start_error(error, spec.argv.front());
+    const bool missing = result.start_error.find("not found in $PATH") != std::string::npos ||
+                         result.start_error.find("no such file") != std::string::npos;
+    result.exit_code = missing ? kNotFoundCode : kNotStartedCode;
+    return result;
+}
+
+}  // namespace
+
+Result run_container(const Engine& engine, const Host& host, const Spec& spec,
+                     const OnOutput& output, std::stop_token stop) {
+    const RunDirectory directory(host.state_directory);
+    RunNetwork network(*host.networks, spec);
+    const std::vector<MountEntry> mounts = read_mounts();
+    const CgroupOwner cgroup(engine, mounts, directory.name(), spec.privileged);
+
+    const BundleOptions bundle{cgroup.path_for_runtime(), engine.seccomp_base64};
+    const std::string config_path = directory.file("config.json");
+    const UniqueFd config = open_file(config_path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    write_all(config.get(), as_bytes(make_config_json(spec, bundle)), config_path);
+
+    Command command;
+    command.argv = command_line(engine, directory);
+    command.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
+    command.detach = foreign_mounts(mounts, needed_paths(engine, host, spec));
+    command.join_cgroup = cgroup.join_file();
+    command.only_cgroup2 = engine.own_cgroup;
+    command.terminal = spec.terminal;
+
+    OutputFilter filter(output, directory.file("log"));
+    command.network_fd = network.wait_ready();
+    const Exit exit = host.commands->run(command, std::ref(filter), std::move(stop));
+    return to_result(engine, spec, exit, filter.finish());
+}
+
+void sweep_dead_runs(const std::string& state_directory) {
+    std::error_code ignored;
+    std::vector<std::string> dead;
+    for (const auto& entry : std::filesystem::directory_iterator(state_directory, ignored)) {
+        if (!entry.path().filename().string().starts_with(kRunPrefix)) continue;
+        const UniqueFd lock(
+            ::open(entry.path().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+        // A run that has made its directory but not locked it yet is younger than a minute.
+        struct stat status {};
+        if (!lock || ::fstat(lock.get(), &status) != 0) continue;
+        if (system_clock().now_ns() / 1'000'000'000 - status.st_mtim.tv_sec < 60) continue;
+        if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) dead.push_back(entry.path());
+    }
+    for (const std::string& directory : dead) {
+        remove_cgroups(read_mounts(), container_name(directory));
+        remove_tree(directory);
+    }
+}
+
+std::string first_logged_error(std::string_view log) {
+    while (!log.empty()) {
+        const auto end = log.find('\n');
+        const auto line = nlohmann::json::parse(log.substr(0, end), nullptr, false);
+        log.remove_prefix(end == std::string_view::npos ? log.size() : end + 1);
+        const auto text = [&line](const char* key) {
+            return line.is_object() && line.contains(key) && line[key].is_string()
+                       ? line[key].get<std::string>()
+                       : std::string();
+        };
+        if (text("level") == "error") return text("msg");
+    }
+    return {};
+}
+
+std::string plain_start_error(std::string_view message, const std::string& command) {
+    for (const std::string_view prefix :
+         {"runc run failed: ", "unable to start container process: "})
+        if (const auto at = message.find(prefix); at != std::string_view::npos)
+            message.remove_prefix(at + prefix.size());
+    // crun's words for the two ways in which an exec fails.
+    if (message.starts_with("executable file `"))
+        return command.find('/') == std::string::npos
+                   ? fmt::format("exec: \"{}\": executable file not found in $PATH", command)
+                   : fmt::format("exec: \"{0}\": stat {0}: no such file or directory", command);
+    if (message.starts_with("open executable: "))
+        return fmt::format("exec: \"{}\": permission denied", command);
+    return std::string(message);
+}
+
+}  // namespace shale::sandbox
