@@ -146,7 +146,8 @@ def main():
     config["config"] = merge_config(config["config"], json.loads(options.config))
     manifest["config"] = layout.put_json(config, CONFIG)
     descriptor = layout.put_json(manifest, MANIFEST)
-    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [dict(descriptor, platform=platform)]}
+    index = {"schemaVersion": 2, "mediaType": INDEX,
+             "manifests": [dict(descriptor, platform=platform)]}
     layout.tag(options.tag, layout.put_json(index, INDEX))
 
 
