@@ -2,6 +2,7 @@
 #include "directives.hpp"
 
 #include "characters.hpp"
+#include "json_array.hpp"
 #include "mistake.hpp"
 
 #include <algorithm>
@@ -66,7 +67,8 @@ std::string detect_syntax(std::string_view text) {
     if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
     if (text.starts_with("#!")) text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
     std::string syntax = syntax_in_comments(text, "#");
-    return syntax.empty() ? syntax_in_comments(text, "//") : syntax;
+    if (syntax.empty()) syntax = syntax_in_comments(text, "//");
+    return syntax.empty() ? read_json_member(text, "syntax").value_or("") : syntax;
 }
 
 }  // namespace shale::dockerfile

@@ -9,6 +9,16 @@
 namespace shale::dockerfile {
 namespace {
 
+// Only ASCII blanks separate flags.
+bool is_blank(char c) {
+    return is_list_gap(c) || c == '\n';
+}
+
+void skip_blanks(std::string_view& text) {
+    const auto end = std::find_if_not(text.begin(), text.end(), is_blank);
+    text.remove_prefix(static_cast<std::size_t>(end - text.begin()));
+}
+
 // Consumes one word. Quotes group and vanish; the escape character makes the next one literal, in
 // both kinds of quotes.
 std::string take_flag_word(std::string_view& text, char escape) {
@@ -16,7 +26,7 @@ std::string take_flag_word(std::string_view& text, char escape) {
     char quote = '\0';
     while (!text.empty()) {
         const char c = text[0];
-        if (!quote && is_space(decode_rune(text).value)) break;
+        if (!quote && is_blank(c)) break;
         text.remove_prefix(1);
         if (c == quote) {
             quote = '\0';
@@ -49,7 +59,7 @@ bool read_bool(std::string_view name, std::optional<std::string_view> value) {
 
 std::vector<std::string> take_flags(std::string_view& text, char escape) {
     std::vector<std::string> flags;
-    for (text = trim_left(text); text.starts_with("--"); text = trim_left(text)) {
+    for (skip_blanks(text); text.starts_with("--"); skip_blanks(text)) {
         std::string word = take_flag_word(text, escape);
         if (word == "--") break;
         flags.push_back(std::move(word));

@@ -2,7 +2,8 @@
 #include "heredoc.hpp"
 
 #include "characters.hpp"
-#include "mistake.hpp"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <utility>
@@ -129,18 +130,22 @@ std::optional<HeredocWord> read_heredoc_word(std::string_view word) {
     return heredoc;
 }
 
-std::vector<HeredocWord> find_heredocs(std::string_view line) {
-    std::vector<HeredocWord> found;
+LineHeredocs find_heredocs(std::string_view line) {
+    LineHeredocs found;
     if (line.find("<<") == std::string_view::npos) return found;
     LineWords words(line);
     while (const auto word = words.next()) {
         if (words.open_quote()) {
-            if (!split_redirection(*word)) return {};  // a shell will complain, or it is not one
-            reject("failed to process " + quoted(*word) +
-                   ": unexpected end of statement while looking for matching " +
-                   (words.open_quote() == '"' ? "double-quote" : "single-quote"));
+            // Elsewhere in a line an open quote is the shell's business, and hides all heredocs.
+            if (!split_redirection(*word)) return {};
+            const std::string_view kind =
+                words.open_quote() == '"' ? "double-quote" : "single-quote";
+            return {{},
+                    fmt::format("failed to process {}: unexpected end of statement while "
+                                "looking for matching {}",
+                                quoted(*word), kind)};
         }
-        if (auto heredoc = read_heredoc_word(*word)) found.push_back(std::move(*heredoc));
+        if (auto heredoc = read_heredoc_word(*word)) found.words.push_back(std::move(*heredoc));
     }
     return found;
 }

@@ -18,9 +18,12 @@ struct HeredocWord {
 // "3<<-EOF" and the like; nullopt if `word` is not one heredoc word as a whole.
 std::optional<HeredocWord> read_heredoc_word(std::string_view word);
 
-// The heredocs of a whole instruction line in order. Quoted "<<EOF" is text. Rejects a delimiter
-// with an open quote.
-std::vector<HeredocWord> find_heredocs(std::string_view line);
+struct LineHeredocs {
+    std::vector<HeredocWord> words;  // in order
+    std::string mistake;             // a delimiter with an open quote; then there are no words
+};
+// The heredocs of a whole instruction line. Quoted "<<EOF" is text.
+LineHeredocs find_heredocs(std::string_view line);
 
 // Removes the leading tabs of every line, for <<-.
 std::string strip_leading_tabs(std::string_view body);

@@ -65,8 +65,9 @@ IgnoreMatcher IgnoreMatcher::from_patterns(const std::vector<std::string>& patte
         if (text.empty()) continue;
         const bool exception = text.starts_with('!');
         if (exception) text = trim(text.substr(1));
-        if (text.empty()) fail(ErrorKind::Invalid, "illegal exclusion pattern: \"!\"");
         const std::string cleaned = clean_pattern(text);
+        const bool names_nothing = text.empty() || (exception && text[0] == '/' && cleaned.empty());
+        if (names_nothing) fail(ErrorKind::Invalid, "illegal exclusion pattern: \"!\"");
         if (!cleaned.empty()) compiled.push_back({Glob(cleaned, Glob::Dialect::Ignore), exception});
     }
     IgnoreMatcher matcher;

@@ -110,12 +110,16 @@ const Heredoc* find_heredoc(const Statement& statement, const std::string& sourc
     return found == all.rend() ? nullptr : &*found;
 }
 
-void place_sources(const Statement& statement, Copy& copy) {
-    std::vector<std::string> words =
-        statement.json ? statement.args : join_heredoc_words(statement.args);
+std::vector<std::string> copy_operands(const Statement& statement) {
+    auto words = statement.json ? statement.args : join_heredoc_words(statement.args);
     if (words.size() < 2)
         reject(statement.keyword + " requires at least two arguments, but only one was provided. "
                                    "Destination could not be determined");
+    return words;
+}
+
+// The last operand is the destination.
+void place_operands(const Statement& statement, std::vector<std::string> words, Copy& copy) {
     copy.destination = std::move(words.back());
     words.pop_back();
     if (statement.json) {
@@ -135,7 +139,7 @@ void place_sources(const Statement& statement, Copy& copy) {
 InstructionValue build_copy(const Statement& statement, char) {
     Copy copy;
     copy.is_add = statement.keyword == "ADD";
-    place_sources(statement, copy);
+    std::vector<std::string> operands = copy_operands(statement);
     FlagSet flags;
     flags.text("chown", copy.chown)
         .text("chmod", copy.chmod)
@@ -148,6 +152,7 @@ InstructionValue build_copy(const Statement& statement, char) {
     else
         flags.text("from", copy.from).boolean("parents", copy.parents);
     flags.parse(statement.flags);
+    place_operands(statement, std::move(operands), copy);
     return copy;
 }
 
@@ -247,7 +252,8 @@ InstructionValue build_onbuild(const Statement& statement, char) {
         reject(inner + " isn't allowed as an ONBUILD trigger");
     std::string_view text = statement.original;
     text.remove_prefix(statement.word.size());
-    Onbuild onbuild{std::string(trim_left(text))};
+    text.remove_prefix(std::min(text.find_first_not_of(" \t\f\r"), text.size()));
+    Onbuild onbuild{std::string(text)};
     for (const Heredoc& heredoc : statement.heredocs)
         onbuild.text.append("\n").append(heredoc.raw_body).append(heredoc.name);
     return onbuild;

@@ -38,6 +38,24 @@ class Reader {
         return result;
     }
 
+    std::optional<std::string> read_member(std::string_view key) {
+        std::optional<std::string> found;
+        skip_blanks();
+        if (!take('{')) return std::nullopt;
+        const bool well_formed = elements('}', [&] {
+            std::string name;
+            if (!member_name(name)) return false;
+            if (name != key) return value(1);
+            if (peek() != '"') {
+                found.reset();
+                return value(1);
+            }
+            return string(found.emplace());
+        });
+        skip_blanks();
+        return well_formed && at_ == text_.size() ? found : std::nullopt;
+    }
+
   private:
     char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
     bool take(char c) {
@@ -76,11 +94,15 @@ class Reader {
 
     bool member(int depth) {
         std::string ignored;
-        if (!string(ignored)) return false;
+        return member_name(ignored) && value(depth);
+    }
+    // "name" and colon, up to where the value begins.
+    bool member_name(std::string& name) {
+        if (!string(name)) return false;
         skip_blanks();
         if (!take(':')) return false;
         skip_blanks();
-        return value(depth);
+        return true;
     }
 
     bool word(std::string_view expected) {
@@ -179,6 +201,10 @@ class Reader {
 
 JsonArray read_json_array(std::string_view text) {
     return Reader(trim_left(text)).read();
+}
+
+std::optional<std::string> read_json_member(std::string_view text, std::string_view key) {
+    return Reader(text).read_member(key);
 }
 
 }  // namespace shale::dockerfile

@@ -1,6 +1,8 @@
-// The exec form: a JSON array of strings, and nothing else of JSON.
+// The two bits of JSON a Dockerfile may hold: the exec form, an array of strings; and, as a whole
+// file, an object that names its syntax.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,5 +22,8 @@ struct JsonArray {
 // Reads `text` as one JSON array, to its end. Bytes that are not UTF-8 are kept as they are: paths
 // and arguments are bytes. A lone surrogate escape becomes U+FFFD.
 JsonArray read_json_array(std::string_view text);
+
+// The string member `key` of `text`, if that is one JSON object to its end.
+std::optional<std::string> read_json_member(std::string_view text, std::string_view key);
 
 }  // namespace shale::dockerfile

@@ -102,7 +102,9 @@ class FileParser {
     void read_heredocs(Statement& statement, const LogicalLine& line) {
         if (!is_instruction(statement.keyword)) return skip_heredocs(line);
         if (!can_have_heredocs(statement)) return;
-        for (HeredocWord& word : find_heredocs(line.text)) {
+        LineHeredocs found = find_heredocs(line.text);
+        if (!found.mistake.empty()) reject(std::move(found.mistake));
+        for (HeredocWord& word : found.words) {
             auto body = reader_.read_heredoc_body(word.name, word.strip_tabs);
             if (!body) reject("unterminated heredoc");
             Heredoc heredoc{
@@ -117,7 +119,7 @@ class FileParser {
     // somewhere, they were bodies.
     void skip_heredocs(const LogicalLine& line) {
         const auto start = reader_.position();
-        for (const HeredocWord& word : find_heredocs(line.text))
+        for (const HeredocWord& word : find_heredocs(line.text).words)
             if (!reader_.read_heredoc_body(word.name, word.strip_tabs)) return reader_.seek(start);
     }
 
@@ -127,12 +129,13 @@ class FileParser {
             Stage& stage = open_stage();
             stage.from = std::move(from);
             stage.lines = statement.lines;
-            stage.original = statement.original;
+            stage.original = trim(statement.original);
             stage.comments = std::move(comments);
             return;
         }
         Instruction instruction{build_instruction(statement, reader_.escape()), statement.lines,
-                                statement.keyword, statement.original, std::move(comments)};
+                                statement.keyword, std::string(trim(statement.original)),
+                                std::move(comments)};
         if (!file_.stages.empty())
             file_.stages.back().instructions.push_back(std::move(instruction));
         else if (std::holds_alternative<Arg>(instruction.value))

@@ -22,16 +22,17 @@ struct Form {
     Shape shape;
 };
 
+// The more usual ones first: of two equally near spellings the hint names the earlier.
 constexpr Form kForms[] = {
-    {"ADD", Shape::JsonOrList},        {"ARG", Shape::Quoted},
-    {"CMD", Shape::JsonOrText},        {"COPY", Shape::JsonOrList},
-    {"ENTRYPOINT", Shape::JsonOrText}, {"ENV", Shape::Pairs},
-    {"EXPOSE", Shape::List},           {"FROM", Shape::List},
-    {"HEALTHCHECK", Shape::Health},    {"LABEL", Shape::Pairs},
-    {"MAINTAINER", Shape::Text},       {"ONBUILD", Shape::Trigger},
-    {"RUN", Shape::JsonOrText},        {"SHELL", Shape::JsonOrText},
-    {"STOPSIGNAL", Shape::Text},       {"USER", Shape::Text},
-    {"VOLUME", Shape::JsonOrList},     {"WORKDIR", Shape::Text},
+    {"FROM", Shape::List},          {"RUN", Shape::JsonOrText},
+    {"COPY", Shape::JsonOrList},    {"ENV", Shape::Pairs},
+    {"ADD", Shape::JsonOrList},     {"ARG", Shape::Quoted},
+    {"CMD", Shape::JsonOrText},     {"ENTRYPOINT", Shape::JsonOrText},
+    {"WORKDIR", Shape::Text},       {"USER", Shape::Text},
+    {"LABEL", Shape::Pairs},        {"EXPOSE", Shape::List},
+    {"VOLUME", Shape::JsonOrList},  {"SHELL", Shape::JsonOrText},
+    {"HEALTHCHECK", Shape::Health}, {"STOPSIGNAL", Shape::Text},
+    {"ONBUILD", Shape::Trigger},    {"MAINTAINER", Shape::Text},
 };
 
 const Form* find_form(std::string_view keyword) {
@@ -131,10 +132,10 @@ void take_arguments(Shape shape, std::string_view text, char escape, Statement& 
 }  // namespace
 
 Statement split_statement(std::string_view line, char escape) {
+    Statement statement;
+    statement.original = trim_left(line);
     line = trim(line);
     const auto word_end = std::find_if(line.begin(), line.end(), is_list_gap);
-    Statement statement;
-    statement.original = line;
     statement.word = std::string(line.begin(), word_end);
     statement.keyword = upper(statement.word);
     std::string_view rest(word_end, line.end());

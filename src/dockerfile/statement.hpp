@@ -20,7 +20,7 @@ struct Statement {
     bool legacy_pair = false;            // ENV k v
     std::unique_ptr<Statement> trigger;  // ONBUILD
     std::vector<Heredoc> heredocs;
-    std::string original;  // trimmed logical line
+    std::string original;  // the logical line; blanks at its end belong to an ONBUILD trigger
     LineRange lines;
 };
 
