@@ -7,6 +7,7 @@ usage: check_tree.py [--root DIR] [--build DIR] CHECK...
 
   edges    include lines against tools/rooms.toml, and private headers across folders
   text     line length, white space, opening comments, file length, promises without an issue
+  built    every .cpp is named by a meson.build, so that no test is silently left out
   words    words from the file that $SHALE_FORBIDDEN_WORDS names, one a line; nothing if unset
   links    relative links in Markdown files, with their anchors
   scripts  shell and Python scripts parse
@@ -199,6 +200,25 @@ def source_problems(name, suffix, lines):
                 yield f"{name}:{number}: using namespace in a header"
 
 
+# ---------------------------------------------------------------------------------------- built
+
+def check_built(tree):
+    recipes = {os.path.dirname(name): "\n".join(tree.lines(name))
+               for name in tree.names if os.path.basename(name) == "meson.build"}
+    for name in tree.sources():
+        if not name.endswith(".cpp"):
+            continue
+        folder, file = os.path.split(name)
+        # A folder may be built by the recipe of a folder above it.
+        while folder and folder not in recipes:
+            folder, _, _ = folder.rpartition("/")
+        # By name, by stem, or by what stands before the suffix of harnesses and benchmarks.
+        stem = file.removesuffix(".cpp")
+        listed = "|".join(map(re.escape, {file, stem, re.sub("_(fuzz|bench)$", "", stem)}))
+        if not re.search(rf"['/]({listed})'", recipes.get(folder, "")):
+            yield f"{name}:1: no meson.build builds this file"
+
+
 # ---------------------------------------------------------------------------------------- words
 
 def check_words(tree):
@@ -341,9 +361,9 @@ def check_headers(tree, build):
 
 
 def main():
-    checks = {"edges": check_edges, "text": check_text, "words": check_words,
-              "links": check_links, "scripts": check_scripts, "format": check_format,
-              "headers": check_headers}
+    checks = {"edges": check_edges, "text": check_text, "built": check_built,
+              "words": check_words, "links": check_links, "scripts": check_scripts,
+              "format": check_format, "headers": check_headers}
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     here = os.path.dirname(os.path.abspath(__file__))
     parser.add_argument("--root", default=os.path.dirname(here))

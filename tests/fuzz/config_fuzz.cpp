@@ -9,7 +9,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     std::string once;
     try {
         once = oci::encode(oci::decode_config(text));
-    } catch (const Error&) { // a refusal is an answer
+    } catch (const Error&) {  // a refusal is an answer
         return 0;
     }
     SHALE_ENSURE(oci::encode(oci::decode_config(once)) == once);

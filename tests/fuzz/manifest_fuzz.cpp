@@ -11,13 +11,13 @@ std::string reencode(std::string_view text) {
                                : oci::encode(oci::decode_manifest(text));
 }
 
-} // namespace
+}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     std::string once;
     try {
         once = reencode({reinterpret_cast<const char*>(data), size});
-    } catch (const Error&) { // a refusal is an answer
+    } catch (const Error&) {  // a refusal is an answer
         return 0;
     }
     SHALE_ENSURE(reencode(once) == once);

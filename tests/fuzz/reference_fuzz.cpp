@@ -10,12 +10,12 @@ template <typename Value>
 std::optional<Value> parsed(std::string_view text) {
     try {
         return Value::parse(text);
-    } catch (const Error&) { // a refusal is an answer
+    } catch (const Error&) {  // a refusal is an answer
         return std::nullopt;
     }
 }
 
-} // namespace
+}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const std::string_view text(reinterpret_cast<const char*>(data), size);

@@ -121,6 +121,19 @@ class CheckTree(unittest.TestCase):
                           "src/io/a.cpp:1: 601 lines; split it",
                           "src/io/b.cpp:1: 602 lines; split it")
 
+    # ------------------------------------------------------------------ built
+
+    def test_every_source_is_built(self):
+        self.write("meson.build", "")
+        self.write("tests/unit/io/meson.build", "files('a_test.cpp')\n")
+        self.write("tests/unit/io/a_test.cpp", SOURCE)
+        self.write("tests/unit/io/test.cpp", SOURCE)
+        self.write("tests/fuzz/meson.build", "foreach t : ['tar']\n")
+        self.write("tests/fuzz/tar_fuzz.cpp", SOURCE)
+        self.write("tests/fuzz/toc_fuzz.cpp", SOURCE)
+        self.assert_finds("built", "tests/fuzz/toc_fuzz.cpp:1: no meson.build builds",
+                          "tests/unit/io/test.cpp:1: no meson.build builds")
+
     # ------------------------------------------------------------------ words, links, scripts
 
     def test_words_come_from_the_environment(self):
