@@ -5,12 +5,12 @@
 // device numbers. Equal subtrees are skipped by their Merkle digest.
 #pragma once
 
+#include <shale/base.hpp>
+#include <shale/snapshot.hpp>
+
 #include <cstdint>
 #include <string>
 #include <vector>
-
-#include <shale/base.hpp>
-#include <shale/snapshot.hpp>
 
 namespace shale::diff {
 
@@ -18,8 +18,8 @@ enum class ChangeKind {
     Added,
     Modified,  // type, metadata or content
     Removed,   // children of a removed directory are not listed
-    Linked,    // unchanged itself, but its hardlink group gained or lost a member that changed, so a
-               // layer must state it again
+    Linked,  // unchanged itself, but its hardlink group gained or lost a member that changed, so a
+             // layer must state it again
 };
 
 struct Change {
@@ -44,11 +44,16 @@ std::vector<Change> compare(const snapshot::Tree& before, const snapshot::Tree& 
 // The tree seen through overlayfs with `upper` over `parent`: whiteouts (char 0/0 and the xattr
 // form), opaque directories (trusted. and user.), metacopy and redirect are honoured; overlay's
 // private xattrs never enter the result; files copied up but unchanged keep the parent's identity.
-// Contents of new files are hashed from `upper`.
+// Contents of new files are hashed from `upper`; those of metacopy files are the parent's and are
+// not read. Corrupt, naming the path, if a redirect or a metacopy leads to nothing. Unsupported if
+// the overlay was mounted with index=on, whose hardlinks cannot be told from the upper alone.
 snapshot::Tree merge_upper(const snapshot::Tree& parent, const std::string& upper,
                            const snapshot::ScanOptions& options = {});
 
-// Lines for people ("A path", "M path", "D path") and JSON for programs.
+// The same from a tree of the upper directory as it lies on disk, overlay's marks included. Pure.
+snapshot::Tree merge_upper_tree(const snapshot::Tree& parent, const snapshot::Tree& upper);
+
+// Lines for people ("A path", "M path", "D path", "L path") and JSON for programs.
 std::string to_text(const std::vector<Change>& changes);
 std::string to_json(const std::vector<Change>& changes, const snapshot::Tree& before,
                     const snapshot::Tree& after);

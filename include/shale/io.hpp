@@ -1,18 +1,19 @@
 // io: reads many files with few system calls. One submit/complete interface, two engines behind it:
 // io_uring and a pool of threads making plain calls. Both deliver the same bytes.
 //
-// An engine is used by one thread at a time. Buffers handed to a completion are the engine's and
-// valid only during the call. Errors are per file, as an errno; the engine itself throws only if it
-// cannot work at all (ring set-up refused is not an error: create() falls back to threads and
-// engine_name() tells).
+// An engine belongs to the thread that created it. Buffers handed to a completion are the engine's
+// and valid only during the call. Errors are per file, as an errno; the engine itself throws only
+// if it cannot work at all (ring set-up refused is not an error: create() falls back to threads and
+// engine_name() tells). After an exception, from the engine or from the callback, it may only be
+// destroyed; it waits for what is in flight then, so names and directories must still be valid.
 #pragma once
+
+#include <shale/base.hpp>
 
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string_view>
-
-#include <shale/base.hpp>
 
 namespace shale::io {
 
@@ -20,13 +21,17 @@ enum class EngineKind { Auto, Uring, Threads };
 
 struct EngineOptions {
     EngineKind kind = EngineKind::Auto;
-    unsigned depth = 64;                   // requests in flight (io_uring); see docs/benchmarks.md
-    unsigned threads = 2;                  // workers of the thread engine
+    unsigned depth = 64;   // requests in flight (io_uring); see docs/benchmarks.md
+    unsigned threads = 2;  // workers of the thread engine
     std::uint32_t buffer_bytes = 256 << 10;  // piece size; a larger file arrives in several pieces
 };
 
+// A file that delivers this much more than its size_hint fails with EFBIG, so that nothing endless
+// holds an engine for ever.
+inline constexpr std::uint64_t kMaxGrowth = 1ull << 30;
+
 struct FileRequest {
-    int dir_fd = -1;              // open directory (O_PATH is enough); must stay open until completion
+    int dir_fd = -1;  // open directory (O_PATH is enough); must stay open until completion
     const char* name = nullptr;   // one component, must stay valid until completion
     std::uint64_t size_hint = 0;  // bytes, from stat; the file may differ
     std::uint64_t tag = 0;        // returned in the completion
@@ -40,13 +45,15 @@ struct Piece {
     bool last = false;  // set once per file, also for an empty file and after an error
     int error = 0;      // errno; bytes is empty
 };
-using OnPiece = std::function<void(const Piece&)>;  // called on the thread inside submit() or drain()
+using OnPiece =
+    std::function<void(const Piece&)>;  // called on the thread inside submit() or drain()
 
 struct EngineStats {
     std::uint64_t opens = 0, reads = 0, bytes = 0, submit_calls = 0;
 };
 
 // Opens (O_RDONLY|O_NOFOLLOW|O_NONBLOCK), reads to the end and closes every submitted file.
+// on_piece must not call back into its engine.
 class FileEngine {
   public:
     virtual ~FileEngine() = default;

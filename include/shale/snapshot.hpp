@@ -35,14 +35,14 @@ inline constexpr std::size_t kMaxDepth = 4096;
 // a content digest gets the one of the empty string.
 struct EntrySpec {
     FileType type = FileType::Directory;
-    std::uint32_t mode = 0755; // 07777 bits
+    std::uint32_t mode = 0755;  // 07777 bits
     std::uint32_t uid = 0, gid = 0;
-    std::uint64_t size = 0; // regular files
+    std::uint64_t size = 0;  // regular files
     std::int64_t mtime_ns = 0;
     std::uint32_t device_major = 0, device_minor = 0;
-    std::string link_target;   // symlinks
-    std::vector<Xattr> xattrs; // sorted by name
-    Digest content;            // SHA-256 of a regular file's bytes
+    std::string link_target;    // symlinks
+    std::vector<Xattr> xattrs;  // sorted by name
+    Digest content;             // SHA-256 of a regular file's bytes
     // Hardlinks: regular files (or devices, fifos) of one tree with the same non-zero value are one
     // inode and have equal metadata. When they differ, because one member was edited, they are not
     // one inode: finish() puts members that are equal to each other into groups of their own.
@@ -68,7 +68,7 @@ struct Entry {
 
 // What a cache key covers. mtime, inode and link structure never enter; see docs on cache keys.
 struct KeyPolicy {
-    bool owner = true; // uid and gid
+    bool owner = true;  // uid and gid
     bool mode = true;
 };
 
@@ -78,16 +78,16 @@ class Tree {
     Tree& operator=(Tree&&) noexcept;
     ~Tree();
 
-    std::size_t size() const; // nodes, the root included
+    std::size_t size() const;  // nodes, the root included
     Entry entry(NodeId node) const;
-    std::string_view name(NodeId node) const; // "" for the root
-    NodeId parent(NodeId node) const;         // kNoNode for the root
-    NodeId end(NodeId node) const;            // one past the last node of the subtree
-    std::string path(NodeId node) const;      // relative, "" for the root
+    std::string_view name(NodeId node) const;  // "" for the root
+    NodeId parent(NodeId node) const;          // kNoNode for the root
+    NodeId end(NodeId node) const;             // one past the last node of the subtree
+    std::string path(NodeId node) const;       // relative, "" for the root
     // Children in name order: first_child, then next_sibling, until kNoNode.
     NodeId first_child(NodeId node) const;
     NodeId next_sibling(NodeId node) const;
-    NodeId child(NodeId directory, std::string_view name) const; // kNoNode if absent
+    NodeId child(NodeId directory, std::string_view name) const;  // kNoNode if absent
     // Exact path, symlinks not followed. Leading and trailing slashes are ignored; "" is the root.
     NodeId find(std::string_view path) const;
 
@@ -109,13 +109,13 @@ class Tree {
     // is not part of it.
     Digest key_digest(NodeId node, const KeyPolicy& policy = {}) const;
 
-    std::string serialise() const; // the on-disk form
+    std::string serialise() const;  // the on-disk form
     // Corrupt if the checksum, a bound or the order is wrong.
     static Tree parse(Bytes bytes);
 
     struct Data;
     explicit Tree(std::unique_ptr<Data> data);
-    const Data& data() const; // for this module
+    const Data& data() const;  // for this module
 
   private:
     std::unique_ptr<Data> data_;
@@ -125,7 +125,7 @@ class Tree {
 class TreeBuilder {
   public:
     TreeBuilder();
-    explicit TreeBuilder(const Tree& base); // `base` must outlive the builder
+    explicit TreeBuilder(const Tree& base);  // `base` must outlive the builder
     TreeBuilder(TreeBuilder&&) noexcept;
     ~TreeBuilder();
 
@@ -135,8 +135,11 @@ class TreeBuilder {
     // directory. Also Invalid: ".", "..", a name over 255 bytes or with NUL, two xattrs of one
     // name, a symbolic link to nothing, a path deeper than kMaxDepth.
     void put(std::string_view path, EntrySpec spec);
-    void remove(std::string_view path);         // with everything below; absent is fine; not ""
-    void clear_children(std::string_view path); // keeps the directory itself
+    void remove(std::string_view path);          // with everything below; absent is fine; not ""
+    void clear_children(std::string_view path);  // keeps the directory itself
+    // Puts the base's directory `node`, with everything below it, at `path`, replacing what is
+    // there. Nothing is visited: a renamed directory costs one edit.
+    void put_base_directory(std::string_view path, NodeId node);
     // State after the edits so far. Link groups are those of the base and those that were put.
     std::optional<EntrySpec> get(std::string_view path) const;
     std::vector<std::string> children(std::string_view path) const;
@@ -158,10 +161,11 @@ class TreeBuilder {
 // older than the moment the hash began (the racy rule of ARCHITECTURE.md). Persists in one file.
 class StatCache {
   public:
-    StatCache();                                 // in memory only
-    explicit StatCache(const std::string& path); // loads it; a damaged file is an empty cache
+    StatCache();  // in memory only
+    // Loads it; a missing or damaged file is an empty cache. `clock` must outlive the cache.
+    explicit StatCache(const std::string& path, const Clock& clock = system_clock());
     ~StatCache();
-    void save(); // atomic; drops entries not used for 30 days
+    void save();  // atomic; drops entries not used for 30 days
     struct Impl;
     Impl& impl() { return *impl_; }
 
@@ -175,16 +179,20 @@ struct ScanOptions {
     StatCache* stat_cache = nullptr;
     // Forces 0:0 on every entry, as the build context requires.
     bool zero_owner = false;
+    bool keep_sockets = false;
+    // Regular files for which this is true are not read and get a zero content digest.
+    std::function<bool(const walk::Entry&)> skip_content;
 };
 
 struct ScanStats {
     walk::Stats walk;
     std::uint64_t files_hashed = 0, files_from_cache = 0, bytes_hashed = 0;
-    std::string engine;
+    std::string engine;  // that read files; "none" if none was opened
 };
 
 // Walks, hashes every regular file not known to the stat cache, builds the tree. Sockets are left
-// out. A file that changes while it is read is read again (three times, then System error).
+// out unless asked for, and files that vanish while they are read. A file that changes while it is
+// read is read again (three times, then System error).
 Tree scan(const std::string& root, const ScanOptions& options = {}, ScanStats* stats = nullptr);
 
-} // namespace shale::snapshot
+}  // namespace shale::snapshot

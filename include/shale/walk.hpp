@@ -1,19 +1,20 @@
 // walk: a directory tree -> a deterministic stream of entries: depth-first, names byte-sorted in
 // each directory, the same on any number of threads.
 //
-// Fast path: getdents64 with large buffers, statx relative to the open directory, two threads (see
-// docs/benchmarks.md). No path is ever resolved from the root; symbolic links are never followed.
-// Entries that vanish while walking are left out; a directory that cannot be opened is an error
-// naming its path (Denied), unless the filter excludes it.
+// Fast path: getdents64 with large buffers, fstatat relative to the open directory, two threads
+// (see docs/benchmarks.md); one more call per entry finds out that it has no xattrs. No path is
+// ever resolved from the root; symbolic links are never followed. Entries that vanish while walking
+// are left out; a directory that cannot be opened is an error naming its path (Denied), unless the
+// filter excludes it.
 #pragma once
+
+#include <shale/base.hpp>
 
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <shale/base.hpp>
 
 namespace shale::walk {
 
@@ -36,17 +37,19 @@ struct Entry {
 
 enum class Decision {
     Include,
-    Skip,        // leave this entry out, but look below it
-    Prune,       // leave it out and never open it
+    Skip,   // leave this entry out, but look below it
+    Prune,  // leave it out and never open it
 };
 
 struct Options {
-    unsigned threads = 2;
+    unsigned threads = 2;  // this many directories are read at once, the caller's thread included
     bool read_xattrs = true;
+    // If false, a mount point (also a bind mount) is an entry, but not descended into.
     bool cross_mounts = true;
-    // Called before a directory is opened and before an entry is delivered, always in stream order
-    // per directory, from one thread at a time. Null includes everything. An included entry below a
-    // skipped directory makes that directory appear, before it.
+    // Called on the thread that called walk(), before a directory is opened and before an entry is
+    // delivered: for all entries of a directory in stream order when the walk enters it, so parents
+    // before children. Not called for the root, which is always included. Null includes everything.
+    // An included entry below a skipped directory makes that directory appear, before it.
     std::function<Decision(std::string_view path, bool is_directory)> filter;
 };
 

@@ -41,7 +41,7 @@ bool has_equal_metadata(const Entry& a, const Entry& b, const Options& options) 
 // A visited, unchanged member of a link group of either tree.
 struct Candidate {
     NodeId before, after;
-    std::uint32_t position; // where in the list of changes it would stand
+    std::uint32_t position;  // where in the list of changes it would stand
 };
 
 // Gathers what the descent sees of link groups and decides which candidates must be restated.
@@ -61,7 +61,7 @@ class LinkStructure {
     }
 
     std::vector<Candidate> restated() const {
-        std::unordered_map<std::uint64_t, Piece> keepers; // before-group -> the piece that stays
+        std::unordered_map<std::uint64_t, Piece> keepers;  // before-group -> the piece that stays
         std::vector<Candidate> result;
         for (const Unchanged& item : candidates_) {
             if (disturbed_.contains(item.after_group)) {
@@ -86,9 +86,9 @@ class LinkStructure {
         NodeId single;
         bool operator==(const Piece&) const = default;
     };
-    std::vector<Unchanged> candidates_;                       // in path order
-    std::unordered_map<std::uint64_t, std::uint64_t> origin_; // after-group -> before-group
-    std::unordered_set<std::uint64_t> disturbed_;             // after-groups that are not intact
+    std::vector<Unchanged> candidates_;                        // in path order
+    std::unordered_map<std::uint64_t, std::uint64_t> origin_;  // after-group -> before-group
+    std::unordered_set<std::uint64_t> disturbed_;              // after-groups that are not intact
 };
 
 class Comparison {
@@ -196,10 +196,10 @@ class Comparison {
     LinkStructure links_;
 };
 
-} // namespace
+}  // namespace
 
 std::vector<Change> compare(const Tree& before, const Tree& after, const Options& options) {
     return Comparison(before, after, options).run();
 }
 
-} // namespace shale::diff
+}  // namespace shale::diff

@@ -131,7 +131,7 @@ char letter(ChangeKind kind) {
     return '?';
 }
 
-} // namespace
+}  // namespace
 
 std::string to_text(const std::vector<Change>& changes) {
     std::string out;
@@ -157,4 +157,4 @@ std::string to_json(const std::vector<Change>& changes, const Tree& before, cons
     return out;
 }
 
-} // namespace shale::diff
+}  // namespace shale::diff

@@ -19,7 +19,7 @@ bool can_link(FileType type) {
     return type != FileType::Directory && type != FileType::Symlink;
 }
 
-} // namespace
+}  // namespace
 
 Entry view_of(const EntrySpec& spec) {
     Entry entry;
@@ -147,6 +147,25 @@ void Assembler::set_content(NodeId node, const Digest& content, std::uint64_t si
     data_->nodes[node].value = size;
 }
 
+void Assembler::set_metadata(NodeId node, std::uint32_t mode, std::uint32_t uid, std::uint32_t gid,
+                             std::int64_t mtime_ns) {
+    Node& at = data_->nodes[node];
+    at.mode = static_cast<std::uint16_t>(mode & 07777);
+    at.uid = uid;
+    at.gid = gid;
+    at.mtime_ns = mtime_ns;
+}
+
+void Assembler::copy_inode(NodeId node, NodeId from) {
+    const Node& source = data_->nodes[from];
+    Node& at = data_->nodes[node];
+    set_metadata(node, source.mode, source.uid, source.gid, source.mtime_ns);
+    at.type = source.type;
+    at.value = source.value;
+    at.xattr_set = source.xattr_set;
+    data_->contents[node] = data_->contents[from];
+}
+
 void Assembler::close_subtrees() {
     auto& nodes = data_->nodes;
     for (NodeId node = 0; node < nodes.size(); ++node)
@@ -215,4 +234,4 @@ Tree Assembler::finish() {
     return Tree(std::move(data_));
 }
 
-} // namespace shale::snapshot
+}  // namespace shale::snapshot

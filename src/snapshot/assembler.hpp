@@ -26,6 +26,12 @@ class Assembler {
     void append_base_subtree(NodeId parent, NodeId top);
     // For contents that become known after the node was appended.
     void set_content(NodeId node, const Digest& content, std::uint64_t size);
+    void set_metadata(NodeId node, std::uint32_t mode, std::uint32_t uid, std::uint32_t gid,
+                      std::int64_t mtime_ns);
+    // Makes `node` equal to `from` in everything but name: another name of the same inode.
+    void copy_inode(NodeId node, NodeId from);
+    std::uint64_t size_of(NodeId node) const { return data_->nodes[node].value; }
+    std::string path(NodeId node) const { return data_->path(node); }
 
     // Numbers link groups, indexes children, computes digests.
     Tree finish();
@@ -33,8 +39,8 @@ class Assembler {
   private:
     struct LinkMember {
         NodeId node;
-        std::uint32_t base_group; // 0: not copied from the base
-        std::uint64_t group;      // as the caller numbers them
+        std::uint32_t base_group;  // 0: not copied from the base
+        std::uint64_t group;       // as the caller numbers them
     };
     NodeId next_id() const;
     std::uint32_t append_name(std::string_view name);
@@ -47,10 +53,10 @@ class Assembler {
 
     const Tree::Data* base_;
     std::unique_ptr<Tree::Data> data_;
-    std::vector<std::uint8_t> dirty_; // per node: digest not known
+    std::vector<std::uint8_t> dirty_;  // per node: digest not known
     std::vector<LinkMember> members_;
     std::unordered_map<Digest, std::uint32_t, DigestHash> sets_;
-    std::vector<std::uint32_t> base_sets_; // base set -> ours, 0 = not met yet
+    std::vector<std::uint32_t> base_sets_;  // base set -> ours, 0 = not met yet
 };
 
-} // namespace shale::snapshot
+}  // namespace shale::snapshot

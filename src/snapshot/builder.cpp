@@ -15,10 +15,10 @@ namespace shale::snapshot {
 namespace {
 
 struct BuildNode {
-    NodeId origin = kNoNode; // base node whose metadata counts while `spec` is null
-    NodeId below = kNoNode;  // base directory whose children show through `edits`
+    NodeId origin = kNoNode;  // base node whose metadata counts while `spec` is null
+    NodeId below = kNoNode;   // base directory whose children show through `edits`
     std::unique_ptr<EntrySpec> spec;
-    std::map<std::string, std::unique_ptr<BuildNode>, std::less<>> edits; // null: removed
+    std::map<std::string, std::unique_ptr<BuildNode>, std::less<>> edits;  // null: removed
 };
 
 // Where a path leads: a touched node, else an untouched base node, else nowhere.
@@ -67,7 +67,7 @@ std::unique_ptr<EntrySpec> plain_directory() {
     return std::make_unique<EntrySpec>();
 }
 
-} // namespace
+}  // namespace
 
 struct TreeBuilder::State {
     const Tree* base = nullptr;
@@ -97,6 +97,13 @@ struct TreeBuilder::State {
             if (!at) break;
         }
         return at;
+    }
+
+    BuildNode& parent_of(const std::vector<std::string_view>& parts, std::string_view path) {
+        BuildNode* parent = &root;
+        for (std::size_t at = 0; at + 1 < parts.size(); ++at)
+            parent = &enter(*parent, parts[at], path);
+        return *parent;
     }
 
     // The touched form of the child `name` of `parent`, which must exist in the base.
@@ -195,10 +202,13 @@ void TreeBuilder::put(std::string_view path, EntrySpec spec) {
         state_->root.spec = std::make_unique<EntrySpec>(std::move(spec));
         return;
     }
-    BuildNode* parent = &state_->root;
-    for (std::size_t at = 0; at + 1 < parts.size(); ++at)
-        parent = &state_->enter(*parent, parts[at], path);
-    state_->put_child(*parent, parts.back(), std::move(spec));
+    state_->put_child(state_->parent_of(parts, path), parts.back(), std::move(spec));
+}
+
+void TreeBuilder::put_base_directory(std::string_view path, NodeId node) {
+    const auto parts = split(path);
+    SHALE_ENSURE(state_->base && !parts.empty() && state_->base->data().is_directory(node));
+    state_->touch(state_->parent_of(parts, path), parts.back(), node);
 }
 
 void TreeBuilder::remove(std::string_view path) {
@@ -255,4 +265,4 @@ Tree TreeBuilder::finish() {
     return out.finish();
 }
 
-} // namespace shale::snapshot
+}  // namespace shale::snapshot

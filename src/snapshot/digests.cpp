@@ -115,7 +115,7 @@ void digest_leaves_in_parallel(Tree::Data& data, std::span<const NodeId> leaves)
         std::jthread other([&] {
             try {
                 digest_leaves(data, leaves.subspan(half));
-            } catch (...) { // carried to the calling thread
+            } catch (...) {  // carried to the calling thread
                 failure = std::current_exception();
             }
         });
@@ -124,7 +124,7 @@ void digest_leaves_in_parallel(Tree::Data& data, std::span<const NodeId> leaves)
     if (failure) std::rethrow_exception(failure);
 }
 
-} // namespace
+}  // namespace
 
 void update_digests(Tree::Data& data, std::vector<std::uint8_t> dirty) {
     std::vector<NodeId> leaves;
@@ -181,4 +181,4 @@ Digest digest_of_group(const Tree::Data& data, std::span<const NodeId> members) 
     return codec::sha256(message);
 }
 
-} // namespace shale::snapshot
+}  // namespace shale::snapshot

@@ -20,4 +20,4 @@ Digest compute_key_digest(const Tree::Data& data, NodeId node, const KeyPolicy& 
 Digest digest_of_xattrs(std::span<const Xattr> xattrs);
 Digest digest_of_group(const Tree::Data& data, std::span<const NodeId> members);
 
-} // namespace shale::snapshot
+}  // namespace shale::snapshot

@@ -20,14 +20,14 @@ struct DiskHeader {
     std::uint64_t targets_bytes;
     std::uint64_t xattr_bytes;
     std::uint32_t content_count;
-    std::uint32_t xattr_set_count; // the empty set not included
+    std::uint32_t xattr_set_count;  // the empty set not included
     std::uint32_t link_group_count;
-    std::uint32_t reserved; // zero
+    std::uint32_t reserved;  // zero
 };
 static_assert(sizeof(DiskHeader) == 56 && std::is_trivially_copyable_v<DiskHeader>);
 
 struct DiskNode {
-    std::uint64_t value; // size, device numbers, or length of the link target
+    std::uint64_t value;  // size, device numbers, or length of the link target
     std::int64_t mtime_ns;
     std::uint32_t end;
     std::uint32_t uid, gid;
@@ -42,4 +42,4 @@ static_assert(sizeof(DiskNode) == 40 && std::is_trivially_copyable_v<DiskNode>);
 inline constexpr std::uint64_t kDigestBytes = 32;
 inline constexpr std::uint64_t kChecksumBytes = 16;
 
-} // namespace shale::snapshot
+}  // namespace shale::snapshot

@@ -213,17 +213,17 @@ class Parser {
     DiskHeader header_{};
     Bytes nodes_, contents_, xattrs_;
     std::unique_ptr<Tree::Data> data_ = std::make_unique<Tree::Data>();
-    std::vector<Open> open_; // from the root to the directory being filled
+    std::vector<Open> open_;  // from the root to the directory being filled
     std::vector<NodeId> group_first_;
     std::vector<std::uint32_t> group_members_;
     std::uint64_t names_at_ = 0, targets_at_ = 0;
     std::uint32_t contents_at_ = 0, sets_seen_ = 0, groups_seen_ = 0;
 };
 
-} // namespace
+}  // namespace
 
 Tree Tree::parse(Bytes bytes) {
     return Tree(Parser(bytes).run());
 }
 
-} // namespace shale::snapshot
+}  // namespace shale::snapshot

@@ -71,11 +71,11 @@ class Resolver {
     int links_ = 0;
 };
 
-} // namespace
+}  // namespace
 
 NodeId Tree::resolve(std::string_view path, std::string* path_out) const {
     if (path_out) path_out->clear();
     return Resolver(*data_).run(path, path_out);
 }
 
-} // namespace shale::snapshot
+}  // namespace shale::snapshot

@@ -42,7 +42,7 @@ DiskNode encode_node(const Node& node) {
     return disk;
 }
 
-} // namespace
+}  // namespace
 
 std::string Tree::serialise() const {
     const Data& data = *data_;
@@ -82,4 +82,4 @@ std::string Tree::serialise() const {
     return out;
 }
 
-} // namespace shale::snapshot
+}  // namespace shale::snapshot

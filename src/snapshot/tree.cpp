@@ -43,7 +43,7 @@ std::string Tree::Data::path(NodeId node) const {
         const auto part = name(at);
         end -= part.size();
         path.replace(end, part.size(), part);
-        if (end > 0) --end; // the slash that is already there
+        if (end > 0) --end;  // the slash that is already there
     }
     return path;
 }
@@ -172,4 +172,4 @@ const Tree::Data& Tree::data() const {
     return *data_;
 }
 
-} // namespace shale::snapshot
+}  // namespace shale::snapshot

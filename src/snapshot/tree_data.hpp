@@ -21,13 +21,13 @@ struct Node {
     std::uint64_t value = 0;
     std::int64_t mtime_ns = 0;
     NodeId parent = kNoNode;
-    NodeId end = 0; // one past the subtree
+    NodeId end = 0;  // one past the subtree
     std::uint32_t name_offset = 0;
-    std::uint32_t first_slot = 0; // children are child_slots[first_slot, + child_count)
+    std::uint32_t first_slot = 0;  // children are child_slots[first_slot, + child_count)
     std::uint32_t child_count = 0;
     std::uint32_t uid = 0, gid = 0;
-    std::uint32_t xattr_set = 0;  // index into xattr_sets; 0 is the empty set
-    std::uint32_t link_group = 0; // index into group_digests; 0 is no group
+    std::uint32_t xattr_set = 0;   // index into xattr_sets; 0 is the empty set
+    std::uint32_t link_group = 0;  // index into group_digests; 0 is no group
     std::uint16_t mode = 0;
     FileType type = FileType::Directory;
     std::uint8_t name_bytes = 0;
@@ -45,10 +45,10 @@ extern const Digest kEmptyContent;
 
 struct Tree::Data {
     std::vector<Node> nodes;
-    std::vector<Digest> contents; // per node; zero for all but regular files
-    std::vector<Digest> digests;  // per node
+    std::vector<Digest> contents;  // per node; zero for all but regular files
+    std::vector<Digest> digests;   // per node
     std::vector<NodeId> child_slots;
-    std::string names, targets; // in node order, without separators
+    std::string names, targets;  // in node order, without separators
     std::vector<std::vector<Xattr>> xattr_sets{1};
     std::vector<Digest> xattr_digests{1};
     // Per link group: SHA-256 over the paths of all its members. It is part of each member's
@@ -60,7 +60,7 @@ struct Tree::Data {
         std::mutex mutex;
         std::vector<Digest> digests;
     };
-    mutable std::array<KeyTable, 4> keys; // by KeyPolicy
+    mutable std::array<KeyTable, 4> keys;  // by KeyPolicy
 
     std::string_view name(NodeId node) const {
         return {names.data() + nodes[node].name_offset, nodes[node].name_bytes};
@@ -80,4 +80,4 @@ bool is_valid_name(std::string_view name);
 // From `end` of every node, which must be right: the per-directory child index.
 void index_children(Tree::Data& data);
 
-} // namespace shale::snapshot
+}  // namespace shale::snapshot

@@ -157,5 +157,5 @@ TEST(Describe, JsonEscapesAndKeepsBrokenUtf8Exact) {
     EXPECT_EQ(to_json({}, before, after), "[]\n");
 }
 
-} // namespace
-} // namespace shale::diff
+}  // namespace
+}  // namespace shale::diff

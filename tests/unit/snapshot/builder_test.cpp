@@ -243,5 +243,5 @@ TEST(TreeBuilder, HundredThousandPutsInOneDirectory) {
     EXPECT_EQ(tree.find("d/100000"), kNoNode);
 }
 
-} // namespace
-} // namespace shale::snapshot
+}  // namespace
+}  // namespace shale::snapshot

@@ -1,0 +1,224 @@
+// merge_upper: what overlayfs shows with `upper` over `parent`, without mounting anything.
+//
+// The upper directory is scanned like any other and comes as a tree, marks and all; the rest is an
+// edit of the parent. For every upper directory we know its *lower*: the parent's directory that
+// shows through it, which is the one of the same name below the parent directory's lower unless a
+// redirect names another, and none if the directory is opaque or a whiteout stands in between.
+//
+//   char 0/0, or an empty file marked whiteout      remove
+//   directory, no lower                             put, nothing shows through
+//   directory, lower of the same path               put over it, children stay
+//   directory, redirected lower                     take the lower's subtree along, put over it
+//   file with metacopy                              metadata from the upper, content from the lower
+//   other file, equal to the lower one              nothing: the parent's entry, link group
+//   included socket                                          remove: trees hold none, but it hides
+//   the lower anything else                                   put
+//
+// The marks are xattrs named trusted.overlay.* (mounts by root) or user.overlay.* (mounts with
+// userxattr); they are dropped from the result. Symbolic links of the parent are never followed: a
+// redirect is a path of real directories, as in the kernel.
+#include <shale/diff.hpp>
+
+#include <optional>
+#include <unordered_map>
+
+namespace shale::diff {
+
+namespace {
+
+using snapshot::Entry;
+using snapshot::EntrySpec;
+using snapshot::kNoNode;
+using snapshot::kRoot;
+using snapshot::NodeId;
+using snapshot::Tree;
+using snapshot::TreeBuilder;
+
+constexpr std::string_view kPrefixes[] = {"trusted.overlay.", "user.overlay."};
+
+// The part of an xattr's name after overlay's prefix; nullopt for an ordinary xattr.
+std::optional<std::string_view> overlay_mark(std::string_view name) {
+    for (const auto prefix : kPrefixes)
+        if (name.starts_with(prefix)) return name.substr(prefix.size());
+    return std::nullopt;
+}
+
+// What overlayfs noted on one upper entry.
+struct Marks {
+    bool is_opaque = false;
+    bool has_xattr_whiteouts = false;  // files below may be whiteouts by xattr
+    bool is_whiteout = false;
+    bool is_metacopy = false;
+    bool is_indexed_link = false;
+    std::string_view redirect;
+};
+
+template <typename Xattrs>
+Marks marks_of(const Xattrs& xattrs) {
+    Marks marks;
+    for (const Xattr& xattr : xattrs) {
+        const auto mark = overlay_mark(xattr.name);
+        if (!mark) continue;
+        if (*mark == "opaque") {
+            marks.is_opaque = xattr.value == "y";
+            marks.has_xattr_whiteouts = xattr.value == "x";
+        } else if (*mark == "whiteout") {
+            marks.is_whiteout = true;
+        } else if (*mark == "metacopy") {
+            marks.is_metacopy = true;
+        } else if (*mark == "nlink") {
+            marks.is_indexed_link = true;
+        } else if (*mark == "redirect") {
+            marks.redirect = xattr.value;
+        }
+    }
+    return marks;
+}
+
+class Merge {
+  public:
+    Merge(const Tree& parent, const Tree& upper)
+        : parent_(parent), upper_(upper), builder_(parent) {}
+
+    Tree run() {
+        const Entry root = upper_.entry(kRoot);
+        const Marks marks = marks_of(root.xattrs);
+        if (marks.is_opaque) builder_.clear_children("");
+        builder_.put("", unmarked(root));
+        merge_children(kRoot, marks.is_opaque ? kNoNode : kRoot, marks.has_xattr_whiteouts);
+        return builder_.finish();
+    }
+
+  private:
+    void merge_children(NodeId directory, NodeId lower, bool has_xattr_whiteouts) {
+        for (NodeId node = upper_.first_child(directory); node != kNoNode;
+             node = upper_.next_sibling(node)) {
+            const std::size_t length = path_.size();
+            path_ = join_path(path_, upper_.name(node));
+            merge_entry(node, lower, has_xattr_whiteouts);
+            path_.resize(length);
+        }
+    }
+
+    // `lower` is the lower directory of the entry's directory.
+    void merge_entry(NodeId node, NodeId lower, bool has_xattr_whiteouts) {
+        const Entry entry = upper_.entry(node);
+        const Marks marks = marks_of(entry.xattrs);
+        if (is_whiteout(entry, marks, has_xattr_whiteouts)) return builder_.remove(path_);
+        if (marks.is_indexed_link)
+            fail(ErrorKind::Unsupported,
+                 "'" + path_ + "': the overlay was mounted with index=on; use index=off");
+        if (entry.type == FileType::Socket)
+            return builder_.remove(path_);  // but it hides the lower
+        if (entry.type == FileType::Directory) return merge_directory(node, entry, marks, lower);
+        merge_file(node, entry, marks, lower);
+    }
+
+    static bool is_whiteout(const Entry& entry, const Marks& marks, bool has_xattr_whiteouts) {
+        if (entry.type == FileType::CharDevice)
+            return entry.device_major == 0 && entry.device_minor == 0;
+        return entry.type == FileType::Regular && entry.size == 0 && has_xattr_whiteouts &&
+               marks.is_whiteout;
+    }
+
+    void merge_directory(NodeId node, const Entry& entry, const Marks& marks, NodeId lower_parent) {
+        const NodeId lower =
+            marks.is_opaque ? kNoNode : lower_directory(lower_parent, upper_.name(node), marks);
+        // What shows at this path so far is what the parent directory's lower has by this name.
+        const NodeId showing =
+            lower_parent == kNoNode ? kNoNode : parent_.child(lower_parent, upper_.name(node));
+        if (lower != kNoNode && lower != showing) builder_.put_base_directory(path_, lower);
+        builder_.put(path_, unmarked(entry));
+        if (lower == kNoNode) builder_.clear_children(path_);
+        merge_children(node, lower, marks.has_xattr_whiteouts);
+    }
+
+    void merge_file(NodeId node, const Entry& entry, const Marks& marks, NodeId lower_parent) {
+        EntrySpec spec = unmarked(entry);
+        if (marks.is_metacopy && entry.type == FileType::Regular) {
+            const NodeId source = follow(lower_parent, upper_.name(node), marks.redirect);
+            const bool found = source != kNoNode && parent_.entry(source).type == FileType::Regular;
+            if (!found)
+                fail(ErrorKind::Corrupt, "'" + path_ +
+                                             "': the file below it that a metacopy "
+                                             "needs is missing");
+            spec.size = parent_.entry(source).size;
+            spec.content = parent_.entry(source).content;
+        }
+        if (entry.link_group != 0)
+            spec.link_group = group_for(entry.link_group);
+        else if (is_unchanged(node, spec, lower_parent))
+            return;
+        builder_.put(path_, std::move(spec));
+    }
+
+    // Copied up, but equal to what it was copied from.
+    bool is_unchanged(NodeId node, const EntrySpec& spec, NodeId lower_parent) const {
+        if (lower_parent == kNoNode) return false;
+        const NodeId below = parent_.child(lower_parent, upper_.name(node));
+        if (below == kNoNode) return false;
+        EntrySpec old = parent_.entry(below).spec();
+        old.link_group = 0;
+        return old == spec;
+    }
+
+    NodeId lower_directory(NodeId lower_parent, std::string_view name, const Marks& marks) const {
+        const NodeId lower = follow(lower_parent, name, marks.redirect);
+        if (!marks.redirect.empty() &&
+            (lower == kNoNode || parent_.entry(lower).type != FileType::Directory))
+            fail(ErrorKind::Corrupt, "'" + path_ + "': redirected to '" +
+                                         std::string(marks.redirect) +
+                                         "', which is no directory below");
+        if (lower == kNoNode || parent_.entry(lower).type != FileType::Directory) return kNoNode;
+        return lower;
+    }
+
+    // An absolute redirect counts from the root, a relative one renames within the directory.
+    NodeId follow(NodeId lower_parent, std::string_view name, std::string_view redirect) const {
+        if (redirect.starts_with('/')) return parent_.find(redirect);
+        if (lower_parent == kNoNode) return kNoNode;
+        return parent_.child(lower_parent, redirect.empty() ? name : redirect);
+    }
+
+    static EntrySpec unmarked(const Entry& entry) {
+        EntrySpec spec = entry.spec();
+        std::erase_if(spec.xattrs, [](const Xattr& xattr) { return overlay_mark(xattr.name); });
+        spec.link_group = 0;
+        return spec;
+    }
+
+    std::uint64_t group_for(std::uint64_t upper_group) {
+        auto& group = groups_[upper_group];
+        if (group == 0) group = builder_.new_link_group();
+        return group;
+    }
+
+    const Tree& parent_;
+    const Tree& upper_;
+    TreeBuilder builder_;
+    std::string path_;
+    std::unordered_map<std::uint64_t, std::uint64_t> groups_;  // upper's -> builder's
+};
+
+bool has_metacopy(const walk::Entry& entry) {
+    return entry.xattrs && marks_of(*entry.xattrs).is_metacopy;
+}
+
+}  // namespace
+
+Tree merge_upper_tree(const Tree& parent, const Tree& upper) {
+    return Merge(parent, upper).run();
+}
+
+Tree merge_upper(const Tree& parent, const std::string& upper,
+                 const snapshot::ScanOptions& options) {
+    snapshot::ScanOptions scan_options = options;
+    scan_options.walk.read_xattrs = true;
+    scan_options.keep_sockets = true;
+    scan_options.skip_content = has_metacopy;
+    return in_context(
+        [&] { return "reading overlay upper directory " + upper; },
+        [&] { return merge_upper_tree(parent, snapshot::scan(upper, scan_options)); });
+}
+
+}  // namespace shale::diff

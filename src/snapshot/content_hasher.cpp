@@ -1,0 +1,242 @@
+// Workers of the ContentHasher.
+//
+// A file is trusted to be what was stat'ed only if a second stat after the last byte says the same;
+// otherwise it is read again, up to kMaxReads times. The digest enters the stat cache only if the
+// file's ctime lay in an earlier clock tick than the start of the read (stat_cache.cpp).
+#include "content_hasher.hpp"
+
+#include <shale/codec.hpp>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace shale::snapshot {
+
+namespace {
+
+// Jobs that wait each may hold a directory open; a process has 1024 descriptors by default.
+constexpr std::size_t kMaxWaiting = 256;
+constexpr int kMaxReads = 4;  // once, and three times again
+constexpr std::int64_t kNsPerSecond = 1'000'000'000;
+
+FileStamp stamp_of(const struct stat& status) {
+    return {status.st_dev, status.st_ino, static_cast<std::uint64_t>(status.st_size),
+            status.st_mtim.tv_sec * kNsPerSecond + status.st_mtim.tv_nsec,
+            status.st_ctim.tv_sec * kNsPerSecond + status.st_ctim.tv_nsec};
+}
+
+HashOutcome::Kind kind_of_error(int error) {
+    switch (error) {
+    case ENOENT:
+        return HashOutcome::Kind::Vanished;
+    case EFBIG:  // the engine gave up on a file that grows
+    case ELOOP:
+        return HashOutcome::Kind::Unstable;  // became a symbolic link
+    default:
+        return HashOutcome::Kind::Refused;
+    }
+}
+
+}  // namespace
+
+class HashWorker {
+  public:
+    explicit HashWorker(ContentHasher& shared) : shared_(shared) {}
+
+    void run() {
+        while (next_jobs()) {
+            if (!engine_) open_engine();
+            for (const std::size_t slot : to_read_)
+                submit(slot);
+            to_read_.clear();
+            // Without this the last files of a batch would wait for the next batch.
+            if (idle_) engine_->drain();
+        }
+        const std::lock_guard lock(shared_.mutex_);
+        shared_.files_ += files_;
+        shared_.bytes_ += bytes_;
+        std::move(outcomes_.begin(), outcomes_.end(), std::back_inserter(shared_.outcomes_));
+    }
+
+  private:
+    // A file between its submission and its outcome. Slots are reused.
+    struct Reading {
+        HashJob job;
+        codec::Sha256 hash;
+        std::uint64_t bytes = 0;
+        std::int64_t began_ns = 0;
+        int reads = 0;
+        std::unique_ptr<HashOutcome::NewState> changed;
+    };
+
+    void open_engine() {
+        io::EngineOptions options = shared_.options_;
+        options.threads = std::max(1u, options.threads / shared_.worker_count_);
+        engine_ = io::create_engine(options, [this](const io::Piece& piece) { take(piece); });
+        const std::lock_guard lock(shared_.mutex_);
+        shared_.engine_ = engine_->engine_name();
+    }
+
+    // Fills to_read_ with what to submit now. False when all is done.
+    bool next_jobs() {
+        to_read_.swap(again_);
+        std::unique_lock lock(shared_.mutex_);
+        if (to_read_.empty() && open_ == 0)
+            shared_.to_worker_.wait(lock,
+                                    [&] { return shared_.closed_ || !shared_.queue_.empty(); });
+        if (shared_.failed_) shared_.queue_.clear();
+        const std::size_t share = std::max<std::size_t>(1, kMaxWaiting / 8);
+        while (to_read_.size() < share && !shared_.queue_.empty()) {
+            to_read_.push_back(open_slot(std::move(shared_.queue_.front())));
+            shared_.queue_.pop_front();
+        }
+        shared_.to_caller_.notify_one();
+        idle_ = shared_.queue_.empty();
+        return !to_read_.empty() || open_ > 0 || !shared_.closed_;
+    }
+
+    std::size_t open_slot(HashJob job) {
+        if (free_.empty()) {
+            free_.push_back(slots_.size());
+            slots_.push_back(std::make_unique<Reading>());
+        }
+        const std::size_t slot = free_.back();
+        free_.pop_back();
+        slots_[slot]->job = std::move(job);
+        slots_[slot]->reads = 0;
+        slots_[slot]->changed.reset();
+        ++open_;
+        return slot;
+    }
+
+    void submit(std::size_t slot) {
+        Reading& file = *slots_[slot];
+        file.bytes = 0;
+        ++file.reads;
+        file.began_ns = filesystem_tick_ns();
+        engine_->submit(
+            {file.job.directory->get(), file.job.name.c_str(), file.job.stamp.size, slot});
+    }
+
+    void take(const io::Piece& piece) {
+        Reading& file = *slots_[piece.tag];
+        if (piece.error != 0) {
+            if (file.bytes > 0) file.hash.finish();  // empties it for the next user of the slot
+            return close(piece.tag, kind_of_error(piece.error), {}, piece.error);
+        }
+        bytes_ += piece.bytes.size();
+        if (piece.last && piece.offset == 0) {  // the usual small file: one call, no state
+            file.bytes = piece.bytes.size();
+            return verify(piece.tag, codec::sha256(piece.bytes));
+        }
+        file.hash.update(piece.bytes);
+        file.bytes += piece.bytes.size();
+        if (piece.last) verify(piece.tag, file.hash.finish());
+    }
+
+    void verify(std::size_t slot, const Digest& content) {
+        Reading& file = *slots_[slot];
+        struct stat status {};
+        const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
+        if (::fstatat(file.job.directory->get(), file.job.name.c_str(), &status, flags) != 0)
+            return close(slot, kind_of_error(errno), {}, errno);
+        const FileStamp now = stamp_of(status);
+        if (now == file.job.stamp && file.bytes == now.size) {
+            ++files_;
+            if (shared_.cache_ && file.job.may_cache && is_settled(now.ctime_ns, file.began_ns))
+                shared_.cache_->impl().insert(now, content);
+            return close(slot, HashOutcome::Kind::Hashed, content, 0);
+        }
+        if (file.reads == kMaxReads || !S_ISREG(status.st_mode))
+            return close(slot, HashOutcome::Kind::Unstable, {}, 0);
+        file.job.stamp = now;
+        file.changed = std::make_unique<HashOutcome::NewState>(
+            HashOutcome::NewState{now, status.st_mode & 07777u, status.st_uid, status.st_gid});
+        again_.push_back(slot);
+    }
+
+    void close(std::size_t slot, HashOutcome::Kind kind, const Digest& content, int error) {
+        Reading& file = *slots_[slot];
+        HashOutcome outcome;
+        outcome.kind = kind;
+        outcome.node = file.job.node;
+        outcome.content = content;
+        outcome.error = error;
+        outcome.changed = std::move(file.changed);
+        outcomes_.push_back(std::move(outcome));
+        file.job = {};  // lets go of the directory
+        free_.push_back(slot);
+        --open_;
+        if (kind == HashOutcome::Kind::Unstable || kind == HashOutcome::Kind::Refused) {
+            const std::lock_guard lock(shared_.mutex_);
+            shared_.failed_ = true;
+        }
+    }
+
+    ContentHasher& shared_;
+    std::vector<std::unique_ptr<Reading>> slots_;
+    std::vector<std::size_t> free_, to_read_, again_;
+    std::size_t open_ = 0;
+    bool idle_ = false;
+    std::vector<HashOutcome> outcomes_;
+    std::uint64_t files_ = 0, bytes_ = 0;
+    // Last: it waits for reads in flight, which use the slots, before they go.
+    std::unique_ptr<io::FileEngine> engine_;
+};
+
+ContentHasher::ContentHasher(const io::EngineOptions& options, StatCache* cache)
+    : options_(options), cache_(cache) {}
+
+ContentHasher::~ContentHasher() {
+    {
+        const std::lock_guard lock(mutex_);
+        failed_ = true;  // nobody will ask for the outcomes
+    }
+    stop_and_join();
+}
+
+void ContentHasher::start() {
+    const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
+    worker_count_ = std::clamp(options_.threads, 1u, cores);
+    for (unsigned at = 0; at < worker_count_; ++at)
+        workers_.emplace_back([this] {
+            try {
+                HashWorker(*this).run();
+            } catch (...) {  // carried to finish()
+                const std::lock_guard guard(mutex_);
+                if (!failure_) failure_ = std::current_exception();
+                failed_ = closed_ = true;
+                to_worker_.notify_all();
+                to_caller_.notify_all();
+            }
+        });
+}
+
+void ContentHasher::add(HashJob job) {
+    if (workers_.empty()) start();
+    std::unique_lock lock(mutex_);
+    to_caller_.wait(lock, [&] { return failed_ || queue_.size() < kMaxWaiting; });
+    if (failed_) return;  // finish() tells why
+    queue_.push_back(std::move(job));
+    to_worker_.notify_one();
+}
+
+void ContentHasher::stop_and_join() {
+    {
+        const std::lock_guard lock(mutex_);
+        closed_ = true;
+        to_worker_.notify_all();
+    }
+    workers_.clear();
+}
+
+std::vector<HashOutcome> ContentHasher::finish() {
+    stop_and_join();
+    if (failure_) std::rethrow_exception(failure_);
+    return std::move(outcomes_);
+}
+
+}  // namespace shale::snapshot

@@ -1,0 +1,179 @@
+// Reading one directory: getdents64 with a large buffer, sort, then stat in name order relative to
+// the open directory. Nothing is resolved from the root and no symbolic link is followed.
+#include "listing.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/stat.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <limits>
+
+namespace shale::walk {
+
+namespace {
+
+// One call reads some 8000 names; larger buffers measured no better.
+constexpr std::size_t kDirentBytes = 256 << 10;
+constexpr std::int64_t kNsPerSecond = 1'000'000'000;
+
+struct DirentHead {  // struct linux_dirent64 up to the name
+    std::uint64_t ino;
+    std::int64_t next;
+    std::uint16_t bytes;
+    std::uint8_t type;
+};
+constexpr std::size_t kDirentNameOffset = 19;
+
+bool is_gone(int error) {
+    return error == ENOENT || error == ENOTDIR || error == ELOOP;
+}
+
+std::int64_t ns(const timespec& time) {
+    return time.tv_sec * kNsPerSecond + time.tv_nsec;
+}
+
+// Bind mounts share the device number with what they cover, so the device alone does not tell.
+bool is_mount_root(int dir_fd, const char* name, std::uint64_t dev) {
+    struct statx status {};
+    const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
+    if (::statx(dir_fd, name, flags, 0, &status) == 0 &&
+        (status.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT))
+        return status.stx_attributes & STATX_ATTR_MOUNT_ROOT;
+    struct stat parent {};
+    return ::fstat(dir_fd, &parent) == 0 && parent.st_dev != dev;
+}
+
+Record record_of(const struct stat& status) {
+    Record record;
+    record.size = static_cast<std::uint64_t>(status.st_size);
+    record.dev = status.st_dev;
+    record.ino = status.st_ino;
+    record.blocks = static_cast<std::uint64_t>(status.st_blocks);
+    record.mtime_ns = ns(status.st_mtim);
+    record.ctime_ns = ns(status.st_ctim);
+    record.uid = status.st_uid;
+    record.gid = status.st_gid;
+    record.nlink = static_cast<std::uint32_t>(status.st_nlink);
+    record.device_major = major(status.st_rdev);
+    record.device_minor = minor(status.st_rdev);
+    record.mode = static_cast<std::uint16_t>(status.st_mode & 07777);
+    return record;
+}
+
+}  // namespace
+
+std::shared_ptr<Listing> ListingReader::read(int parent_fd, const char* name,
+                                             const std::string& where) {
+    auto listing = std::make_shared<Listing>();
+    try {
+        fill(*listing, parent_fd, name, where);
+    } catch (...) {  // rethrown on the walking thread, in its place in the stream
+        listing->failure = std::current_exception();
+    }
+    return listing;
+}
+
+void ListingReader::fill(Listing& listing, int parent_fd, const char* name,
+                         const std::string& where) {
+    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+    listing.fd.reset(::openat(parent_fd, name, flags));
+    if (!listing.fd && is_gone(errno)) {
+        listing.vanished = true;
+        return;
+    }
+    if (!listing.fd) throw_errno("open directory", where);
+    ++stats_.directories_opened;
+    const auto names = read_names(listing, where);
+    listing.records.reserve(names.size());
+    for (const Name& entry : names)
+        append_record(listing, listing.fd.get(), entry.offset, entry.bytes, where);
+}
+
+std::vector<ListingReader::Name> ListingReader::read_names(Listing& listing,
+                                                           const std::string& where) {
+    buffer_.resize(kDirentBytes);
+    std::vector<Name> names;
+    for (;;) {
+        const long filled =
+            ::syscall(SYS_getdents64, listing.fd.get(), buffer_.data(), buffer_.size());
+        if (filled < 0 && errno == ENOENT) break;  // removed while open
+        if (filled < 0) throw_errno("read directory", where);
+        if (filled == 0) break;
+        for (long at = 0; at < filled;) {
+            DirentHead head;
+            std::memcpy(&head, buffer_.data() + at, sizeof head);
+            const std::string_view name = buffer_.data() + at + kDirentNameOffset;
+            at += head.bytes;
+            if (name == "." || name == "..") continue;
+            if (listing.text.size() > std::numeric_limits<std::uint32_t>::max() - PATH_MAX)
+                fail(ErrorKind::Unsupported, "'" + where + "' holds more than 4 GiB of names");
+            names.push_back({static_cast<std::uint32_t>(listing.text.size()),
+                             static_cast<std::uint16_t>(name.size())});
+            listing.text.append(name).push_back('\0');
+        }
+    }
+    std::sort(names.begin(), names.end(), [&](const Name& a, const Name& b) {
+        const std::string_view text = listing.text;
+        return text.substr(a.offset, a.bytes) < text.substr(b.offset, b.bytes);
+    });
+    return names;
+}
+
+bool ListingReader::append_record(Listing& listing, int dir_fd, std::uint32_t name_offset,
+                                  std::uint16_t name_bytes, const std::string& where) {
+    const char* name = listing.text.data() + name_offset;
+    const auto entry_path = [&] { return join_path(where, {name, name_bytes}); };
+    struct stat status {};
+    ++stats_.stat_calls;
+    const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (name_bytes ? 0 : AT_EMPTY_PATH);
+    if (::fstatat(dir_fd, name, &status, flags) != 0) {
+        if (is_gone(errno)) return false;
+        throw_errno("stat", entry_path());
+    }
+    const auto type = file_type_of(status.st_mode);
+    if (!type) fail(ErrorKind::Unsupported, "'" + entry_path() + "' is of an unknown file type");
+    Record record = record_of(status);
+    record.type = *type;
+    record.name_offset = name_offset;
+    record.name_bytes = name_bytes;
+    if (options_.read_xattrs) {
+        auto xattrs = xattrs_.read(dir_fd, name, record.dev, where);
+        if (!xattrs.empty()) {
+            record.xattrs = static_cast<std::uint32_t>(listing.xattrs.size());
+            listing.xattrs.push_back(std::move(xattrs));
+        }
+    }
+    if (*type == FileType::Directory && !options_.cross_mounts && name_bytes)
+        record.is_mount_point = is_mount_root(dir_fd, name, record.dev);
+    if (*type == FileType::Symlink && !read_target(listing, record, dir_fd, where)) return false;
+    listing.records.push_back(record);
+    return true;
+}
+
+bool ListingReader::read_target(Listing& listing, Record& record, int dir_fd,
+                                const std::string& where) {
+    char target[PATH_MAX];
+    const ssize_t bytes = ::readlinkat(dir_fd, listing.c_name(record), target, sizeof target);
+    if (bytes < 0 && (is_gone(errno) || errno == EINVAL)) return false;  // EINVAL: no link any more
+    if (bytes < 0) throw_errno("readlink", join_path(where, listing.name(record)));
+    record.target_offset = static_cast<std::uint32_t>(listing.text.size());
+    record.target_bytes = static_cast<std::uint32_t>(bytes);
+    listing.text.append(target, static_cast<std::size_t>(bytes));
+    return true;
+}
+
+Stats ListingReader::stats() const {
+    Stats stats = stats_;
+    stats.xattr_calls = xattrs_.calls();
+    return stats;
+}
+
+}  // namespace shale::walk

@@ -1,0 +1,93 @@
+// The workers' loop and the bounds of read-ahead.
+#include "prefetch.hpp"
+
+namespace shale::walk {
+
+namespace {
+
+// Each listing that waits holds a descriptor, of which a process has 1024 by default; entries bound
+// the memory (about 120 bytes each).
+constexpr std::size_t kListingsAhead = 128;
+constexpr std::size_t kEntriesAhead = 64 << 10;
+
+}  // namespace
+
+Prefetch::Prefetch(const Options& options) {
+    const unsigned threads = options.threads == 0 ? 1 : options.threads;
+    for (unsigned at = 0; at < threads; ++at)
+        readers_.push_back(std::make_unique<ListingReader>(options));
+    for (unsigned at = 1; at < threads; ++at)
+        workers_.emplace_back([this, at] { work(*readers_[at]); });
+}
+
+Prefetch::~Prefetch() {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    to_worker_.notify_all();
+}
+
+void Prefetch::schedule(std::vector<std::shared_ptr<Job>> jobs) {
+    if (workers_.empty() || jobs.empty()) return;
+    std::list<std::shared_ptr<Job>> front;
+    for (auto& job : jobs) {
+        const auto place = front.insert(front.end(), std::move(job));
+        (*place)->place = place;
+        (*place)->state = Job::State::Queued;  // no worker has seen it yet
+    }
+    const std::lock_guard lock(mutex_);
+    queue_.splice(queue_.begin(), front);
+    to_worker_.notify_all();
+}
+
+std::shared_ptr<Listing> Prefetch::take(Job& job) {
+    std::unique_lock lock(mutex_);
+    if (job.state == Job::State::Queued) queue_.erase(job.place);
+    if (job.state == Job::State::Queued || job.state == Job::State::Idle) {
+        lock.unlock();
+        return readers_[0]->read(job.parent->fd.get(), job.name, job.where);
+    }
+    to_walker_.wait(lock, [&] { return job.state == Job::State::Ready; });
+    --listings_ahead_;
+    entries_ahead_ -= job.listing->records.size();
+    to_worker_.notify_one();
+    return std::move(job.listing);
+}
+
+void Prefetch::work(ListingReader& reader) {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+        to_worker_.wait(lock, [&] {
+            return stopping_ || (!queue_.empty() && listings_ahead_ + busy_ < kListingsAhead &&
+                                 entries_ahead_ < kEntriesAhead);
+        });
+        if (stopping_) return;
+        const std::shared_ptr<Job> job = std::move(queue_.front());
+        queue_.pop_front();
+        job->state = Job::State::Busy;
+        ++busy_;
+        lock.unlock();
+        auto listing = reader.read(job->parent->fd.get(), job->name, job->where);
+        lock.lock();
+        --busy_;
+        ++listings_ahead_;
+        entries_ahead_ += listing->records.size();
+        job->listing = std::move(listing);
+        job->state = Job::State::Ready;
+        to_walker_.notify_one();
+    }
+}
+
+Stats Prefetch::stats() {
+    const std::lock_guard lock(mutex_);
+    SHALE_ENSURE(busy_ == 0);
+    Stats sum;
+    for (const auto& reader : readers_) {
+        const Stats stats = reader->stats();
+        sum.directories_opened += stats.directories_opened;
+        sum.stat_calls += stats.stat_calls;
+        sum.xattr_calls += stats.xattr_calls;
+    }
+    return sum;
+}
+
+}  // namespace shale::walk

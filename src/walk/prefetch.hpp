@@ -1,0 +1,59 @@
+// Prefetch: worker threads that read directories ahead of the walking thread.
+#pragma once
+
+#include "listing.hpp"
+
+#include <condition_variable>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace shale::walk {
+
+// One directory to be read. `parent` keeps the descriptor it is opened from. Shared by the walking
+// thread and the queue: a walk that is aborted by an exception leaves its jobs to the workers.
+struct Job {
+    enum class State { Idle, Queued, Busy, Ready };
+    std::shared_ptr<const Listing> parent;
+    const char* name = nullptr;  // in parent->text
+    std::string where;           // full path, for errors
+    // Guarded by Prefetch's mutex:
+    State state = State::Idle;
+    std::shared_ptr<Listing> listing;
+    std::list<std::shared_ptr<Job>>::iterator place;  // while queued
+};
+
+// Jobs wait in stream order: those of the directory entered last come first, because the walk needs
+// them first. Workers take from the front. The walking thread takes the job it needs: if nobody has
+// begun it, it does the work itself, so it never waits for a queue, and read-ahead can be bounded
+// without a deadlock.
+class Prefetch {
+  public:
+    explicit Prefetch(const Options& options);
+    ~Prefetch();
+
+    // Puts `jobs` before all others, keeping their order.
+    void schedule(std::vector<std::shared_ptr<Job>> jobs);
+    // The job's listing; reads it here if no worker has started.
+    std::shared_ptr<Listing> take(Job& job);
+    // Of all threads. Only after the last take().
+    Stats stats();
+
+  private:
+    void work(ListingReader& reader);
+
+    std::vector<std::unique_ptr<ListingReader>> readers_;  // [0] is the walking thread's
+    std::mutex mutex_;
+    // Guarded by mutex_:
+    std::condition_variable to_worker_, to_walker_;
+    std::list<std::shared_ptr<Job>> queue_;
+    std::size_t listings_ahead_ = 0, entries_ahead_ = 0, busy_ = 0;
+    bool stopping_ = false;
+
+    std::vector<std::jthread> workers_;  // last: joined before anything they use goes
+};
+
+}  // namespace shale::walk

@@ -1,0 +1,204 @@
+// The walk itself: descends depth-first, asks the filter, delivers entries.
+//
+// Directories come as Listings, read by this thread or ahead of it by Prefetch. When the walk
+// enters a directory it asks the filter about all its entries, in order, and schedules the
+// subdirectories that remain; only then does it deliver and descend. So the filter sees every
+// parent before its children and nothing excluded is ever opened, while workers still have a
+// directory's worth of subdirectories to read ahead.
+//
+// A directory entry is delivered after its listing was obtained, so that one which vanished in
+// between is left out like any other entry. Directories the filter skipped are delivered late, when
+// something below them turns out to be included.
+#include "prefetch.hpp"
+
+#include <shale/walk.hpp>
+
+#include <fcntl.h>
+
+#include <cerrno>
+
+namespace shale::walk {
+
+namespace {
+
+class Walker {
+  public:
+    Walker(const std::string& root, const Options& options,
+           const std::function<void(const Entry&)>& on_entry)
+        : root_(root), options_(options), on_entry_(on_entry), prefetch_(options) {}
+
+    Stats run() {
+        const auto holder = open_root();
+        levels_.push_back({holder.get(), &holder->records.front(), 0, false});
+        deliver_pending();
+        const auto listing = prefetch_.take(*job_for(holder, "."));
+        if (listing->failure) std::rethrow_exception(listing->failure);
+        descend(listing);
+        Stats stats = prefetch_.stats();
+        stats.entries = entries_;
+        stats.stat_calls += root_stats_.stat_calls;
+        stats.xattr_calls += root_stats_.xattr_calls;
+        return stats;
+    }
+
+  private:
+    // A directory on the way from the root to where the walk is.
+    struct Level {
+        const Listing* holder;  // whose record it is: its parent
+        const Record* record;
+        std::size_t path_bytes;  // of its path in path_
+        bool delivered;
+    };
+    // What the filter left of one listing, record by record.
+    struct Plan {
+        std::vector<Decision> decisions;         // empty without a filter
+        std::vector<std::shared_ptr<Job>> jobs;  // null for all that is not descended into
+        Decision decision(std::size_t at) const {
+            return decisions.empty() ? Decision::Include : decisions[at];
+        }
+    };
+
+    // A listing with one nameless record, the root; its descriptor is the root directory itself.
+    std::shared_ptr<Listing> open_root() {
+        auto holder = std::make_shared<Listing>();
+        holder->fd = open_file(root_, O_RDONLY | O_DIRECTORY);
+        holder->text.push_back('\0');
+        ListingReader reader(options_);
+        if (!reader.append_record(*holder, holder->fd.get(), 0, 0, root_))
+            throw_errno(ENOENT, "stat", root_);
+        root_stats_ = reader.stats();
+        return holder;
+    }
+
+    std::shared_ptr<Job> job_for(const std::shared_ptr<Listing>& parent, const char* name) const {
+        auto job = std::make_shared<Job>();
+        job->parent = parent;
+        job->name = name;
+        job->where = path_.empty() ? root_ : join_path(root_, path_);
+        return job;
+    }
+
+    Plan plan(const std::shared_ptr<Listing>& listing) {
+        const auto& records = listing->records;
+        Plan plan;
+        plan.jobs.resize(records.size());
+        if (options_.filter) plan.decisions.resize(records.size());
+        std::vector<std::shared_ptr<Job>> to_read;
+        for (std::size_t at = 0; at < records.size(); ++at) {
+            const Record& record = records[at];
+            const bool is_directory = record.type == FileType::Directory;
+            if (!is_directory && !options_.filter) continue;
+            const Scope scope(path_, listing->name(record));
+            if (options_.filter) plan.decisions[at] = options_.filter(path_, is_directory);
+            if (!is_directory || record.is_mount_point || plan.decision(at) == Decision::Prune)
+                continue;
+            plan.jobs[at] = job_for(listing, listing->c_name(record));
+            to_read.push_back(plan.jobs[at]);
+        }
+        prefetch_.schedule(std::move(to_read));
+        return plan;
+    }
+
+    void descend(const std::shared_ptr<Listing>& listing) {
+        Plan plan = this->plan(listing);
+        for (std::size_t at = 0; at < listing->records.size(); ++at) {
+            const Record& record = listing->records[at];
+            const Decision decision = plan.decision(at);
+            const bool is_included = decision == Decision::Include;
+            if (!is_included && !plan.jobs[at]) continue;
+            const Scope scope(path_, listing->name(record));
+            if (plan.jobs[at])
+                enter(*listing, record, *plan.jobs[at], is_included);
+            else
+                deliver_after_parents(*listing, record);
+            plan.jobs[at].reset();
+        }
+    }
+
+    void enter(const Listing& holder, const Record& record, Job& job, bool is_included) {
+        const auto listing = prefetch_.take(job);
+        if (listing->vanished) return;
+        if (listing->failure) std::rethrow_exception(listing->failure);
+        levels_.push_back({&holder, &record, path_.size(), false});
+        if (is_included) deliver_pending();
+        descend(listing);
+        levels_.pop_back();
+    }
+
+    void deliver_after_parents(const Listing& holder, const Record& record) {
+        deliver_pending();
+        deliver(holder, record, path_);
+    }
+
+    // The directories on the way that were skipped so far, outermost first.
+    void deliver_pending() {
+        // Once one is delivered so are all above it: look from the inside out for the first.
+        std::size_t first = levels_.size();
+        while (first > 0 && !levels_[first - 1].delivered)
+            --first;
+        for (; first < levels_.size(); ++first) {
+            Level& level = levels_[first];
+            deliver(*level.holder, *level.record,
+                    std::string_view(path_).substr(0, level.path_bytes));
+            level.delivered = true;
+        }
+    }
+
+    void deliver(const Listing& holder, const Record& record, std::string_view path) {
+        Entry entry;
+        entry.path = path;
+        entry.name = holder.name(record);
+        entry.dir_fd = path.empty() ? -1 : holder.fd.get();
+        entry.type = record.type;
+        entry.mode = record.mode;
+        entry.uid = record.uid;
+        entry.gid = record.gid;
+        entry.size = record.size;
+        entry.mtime_ns = record.mtime_ns;
+        entry.ctime_ns = record.ctime_ns;
+        entry.dev = record.dev;
+        entry.ino = record.ino;
+        entry.nlink = record.nlink;
+        entry.device_major = record.device_major;
+        entry.device_minor = record.device_minor;
+        entry.blocks = record.blocks;
+        entry.link_target = holder.target(record);
+        entry.xattrs = record.xattrs ? &holder.xattrs[record.xattrs] : nullptr;
+        ++entries_;
+        on_entry_(entry);
+    }
+
+    // Appends a component to the running path for as long as it lives.
+    class Scope {
+      public:
+        Scope(std::string& path, std::string_view name) : path_(path), length_(path.size()) {
+            if (!path_.empty()) path_.push_back('/');
+            path_.append(name);
+        }
+        ~Scope() { path_.resize(length_); }
+        Scope(const Scope&) = delete;
+        Scope& operator=(const Scope&) = delete;
+
+      private:
+        std::string& path_;
+        std::size_t length_;
+    };
+
+    const std::string& root_;
+    const Options& options_;
+    const std::function<void(const Entry&)>& on_entry_;
+    Prefetch prefetch_;
+    std::vector<Level> levels_;  // from the root down
+    std::string path_;
+    Stats root_stats_;
+    std::uint64_t entries_ = 0;
+};
+
+}  // namespace
+
+Stats walk(const std::string& root, const Options& options,
+           const std::function<void(const Entry&)>& on_entry) {
+    return Walker(root, options, on_entry).run();
+}
+
+}  // namespace shale::walk
