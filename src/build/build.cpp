@@ -65,15 +65,11 @@ Definition read_definition(const Request& request, const std::string& context) {
     }
 }
 
-std::string message_of(const dockerfile::Diagnostic& diagnostic) {
-    return diagnostic.text + (diagnostic.hint.empty() ? "" : " (" + diagnostic.hint + ")");
-}
-
 // Warnings go to the progress; errors end the build, all of them shown.
 void report(const dockerfile::ParseResult& parsed, Progress& progress) {
     std::string first, excerpts;
     for (const auto& diagnostic : parsed.diagnostics) {
-        const auto message = message_of(diagnostic);
+        const auto message = dockerfile::message(diagnostic);
         if (diagnostic.severity == dockerfile::Severity::Warning) {
             progress.warning(diagnostic.rule.empty() ? message : diagnostic.rule + ": " + message);
             continue;

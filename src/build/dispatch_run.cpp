@@ -10,28 +10,6 @@
 namespace shale::build {
 namespace {
 
-// True if the command line is one here-document word and nothing else: the document is the script.
-bool is_only_heredoc(const dockerfile::Command& command) {
-    if (command.exec_form || command.heredocs.size() != 1) return false;
-    std::string_view text = command.argv.front();
-    while (!text.empty() && text.front() >= '0' && text.front() <= '9')
-        text.remove_prefix(1);
-    if (!text.starts_with("<<")) return false;
-    text.remove_prefix(2);
-    if (text.starts_with('-')) text.remove_prefix(1);
-    const auto word = text.find_first_not_of(" \t");
-    return word != std::string_view::npos &&
-           text.find_first_of(" \t", word) == std::string_view::npos;
-}
-
-// The shell's own here-documents, put back after the line that announces them.
-std::string reassemble(const dockerfile::Command& command) {
-    std::string text = command.argv.front();
-    for (const auto& heredoc : command.heredocs)
-        text += "\n" + heredoc.body + heredoc.name;
-    return text;
-}
-
 struct Invocation {
     std::vector<std::string> argv;
     std::vector<RunSpec::Script> scripts;
@@ -42,13 +20,14 @@ Invocation invocation(const dockerfile::Command& command, std::vector<std::strin
     Invocation made{std::move(shell), {}};
     if (command.heredocs.empty()) {
         made.argv.push_back(command.argv.front());
-    } else if (!is_only_heredoc(command)) {
-        made.argv.push_back(reassemble(command));
-    } else if (const auto& heredoc = command.heredocs.front(); heredoc.body.starts_with("#!")) {
-        made.scripts.push_back({heredoc.name, heredoc.body});
-        made.argv.push_back("/dev/pipes/" + heredoc.name);
+        return made;
+    }
+    auto run = dockerfile::heredoc_run(command);
+    if (run.file) {
+        made.argv.push_back("/dev/pipes/" + run.file->name);
+        made.scripts.push_back({run.file->name, run.file->body});
     } else {
-        made.argv.push_back(heredoc.body);
+        made.argv.push_back(std::move(run.script));
     }
     return made;
 }

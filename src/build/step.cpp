@@ -52,17 +52,23 @@ StepRecord record_of(Session& session, const Executed& executed, const std::stri
     return record;
 }
 
+// `tree` is set if the step's tree is in memory anyway.
 StepResult result_of(Session& session, const std::shared_ptr<Root>& parent,
-                     const Digest& definition_key, const StepRecord& record) {
+                     const Digest& definition_key, const StepRecord& record,
+                     std::shared_ptr<const snapshot::Tree> tree) {
     auto& store = session.services.store;
     auto slot = std::make_shared<LayerSlot>();
     slot->blob = record.layer;
     if (record.diff_id) slot->diff_id = *record.diff_id;
     slot->created_ns = record.created_ns;
     slot->before = parent;
-    slot->after = std::make_shared<Root>(definition_key, [&store, record] {
-        return LoadedRoot{store.tree(record.tree), record.sources};
-    });
+    if (tree)
+        slot->after =
+            std::make_shared<Root>(definition_key, LoadedRoot{std::move(tree), record.sources});
+    else
+        slot->after = std::make_shared<Root>(definition_key, [&store, record] {
+            return LoadedRoot{store.tree(record.tree), record.sources};
+        });
     slot->record_key = definition_key;
     slot->record = record;
     return {slot->after, slot};
@@ -82,6 +88,7 @@ StepResult run_step(Session& session, const std::shared_ptr<Root>& parent, const
     ++session.steps;
     auto& store = session.services.store;
     std::optional<StepRecord> record;
+    std::shared_ptr<const snapshot::Tree> tree;
     Digest definition_key;
     session.tracker.run(step.name, [&](VertexId vertex) {
         definition_key = step.definition_key();
@@ -97,7 +104,9 @@ StepResult run_step(Session& session, const std::shared_ptr<Root>& parent, const
         }
         const Slot slot(session);
         session.check_stop();
-        record = record_of(session, step.execute(vertex), step.name);
+        const auto executed = step.execute(vertex);
+        record = record_of(session, executed, step.name);
+        tree = executed.tree;
         if (found) {  // an edit of trees done again: the same step, so the same moment
             record->created_ns = found->record.created_ns;
             ++session.cached_steps;
@@ -106,7 +115,7 @@ StepResult run_step(Session& session, const std::shared_ptr<Root>& parent, const
         if (content_key) store.put_step(*content_key, *record);
         return found ? Outcome::Cached : Outcome::Done;
     });
-    return result_of(session, parent, definition_key, *record);
+    return result_of(session, parent, definition_key, *record, std::move(tree));
 }
 
 StoredLayer store_layer(Session& session, const snapshot::Tree& before, const snapshot::Tree& after,

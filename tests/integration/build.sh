@@ -1,0 +1,228 @@
+#!/usr/bin/env bash
+# Builds for real, from nothing: the base is busybox copied into scratch, so no registry is needed.
+# Judges of the result are other programs where they are installed: skopeo, umoci, buildah, docker.
+. "$(dirname "$0")/../support/harness.sh"
+[ "$(id -u)" -eq 0 ] || skip "needs root for overlayfs and the OCI runtime"
+[ -e /dev/fuse ] || skip "needs /dev/fuse"
+busybox=$(command -v busybox) || skip "needs busybox (package busybox-static)"
+
+ctx=$T/ctx
+mkdir -p "$ctx/src/sub" "$ctx/.git"
+cp "$busybox" "$ctx/busybox"
+printf 'root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\n' > "$ctx/passwd"
+printf 'root:x:0:\nappgroup:x:1001:\nextra:x:2002:app\n' > "$ctx/group"
+echo 'one' > "$ctx/src/one.txt"
+echo 'two' > "$ctx/src/sub/two.txt"
+echo 'secret' > "$ctx/.git/config"
+ln -s one.txt "$ctx/src/link"
+printf '.git\n*.log\n' > "$ctx/.dockerignore"
+echo noise > "$ctx/noise.log"
+(cd "$ctx/src" && tar cf "$ctx/archive.tar" one.txt sub && gzip -k "$ctx/archive.tar")
+
+cat > "$ctx/Dockerfile" <<'D'
+ARG GREETING=hello
+FROM scratch AS base
+COPY busybox /bin/busybox
+COPY passwd group /etc/
+RUN ["/bin/busybox", "--install", "-s", "/bin"]
+
+FROM base AS builder
+ARG GREETING
+WORKDIR /work
+COPY src ./src
+RUN echo "$GREETING from $(id -u)" > out.txt && cat src/one.txt src/sub/two.txt >> out.txt \
+    && mkdir -p /cache && head -c 300000 /dev/zero > /cache/zeros && rm -r /work/src/sub
+
+FROM base AS other
+RUN echo other > /other.txt
+
+FROM base
+LABEL org.example.name="the app" stage=final
+ENV PATH_COPY=$PATH A=1 B="two words"
+WORKDIR /app
+COPY --from=builder --chown=app:appgroup --chmod=640 /work/out.txt .
+COPY --from=1 /cache /cache
+COPY --from=other /other.txt /
+ADD archive.tar /unpacked
+ADD archive.tar.gz /unpacked-gz/
+USER app
+EXPOSE 8080 53/udp
+VOLUME /data
+STOPSIGNAL SIGINT
+HEALTHCHECK --interval=30s CMD true
+ENTRYPOINT ["/bin/sh", "-c"]
+CMD ["cat /app/out.txt"]
+D
+
+build() { "$SHALE" build --progress plain "$@"; }
+# The outcome of the step whose title matches $1 in the log of the last check.
+outcome() {
+    local n
+    n=$(sed -n "s/^#\([0-9]*\) \[.*$1.*/\1/p" "$T/check.log" | head -1)
+    sed -n "s/^#$n \(CACHED\|DONE\|ERROR\|CANCELED\).*/\1/p" "$T/check.log"
+}
+
+# --- the main path ------------------------------------------------------------------------------
+check "a multi-stage build succeeds" build -t app:prod --iidfile "$T/iid1" "$ctx"
+check "a second build succeeds" build -t app:prod --iidfile "$T/iid2" "$ctx"
+cp "$T/check.log" "$T/second.log"
+check "every step of it is cached" equal \
+    "$(awk '/^#[0-9]+ \[.*[0-9]+\/[0-9]+\] /{n++} END{print n+0}' "$T/second.log")" \
+    "$(grep -c ' CACHED$' "$T/second.log")"
+check "both builds have one image ID" equal "$(cat "$T/iid1")" "$(cat "$T/iid2")"
+check "a target comes from cache" build --target builder -t app:builder "$ctx"
+check "the builder stage is found in any case" build --target BUILDER -q "$ctx"
+
+cold=$T/cold-store
+check "a cold build in another store works" \
+    "$SHALE" --root "$cold" build -q -t app:prod --iidfile "$T/iid3" "$ctx"
+
+m=$T/mnt
+mkdir "$m"
+check "the image can be mounted" "$SHALE" mount app:prod "$m"
+check "COPY --from brought the builder's file" equal "$(head -1 "$m/app/out.txt")" "hello from 0"
+check "--chown resolves names in the image" equal "$(stat -c %u:%g "$m/app/out.txt")" "1000:1001"
+check "--chmod sets the mode" equal "$(stat -c %a "$m/app/out.txt")" 640
+check "COPY --from by index" equal "$(stat -c %s "$m/cache/zeros")" 300000
+check "zeros read as zeros" cmp -n 300000 "$m/cache/zeros" /dev/zero
+check "a parallel stage contributed" equal "$(cat "$m/other.txt")" other
+check "ADD unpacks a tar" equal "$(cat "$m/unpacked/sub/two.txt")" two
+check "ADD unpacks a tar.gz" equal "$(cat "$m/unpacked-gz/one.txt")" one
+check "WORKDIR was made" test -d "$m/app"
+check "no mount point of the runtime leaked" absent "$m/proc"
+check "no resolv.conf leaked" absent "$m/etc/resolv.conf"
+check "the mount can be removed" "$SHALE" umount "$m"
+
+inspect=$("$SHALE" inspect app:prod)
+check "config: user" contains "$inspect" '"app"'
+check "config: ports" contains "$inspect" '8080/tcp'
+check "config: labels" contains "$inspect" 'the app'
+
+check "a changed file misses" sh -c "echo three > '$ctx/src/one.txt'"
+check "rebuild after a change" build -t app:prod "$ctx"
+builder=$(outcome 'builder .*RUN') other=$(outcome 'other .*RUN')
+check "its RUN ran again" equal "$builder" DONE
+check "the other stage stayed cached" equal "$other" CACHED
+echo unrelated > "$ctx/.git/HEAD"
+check "an ignored file changes nothing" build --target builder -t app:builder "$ctx"
+check "all its steps are cached" sh -c "! grep -q '^#[0-9]* [0-9.]* ' '$T/check.log'"
+
+# --- early cutoff ------------------------------------------------------------------------------------
+e=$T/cutoff
+mkdir "$e"
+cp "$busybox" "$e/busybox"
+cat > "$e/Dockerfile" <<'D'
+FROM scratch AS base
+COPY busybox /bin/sh
+FROM base AS generator
+ARG NOISE
+RUN echo same > /same.txt
+FROM base
+COPY --from=generator /same.txt /
+RUN echo expensive > /expensive.txt
+D
+check "build before the cutoff" build --build-arg NOISE=1 -t cut:1 "$e"
+check "build with another argument" build --build-arg NOISE=2 -t cut:2 "$e"
+generator=$(outcome 'RUN echo same') expensive=$(outcome 'RUN echo expensive')
+check "the generator ran again" equal "$generator" DONE
+check "what copies its equal result is cached" equal "$expensive" CACHED
+
+# --- judges --------------------------------------------------------------------------------------
+check "type=oci writes an archive" build -q --output "type=oci,dest=$T/app.oci.tar" -t app:prod "$ctx"
+check "type=docker writes an archive" \
+    build -q --output "type=docker,dest=$T/app.docker.tar" -t app:prod "$ctx"
+check "type=local writes a tree" build -q --output "type=local,dest=$T/local" "$ctx"
+check "local output holds the file" test -s "$T/local/app/out.txt"
+check "type=tar writes a tar" build -q --output "type=tar,dest=$T/tree.tar" "$ctx"
+check "tar lists it" sh -c "tar tf '$T/tree.tar' | grep -qx app/out.txt"
+check "a bare - is a tar on standard output" sh -c \
+    "'$SHALE' build -q -o - '$ctx' 2>/dev/null | tar tf - | grep -qx app/out.txt"
+for compression in gzip zstd uncompressed; do
+    check "type=oci with compression=$compression" build -q \
+        --output "type=oci,dest=$T/$compression.tar,compression=$compression" -t app:x "$ctx"
+done
+if command -v skopeo > /dev/null; then
+    check "skopeo reads the OCI archive" skopeo inspect "oci-archive:$T/app.oci.tar"
+    check "skopeo copies it to a directory" skopeo copy "oci-archive:$T/app.oci.tar" "dir:$T/dir"
+    check "skopeo reads the docker archive" skopeo inspect "docker-archive:$T/app.docker.tar"
+    for compression in gzip uncompressed; do
+        check "skopeo copies $compression layers" \
+            skopeo copy "oci-archive:$T/$compression.tar" "dir:$T/dir-$compression"
+    done
+else
+    echo "note: skopeo is not installed; its checks did not run"
+fi
+if command -v umoci > /dev/null && command -v skopeo > /dev/null; then
+    # umoci 0.4 knows gzip only.
+    skopeo copy -q "oci-archive:$T/gzip.tar" "oci:$T/umoci:app" > /dev/null 2>&1
+    check "umoci unpacks the image" umoci unpack --image "$T/umoci:app" "$T/bundle"
+    check "mount again" "$SHALE" mount app:prod "$m"
+    check "the mount equals umoci's unpacking" "$SHALE" diff "$m" "$T/bundle/rootfs"
+    check "unmount again" "$SHALE" umount "$m"
+fi
+if command -v buildah > /dev/null; then
+    buildah_args="--root $T/buildah --runroot $T/buildah-run --storage-driver vfs"
+    check "buildah pulls the OCI archive" \
+        sh -c "buildah $buildah_args pull -q oci-archive:$T/app.oci.tar"
+    buildah $buildah_args rmi -af > /dev/null 2>&1
+fi
+
+# --- mistakes ----------------------------------------------------------------------------------------
+before=$(cat "$SHALE_ROOT/index.json")
+bad() { printf '%b' "$2" > "$T/$1.Dockerfile"; }
+bad unknown 'FROM scratch\nFNTRYPOINT x\n'
+check_fails "unknown instruction" 1 "unknown instruction: FNTRYPOINT (did you mean ENTRYPOINT?)" \
+    build -t bad -f "$T/unknown.Dockerfile" "$ctx"
+check "it shows the line" grep -qF '>>> FNTRYPOINT x' "$T/check.log"
+bad missing 'FROM scratch\nCOPY nothere /x\n'
+check_fails "COPY of a missing file" 1 '"/nothere": not found' \
+    build -t bad -f "$T/missing.Dockerfile" "$ctx"
+check "it shows the place" grep -qF 'missing.Dockerfile:2' "$T/check.log"
+bad cycle 'FROM scratch AS a\nCOPY --from=a /x /y\n'
+check_fails "a stage that copies from itself" 1 'circular dependency detected on stage: a' \
+    build -t bad -f "$T/cycle.Dockerfile" "$ctx"
+bad later 'FROM scratch AS a\nCOPY --from=b /x /y\nFROM scratch AS b\nCOPY --from=a /x /y\n'
+check_fails "stages that need each other" 1 'needs to be defined before current stage' \
+    build -t bad -f "$T/later.Dockerfile" "$ctx"
+check_fails "unknown target" 1 'target stage "bilder" could not be found (did you mean builder?)' \
+    build --target bilder "$ctx"
+bad ref 'FROM A:B:C\n'
+check_fails "bad reference" 1 'failed to parse stage name "A:B:C"' \
+    build -t bad -f "$T/ref.Dockerfile" "$ctx"
+check_fails "Dockerfile missing" 1 'failed to read dockerfile' build -f "$T/no.Dockerfile" "$ctx"
+check_fails "context missing" 1 'not found' build "$T/no-such-context"
+bad down 'FROM localhost:1/x\n'
+check_fails "registry down" 1 'localhost:1' build -t bad -f "$T/down.Dockerfile" "$ctx"
+bad mountflag 'FROM scratch\nRUN --mount=type=ssh x\n'
+check_fails "an unimplemented flag is named" 1 'RUN --mount=type=ssh is not implemented yet' \
+    build -t bad -f "$T/mountflag.Dockerfile" "$ctx"
+check "with its line" grep -qF 'mountflag.Dockerfile:2' "$T/check.log"
+cat > "$T/failing.Dockerfile" <<'D'
+FROM scratch
+COPY busybox /bin/sh
+RUN echo first && echo second >&2 && touch /made && exit 7
+D
+check_fails "a failing RUN" 1 'did not complete successfully: exit code: 7' \
+    build -t bad -f "$T/failing.Dockerfile" "$ctx"
+check "it shows the step" grep -qF '> [3/3] RUN' "$T/check.log" ||
+    grep -qF 'RUN echo first' "$T/check.log"
+check "it shows the last output" grep -qx 'second' "$T/check.log"
+check "it shows the Dockerfile" grep -qF '>>> RUN echo first' "$T/check.log"
+cat > "$T/notfound.Dockerfile" <<'D'
+FROM scratch
+COPY busybox /bin/sh
+RUN ["/no/such/program"]
+D
+check_fails "a command that is not there" 1 '/no/such/program' \
+    build -t bad -f "$T/notfound.Dockerfile" "$ctx"
+mkdir "$T/evil"
+python3 - "$T/evil/evil.tar" <<'P'
+import io, sys, tarfile
+with tarfile.open(sys.argv[1], "w") as archive:
+    member = tarfile.TarInfo("../escaped.txt")
+    member.size = 4
+    archive.addfile(member, io.BytesIO(b"evil"))
+P
+printf 'FROM scratch\nADD evil.tar /x/\n' > "$T/evil/Dockerfile"
+check_fails "an archive that climbs out" 1 '../escaped.txt' build -t bad "$T/evil"
+check "no tag moved" equal "$(cat "$SHALE_ROOT/index.json")" "$before"

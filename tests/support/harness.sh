@@ -1,0 +1,66 @@
+# Sourced by the shell integration tests. Gives each a scratch directory with a store of its own, one
+# way to check things, and a clean-up that also proves nothing was left behind.
+#
+#   SHALE   the program under test (first argument of the script)
+#   T       scratch directory, removed at exit
+#   check WHAT COMMAND...      the command must succeed
+#   check_fails WHAT CODE TEXT COMMAND...  must exit with CODE and print TEXT (fixed string)
+#   skip REASON                exits 77, meson's word for a skipped test
+set -u
+SHALE=$(realpath "$1")
+T=$(mktemp -d "${TMPDIR:-/tmp}/shale-test-XXXXXX")
+export SHALE_ROOT=$T/store
+unset SHALE_CONFIG NO_COLOR SOURCE_DATE_EPOCH 2>/dev/null || true
+passed=0 failed=0
+mounts_before=$(wc -l < /proc/self/mountinfo)
+
+skip() {
+    echo "SKIP: $1"
+    rm -rf "$T"
+    exit 77
+}
+
+check() {
+    local what=$1
+    shift
+    if "$@" > "$T/check.log" 2>&1; then
+        passed=$((passed + 1))
+        echo "ok   $what"
+    else
+        local code=$?
+        failed=$((failed + 1))
+        echo "FAIL $what (exit $code): $*"
+        sed 's/^/     | /' "$T/check.log" | tail -30
+    fi
+}
+
+check_fails() {
+    local what=$1 want=$2 text=$3 code=0
+    shift 3
+    "$@" > "$T/check.log" 2>&1 || code=$?
+    if [ "$code" -eq "$want" ] && grep -qF -- "$text" "$T/check.log"; then
+        passed=$((passed + 1))
+        echo "ok   $what"
+    else
+        failed=$((failed + 1))
+        echo "FAIL $what: exit $code (want $want), wanted to read: $text"
+        sed 's/^/     | /' "$T/check.log" | tail -30
+    fi
+}
+
+equal() { [ "$1" = "$2" ] || { printf 'got:    %s\nwanted: %s\n' "$1" "$2"; return 1; }; }
+contains() { case "$1" in *"$2"*) ;; *) printf 'no "%s" in:\n%s\n' "$2" "$1"; return 1 ;; esac; }
+absent() { [ ! -e "$1" ] && [ ! -L "$1" ] || { echo "$1 exists"; return 1; }; }
+
+finish() {
+    trap - EXIT
+    [ -z "${on_exit:-}" ] || eval "$on_exit"
+    check "no mount is left behind" equal "$(wc -l < /proc/self/mountinfo)" "$mounts_before"
+    check "no scratch is left in the store" equal "$(ls -A "$SHALE_ROOT/tmp" 2>/dev/null)" ""
+    rm -rf --one-file-system "$T"
+    echo "$passed passed, $failed failed"
+    [ "$failed" -eq 0 ]
+    exit
+}
+trap 'finish' EXIT
+trap 'exit 130' INT TERM
