@@ -35,13 +35,13 @@ inline constexpr std::string_view kDockerConfig = "application/vnd.docker.contai
 inline constexpr std::string_view kDockerLayerTar = "application/vnd.docker.image.rootfs.diff.tar";
 inline constexpr std::string_view kDockerLayerGzip =
     "application/vnd.docker.image.rootfs.diff.tar.gzip";
-} // namespace media
+}  // namespace media
 
 enum class Compression { None, Gzip, Zstd };
 // nullopt if the media type is not one of a layer we can read.
 std::optional<Compression> layer_compression(std::string_view media_type);
 std::string_view layer_media_type(Compression compression);
-std::string_view compression_name(Compression compression); // uncompressed, gzip, zstd
+std::string_view compression_name(Compression compression);  // uncompressed, gzip, zstd
 // Invalid for an unknown name.
 Compression parse_compression(std::string_view name);
 
@@ -51,15 +51,15 @@ Compression parse_compression(std::string_view name);
 // upper-case letter, or is "localhost". Grammar: distribution/reference.
 
 struct Reference {
-    std::string domain;     // docker.io
-    std::string repository; // library/node
-    std::string tag;        // empty only if a digest was given without a tag
+    std::string domain;      // docker.io
+    std::string repository;  // library/node
+    std::string tag;         // empty only if a digest was given without a tag
     std::optional<Digest> digest;
 
     // Invalid: `invalid reference format: "A:B:C"`.
     static Reference parse(std::string_view text);
-    std::string str() const;      // docker.io/library/node:18
-    std::string familiar() const; // node:18
+    std::string str() const;       // docker.io/library/node:18
+    std::string familiar() const;  // node:18
     bool operator==(const Reference&) const = default;
 };
 
@@ -90,7 +90,7 @@ struct Descriptor {
     std::optional<Platform> platform;
     std::vector<std::string> urls{};
     std::string artifact_type{};
-    std::string data{}; // the embedded blob, in base64 as the document has it
+    std::string data{};  // the embedded blob, in base64 as the document has it
 };
 
 struct Manifest {
@@ -123,10 +123,10 @@ struct History {
 // What a container of the image runs with. Order of `env` is kept.
 struct RunConfig {
     std::string user;
-    std::vector<std::string> exposed_ports; // sorted, "80/tcp"
-    std::vector<std::string> env;           // "K=V"
+    std::vector<std::string> exposed_ports;  // sorted, "80/tcp"
+    std::vector<std::string> env;            // "K=V"
     std::optional<std::vector<std::string>> entrypoint, cmd, shell;
-    std::vector<std::string> volumes; // sorted
+    std::vector<std::string> volumes;  // sorted
     std::string working_dir;
     std::map<std::string, std::string> labels;
     std::string stop_signal;
@@ -155,7 +155,7 @@ inline constexpr std::uint64_t kMaxConfigBytes = 8u << 20;
 
 std::string encode(const Manifest& manifest);
 std::string encode(const Index& index);
-std::string encode(const ImageConfig& config); // compact, sorted keys
+std::string encode(const ImageConfig& config);  // compact, sorted keys
 
 Manifest decode_manifest(std::string_view json);
 Index decode_index(std::string_view json);
@@ -183,18 +183,18 @@ class Json {
     bool is_string() const;
     // Absent and null are the same: nullopt. Corrupt if this is not an object.
     std::optional<Json> find(const std::string& name) const;
-    std::vector<std::pair<std::string, Json>> members() const; // of an object, sorted by name
-    std::vector<Json> items() const;                           // of an array; null is an empty one
+    std::vector<std::pair<std::string, Json>> members() const;  // of an object, sorted by name
+    std::vector<Json> items() const;                            // of an array; null is an empty one
     std::string string() const;
     std::int64_t integer() const;
     bool boolean() const;
-    std::string dump() const; // compact, sorted names
+    std::string dump() const;  // compact, sorted names
     [[noreturn]] void corrupt(std::string_view why) const;
 
   private:
     Json(std::shared_ptr<const void> document, const void* value, std::string where)
         : document_(std::move(document)), value_(value), where_(std::move(where)) {}
-    std::shared_ptr<const void> document_; // shared by all values taken out of it
+    std::shared_ptr<const void> document_;  // shared by all values taken out of it
     const void* value_;
     std::string where_;
 };
@@ -211,4 +211,4 @@ class BlobSource {
     virtual void read_blob(const Digest& blob, std::uint64_t offset, MutableBytes out) = 0;
 };
 
-} // namespace shale::oci
+}  // namespace shale::oci

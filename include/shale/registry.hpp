@@ -8,6 +8,10 @@
 // One Client may be used from many threads. Protocol: opencontainers/distribution-spec 1.1.
 #pragma once
 
+#include <shale/base.hpp>
+#include <shale/oci.hpp>
+
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -15,9 +19,6 @@
 #include <optional>
 #include <string>
 #include <vector>
-
-#include <shale/base.hpp>
-#include <shale/oci.hpp>
 
 namespace shale::registry {
 
@@ -32,18 +33,25 @@ struct HttpRequest {
 };
 struct HttpResponse {
     int status = 0;
-    std::map<std::string, std::string> headers;  // lower-case names
+    std::map<std::string, std::string> headers;  // lower-case names; repeated ones joined by ", "
 };
+// Implementations are safe from any thread.
 class HttpTransport {
   public:
     virtual ~HttpTransport() = default;
     // Body bytes go to `on_body` after `on_head` was called with status and headers. Throws Network
-    // when no response could be had or the transfer broke.
+    // when no response could be had or the transfer broke; what a callback throws passes through.
     virtual void perform(const HttpRequest& request,
                          const std::function<void(const HttpResponse&)>& on_head,
                          const std::function<void(Bytes)>& on_body) = 0;
 };
-std::unique_ptr<HttpTransport> curl_transport();
+struct TransportLimits {
+    int connect_seconds = 20;
+    int stall_seconds = 60;  // without a byte in either direction
+};
+// HTTP/1.1 and 2 by libcurl; the system's CA bundle, or $SSL_CERT_FILE; proxies from the
+// environment, but never for loopback hosts.
+std::unique_ptr<HttpTransport> curl_transport(const TransportLimits& limits = {});
 
 struct Credential {
     std::string username, password;
@@ -51,18 +59,23 @@ struct Credential {
 };
 
 struct Options {
-    // Mirrors per registry domain, tried in order before the registry itself: "docker.io" ->
-    // {"http://127.0.0.1:5000"}. From the configuration file.
+    // Mirrors per registry domain, tried in order before the registry itself when pulling:
+    // "docker.io" -> {"http://127.0.0.1:5000"}. A mirror is asked for the full repository path
+    // (library/node); one that cannot be reached is not asked again by the same Client.
     std::map<std::string, std::vector<std::string>> mirrors;
     std::vector<std::string> insecure;  // domains that may be plain HTTP
     // Looked up per domain; default reads Docker's config.json and its credential helpers.
     std::function<std::optional<Credential>(const std::string& domain)> credentials;
-    int attempts = 4;
+    int attempts = 4;  // of each request, before a transient failure is final
+    // Waits between attempts; tests replace it. Null sleeps.
+    std::function<void(std::chrono::milliseconds)> sleep{};
 };
-// /etc/shale/config.json then $XDG_CONFIG_HOME/shale/config.json (later wins), $SHALE_CONFIG instead
-// of both. Keys: "mirrors": {domain: [url...]}, "insecure-registries": [domain...]. Unknown keys are
-// Invalid, with the file's name.
+// /etc/shale/config.json then $XDG_CONFIG_HOME/shale/config.json (later wins), $SHALE_CONFIG
+// instead of both. Keys: "mirrors": {domain: [url...]}, "insecure-registries": [domain...]. Unknown
+// keys are Invalid, with the file's name.
 Options load_options();
+// From $DOCKER_CONFIG/config.json, else ~/.docker/config.json: its credHelpers, credsStore and
+// auths. nullopt if nothing is known about the domain.
 std::optional<Credential> docker_credential(const std::string& domain);
 
 struct RemoteManifest {
@@ -78,14 +91,15 @@ class Client {
     // NotFound: "docker.io/library/x:latest: not found"; Denied: "pull access denied ...".
     // Returns the manifest or index as the registry serves it.
     RemoteManifest fetch_manifest(const oci::Reference& name);
-    // Streams the blob into `sink`; the sink sees every byte once, in order.
+    // Streams the blob into `sink`; the sink sees every byte once, in order. What the sink throws
+    // ends the download and passes through. Bytes must not be trusted before this returns.
     void fetch_blob(const oci::Reference& name, const oci::Descriptor& blob,
                     const std::function<void(Bytes)>& sink);
 
     bool has_blob(const oci::Reference& name, const Digest& blob);
-    // `open` is called once per attempt and gives the bytes from the start. `mount_from`: repository
-    // of the same registry that may hold the blob already ("" for none). Returns false if the
-    // registry had it (or mounted it) and nothing was sent.
+    // `open` is called once per attempt and gives the bytes from the start. `mount_from`:
+    // repository of the same registry that may hold the blob already ("" for none). Returns false
+    // if the registry had it (or mounted it) and nothing was sent.
     bool push_blob(const oci::Reference& name, const oci::Descriptor& blob,
                    const std::function<std::function<std::size_t(MutableBytes)>()>& open,
                    const std::string& mount_from = {});

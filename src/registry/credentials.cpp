@@ -1,0 +1,104 @@
+// Docker's stored credentials: config.json and the helper programs that it names.
+//
+// The same registry is written in several ways (https://host/v1/, host), Docker Hub in more. A
+// helper is a program of the user's, but its name comes from a file: it may only be a plain word,
+// is found on $PATH as docker-credential-<word>, and no shell ever sees it.
+#include "base64.hpp"
+#include "helper.hpp"
+
+#include <shale/registry.hpp>
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace shale::registry {
+namespace {
+
+constexpr std::uint64_t kMaxConfigFile = 1 << 20;
+constexpr std::string_view kHub = "docker.io";
+// The key under which `docker login` without an argument stores.
+constexpr std::string_view kHubServer = "https://index.docker.io/v1/";
+
+std::string config_path() {
+    if (const char* folder = std::getenv("DOCKER_CONFIG"); folder != nullptr && *folder != '\0')
+        return join_path(folder, "config.json");
+    const char* home = std::getenv("HOME");
+    return home == nullptr ? std::string() : join_path(home, ".docker/config.json");
+}
+
+std::string host_of_server(std::string_view server) {
+    if (const auto scheme = server.find("://"); scheme != std::string_view::npos)
+        server.remove_prefix(scheme + 3);
+    const std::string_view host = server.substr(0, server.find('/'));
+    const bool is_hub = host == "index.docker.io" || host == "registry-1.docker.io";
+    return std::string(is_hub ? kHub : host);
+}
+
+std::string text_of(const oci::Json& object, const std::string& name) {
+    const auto member = object.find(name);
+    return member ? member->string() : std::string();
+}
+
+// "auth": base64 of "user:password".
+Credential decode_entry(const oci::Json& entry) {
+    Credential out{text_of(entry, "username"), text_of(entry, "password"),
+                   text_of(entry, "identitytoken")};
+    const auto encoded = entry.find("auth");
+    if (!encoded || encoded->string().empty()) return out;
+    auto pair = decode_base64(encoded->string());
+    if (!pair) encoded->corrupt("not base64");
+    const auto colon = pair->find(':');
+    if (colon == std::string::npos) encoded->corrupt("not base64 of \"user:password\"");
+    out.username = pair->substr(0, colon);
+    out.password = pair->substr(colon + 1);
+    while (out.password.ends_with('\0'))  // some writers pad with zero bytes
+        out.password.pop_back();
+    return out;
+}
+
+bool is_empty(const Credential& credential) {
+    return credential.username.empty() && credential.identity_token.empty();
+}
+
+std::optional<Credential> stored_credential(const oci::Json& config, const std::string& domain) {
+    const auto auths = config.find("auths");
+    if (!auths) return std::nullopt;
+    for (const auto& [server, entry] : auths->members()) {
+        if (host_of_server(server) != domain) continue;
+        // `docker login` with a helper leaves an empty entry behind as a marker.
+        if (auto credential = decode_entry(entry); !is_empty(credential)) return credential;
+    }
+    return std::nullopt;
+}
+
+std::string helper_for(const oci::Json& config, const std::string& domain) {
+    if (const auto helpers = config.find("credHelpers"))
+        for (const auto& [server, name] : helpers->members())
+            if (host_of_server(server) == domain) return name.string();
+    return text_of(config, "credsStore");
+}
+
+std::optional<Credential> helper_credential(const std::string& helper, const std::string& domain) {
+    const std::string server(domain == kHub ? kHubServer : domain);
+    const auto answer = run_credential_helper(helper, server);
+    if (!answer) return std::nullopt;
+    const auto document = oci::Json::parse(*answer, "credential helper " + helper);
+    const std::string username = text_of(document, "Username"),
+                      secret = text_of(document, "Secret");
+    // The helpers' way to say that the secret is a token and not a password.
+    if (username == "<token>") return Credential{{}, {}, secret};
+    return Credential{username, secret, {}};
+}
+
+}  // namespace
+
+std::optional<Credential> docker_credential(const std::string& domain) {
+    const std::string path = config_path();
+    if (path.empty() || !path_exists(path)) return std::nullopt;
+    const auto config = oci::Json::parse(read_file(path, kMaxConfigFile), path);
+    if (const auto helper = helper_for(config, domain); !helper.empty())
+        if (auto credential = helper_credential(helper, domain); credential) return credential;
+    return stored_credential(config, domain);
+}
+
+}  // namespace shale::registry
