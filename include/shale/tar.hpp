@@ -70,8 +70,8 @@ class Reader {
     std::uint64_t header_offset() const;
     std::uint64_t content_offset() const;
     // True if the member's content lies in the stream as `size` contiguous bytes at
-    // content_offset() (not a sparse encoding), so that a TOC may point at it. Known only once the
-    // content has been read to its end.
+    // content_offset() (not a sparse encoding), so that a TOC may point at it. A header that claims
+    // so falsely is found out by read(), at the content's end.
     bool content_is_contiguous() const;
 
   private:

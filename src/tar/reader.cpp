@@ -324,10 +324,6 @@ std::uint64_t Reader::content_offset() const {
     return state_->content_offset;
 }
 
-bool Reader::content_is_contiguous() const {
-    const State& state = *state_;
-    SHALE_ENSURE(state.exhausted || state.size == 0);
-    return !state.sparse;
-}
+bool Reader::content_is_contiguous() const { return !state_->sparse; }
 
-} // namespace shale::tar
+}  // namespace shale::tar

@@ -1,0 +1,314 @@
+// JSON -> Toc, without building a document: a table of contents may be hundreds of megabytes and
+// comes from strangers.
+//
+// The handler follows where it stands in a schema of fixed depth and skips whatever it does not
+// know, at any depth, so that keys of other tools do no harm. Values are range-checked where they
+// are read; what concerns several values is left to check_toc().
+#include "json_names.hpp"
+#include "toc_check.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+
+namespace shale::layer {
+
+namespace {
+
+std::optional<tar::MemberType> type_of(std::string_view name) {
+    using enum tar::MemberType;
+    if (name == "reg") return Regular;
+    if (name == "dir") return Directory;
+    if (name == "symlink") return Symlink;
+    if (name == "hardlink") return Hardlink;
+    if (name == "char") return CharDevice;
+    if (name == "block") return BlockDevice;
+    if (name == "fifo") return Fifo;
+    return std::nullopt;
+}
+
+// "2026-01-02T03:04:05[.123456789]Z" as we write it, several times faster than the general parser,
+// which takes over for every other form.
+std::optional<std::int64_t> parse_time(std::string_view text) {
+    const auto number = [&](std::size_t at, std::size_t digits) {
+        int value = 0;
+        for (std::size_t i = at; i < at + digits; ++i) {
+            if (text[i] < '0' || text[i] > '9') return -1;
+            value = value * 10 + (text[i] - '0');
+        }
+        return value;
+    };
+    const bool whole = text.size() == 20, fraction = text.size() == 30 && text[19] == '.';
+    if ((!whole && !fraction) || text.back() != 'Z') return parse_rfc3339(text);
+    const int parts[] = {number(0, 4),
+                         number(5, 2),
+                         number(8, 2),
+                         number(11, 2),
+                         number(14, 2),
+                         number(17, 2),
+                         fraction ? number(20, 9) : 0};
+    const std::chrono::year_month_day date{std::chrono::year(parts[0]),
+                                           std::chrono::month(static_cast<unsigned>(parts[1])),
+                                           std::chrono::day(static_cast<unsigned>(parts[2]))};
+    const bool digits =
+        std::all_of(std::begin(parts), std::end(parts), [](int p) { return p >= 0; });
+    // Near the ends of the range only the general parser minds overflow.
+    if (!digits || !date.ok() || parts[0] < 1700 || parts[0] > 2200) return parse_rfc3339(text);
+    const std::int64_t days = std::chrono::sys_days(date).time_since_epoch().count();
+    return (((days * 24 + parts[3]) * 60 + parts[4]) * 60 + parts[5]) * 1'000'000'000 + parts[6];
+}
+
+enum class Level { Outside, Top, Entries, Entry, Xattrs, Frames, Frame };
+
+class TocHandler {
+  public:
+    using number_integer_t = nlohmann::json::number_integer_t;
+    using number_unsigned_t = nlohmann::json::number_unsigned_t;
+    using number_float_t = nlohmann::json::number_float_t;
+    using string_t = nlohmann::json::string_t;
+    using binary_t = nlohmann::json::binary_t;
+
+    Toc take() {
+        if (version_ != 1) corrupt(fmt::format("version {} is unknown", version_));
+        return std::move(toc_);
+    }
+
+    bool null() { return true; }
+    bool boolean(bool) { return true; }
+    bool binary(binary_t&) { return true; }
+    bool number_integer(number_integer_t) { return reject_number(); }
+    bool number_float(number_float_t, const string_t&) { return reject_number(); }
+
+    bool number_unsigned(number_unsigned_t value) {
+        if (skip_depth_ > 0) return true;
+        if (level_ == Level::Frame) add_frame_number(value);
+        if (level_ == Level::Top && key_ == "version") version_ = value;
+        if (level_ == Level::Top && key_ == "tarBytes") toc_.tar_bytes = value;
+        if (level_ == Level::Entry) set_entry_number(value);
+        return true;
+    }
+
+    bool string(string_t& value) {
+        if (skip_depth_ > 0) return true;
+        if (level_ == Level::Entry) set_entry_text(value);
+        if (level_ == Level::Xattrs) add_xattr(value);
+        return true;
+    }
+
+    bool key(string_t& name) {
+        if (skip_depth_ == 0) key_ = std::move(name);
+        return true;
+    }
+
+    bool start_object(std::size_t) {
+        if (skip_depth_ == 0 && level_ == Level::Outside) {
+            level_ = Level::Top;
+        } else if (skip_depth_ == 0 && level_ == Level::Entries) {
+            begin_entry();
+        } else if (skip_depth_ == 0 && level_ == Level::Entry && key_ == "xattrs") {
+            level_ = Level::Xattrs;
+        } else {
+            ++skip_depth_;
+        }
+        return true;
+    }
+
+    bool end_object() {
+        if (skip_depth_ > 0) {
+            --skip_depth_;
+        } else if (level_ == Level::Xattrs) {
+            level_ = Level::Entry;
+        } else if (level_ == Level::Entry) {
+            end_entry();
+        } else {
+            level_ = Level::Outside;
+        }
+        return true;
+    }
+
+    bool start_array(std::size_t) {
+        if (skip_depth_ == 0 && level_ == Level::Top && key_ == "entries") {
+            level_ = Level::Entries;
+        } else if (skip_depth_ == 0 && level_ == Level::Top && key_ == "frames") {
+            level_ = Level::Frames;
+        } else if (skip_depth_ == 0 && level_ == Level::Frames) {
+            level_ = Level::Frame;
+            frame_numbers_ = 0;
+        } else {
+            ++skip_depth_;
+        }
+        return true;
+    }
+
+    bool end_array() {
+        if (skip_depth_ > 0) {
+            --skip_depth_;
+        } else if (level_ == Level::Frame) {
+            end_frame();
+        } else {
+            level_ = Level::Top;
+        }
+        return true;
+    }
+
+    template <typename Exception>
+    bool parse_error(std::size_t position, const std::string&, const Exception& exception) {
+        corrupt(fmt::format("not JSON at byte {}: {}", position, exception.what()));
+        return false;
+    }
+
+  private:
+    [[noreturn]] void corrupt(const std::string& why) const {
+        fail(ErrorKind::Corrupt, "table of contents: " + why);
+    }
+    [[noreturn]] void corrupt_entry(const std::string& why) const {
+        corrupt(fmt::format("entry {} (\"{}\"): {}", toc_.entries.size(), entry_.member.path, why));
+    }
+    bool reject_number() {
+        if (skip_depth_ == 0) corrupt(fmt::format("\"{}\" is no natural number", key_));
+        return true;
+    }
+
+    void begin_entry() {
+        level_ = Level::Entry;
+        entry_ = {};
+        typed_ = named_ = placed_ = is_chunk_ = false;
+    }
+    void end_entry();
+    void set_entry_number(std::uint64_t value);
+    void set_entry_text(std::string& value);
+    void set_name(const std::string& value);
+    void add_xattr(const std::string& value);
+    void add_frame_number(std::uint64_t value);
+    void end_frame();
+    std::uint32_t small(std::uint64_t value, std::uint32_t limit = UINT32_MAX) const {
+        if (value > limit) corrupt_entry(fmt::format("\"{}\" is {}", key_, value));
+        return static_cast<std::uint32_t>(value);
+    }
+
+    Toc toc_;
+    std::uint64_t version_ = 0;
+    Level level_ = Level::Outside;
+    std::size_t skip_depth_ = 0;  // containers entered that mean nothing to us
+    std::string key_;
+    TocEntry entry_;
+    bool typed_ = false, named_ = false, placed_ = false, is_chunk_ = false;
+    bool directory_name_ = false;  // the name ended in a slash
+    std::uint64_t frame_[4] = {};
+    std::size_t frame_numbers_ = 0;
+};
+
+void TocHandler::set_entry_number(std::uint64_t value) {
+    tar::Member& member = entry_.member;
+    if (key_ == "mode")
+        member.mode = small(value, 07777);
+    else if (key_ == "size")
+        member.size = value;
+    else if (key_ == "uid")
+        member.uid = small(value);
+    else if (key_ == "gid")
+        member.gid = small(value);
+    else if (key_ == "devMajor")
+        member.device_major = small(value);
+    else if (key_ == "devMinor")
+        member.device_minor = small(value);
+    else if (key_ == "tarOffset") {
+        entry_.content_offset = value;
+        placed_ = true;
+    }
+}
+
+void TocHandler::set_entry_text(std::string& value) {
+    if (key_ == "type") {
+        is_chunk_ = value == "chunk";
+        const auto type = type_of(value);
+        if (!type && !is_chunk_) corrupt_entry(fmt::format("type \"{}\" is unknown", value));
+        entry_.member.type = type.value_or(tar::MemberType::Regular);
+        typed_ = true;
+    } else if (key_ == "name") {
+        set_name(value);
+    } else if (key_ == "linkName") {
+        entry_.member.link_target = bytes_of_json_name(value);
+    } else if (key_ == "modtime") {
+        const auto time = parse_time(value);
+        if (!time) corrupt_entry(fmt::format("\"{}\" is no time", value));
+        entry_.member.mtime_ns = *time;
+    } else if (key_ == "digest") {
+        const auto hex = std::string_view(value);
+        const auto digest =
+            hex.starts_with("sha256:") ? Digest::from_hex(hex.substr(7)) : std::optional<Digest>();
+        if (!digest) corrupt_entry(fmt::format("\"{}\" is no digest", value));
+        entry_.content = *digest;
+    }
+}
+
+void TocHandler::set_name(const std::string& value) {
+    std::string path = bytes_of_json_name(value);
+    directory_name_ = path.ends_with('/');
+    if (path == "./") path.clear();
+    if (!path.empty() && directory_name_) path.pop_back();
+    entry_.member.path = std::move(path);
+    named_ = true;
+}
+
+void TocHandler::add_xattr(const std::string& value) {
+    Xattr xattr{bytes_of_json_name(key_), {}};
+    if (xattr.name.empty() || xattr.name.find('\0') != std::string::npos ||
+        !decode_base64(value, xattr.value))
+        corrupt_entry(fmt::format("xattr \"{}\" is malformed", key_));
+    entry_.member.xattrs.push_back(std::move(xattr));
+}
+
+void TocHandler::end_entry() {
+    level_ = Level::Entries;
+    if (!typed_ || !named_) corrupt_entry("has no type or no name");
+    // Chunk entries repeat for other readers what our frame table says.
+    if (is_chunk_) return;
+    tar::Member& member = entry_.member;
+    if (directory_name_ != (member.type == tar::MemberType::Directory))
+        corrupt_entry("only names of directories end in a slash");
+    if (member.type == tar::MemberType::Regular && member.size == 0) {
+        static const Digest empty = codec::sha256("");
+        entry_.content = empty;
+    } else if (member.type == tar::MemberType::Regular && !placed_) {
+        corrupt_entry("has content but no \"tarOffset\"");
+    }
+    std::sort(member.xattrs.begin(), member.xattrs.end());
+    const auto same_name = [](const Xattr& a, const Xattr& b) { return a.name == b.name; };
+    if (std::adjacent_find(member.xattrs.begin(), member.xattrs.end(), same_name) !=
+        member.xattrs.end())
+        corrupt_entry("states an xattr twice");
+    if (toc_.entries.size() == kMaxEntries) corrupt("too many entries");
+    toc_.entries.push_back(std::move(entry_));
+}
+
+void TocHandler::add_frame_number(std::uint64_t value) {
+    if (frame_numbers_ == std::size(frame_)) corrupt("a frame has more than four numbers");
+    frame_[frame_numbers_++] = value;
+}
+
+void TocHandler::end_frame() {
+    level_ = Level::Frames;
+    if (frame_numbers_ != std::size(frame_)) corrupt("a frame has fewer than four numbers");
+    if (toc_.frames.size() == kMaxFrames) corrupt("too many frames");
+    toc_.frames.push_back({frame_[0], frame_[1], frame_[2], frame_[3]});
+}
+
+}  // namespace
+
+Toc decode_toc(Bytes json) {
+    if (json.size() > kMaxTocBytes)
+        fail(ErrorKind::Corrupt,
+             fmt::format("table of contents: {} bytes are too many", json.size()));
+    const std::string_view text = as_text(json);
+    TocHandler handler;
+    nlohmann::json::sax_parse(text.begin(), text.end(), &handler);
+    Toc toc = handler.take();
+    check_toc(toc);
+    return toc;
+}
+
+}  // namespace shale::layer
