@@ -160,7 +160,7 @@ LayerTocs::Loaded LayerTocs::load(const oci::Descriptor& layer,
         }
         return {share(std::move(*twin)), known};
     }
-    if (auto own = layer::read_toc(home_.blobs, blob)) {
+    if (auto own = read_own(blob)) {
         if (known || !diff_id) return {share(std::move(*own)), known};
         if (agrees_with_tar(blob, *own, *diff_id)) {
             home_.database.put_diff_id(blob, *diff_id);
@@ -174,6 +174,10 @@ LayerTocs::Loaded LayerTocs::load(const oci::Descriptor& layer,
 // Rewrites the tar and throws the result away: what counts is whether it has the wanted DiffID and
 // gives the same TOC, apart from where frames were cut.
 bool LayerTocs::agrees_with_tar(const Digest& blob, const layer::Toc& toc, const Digest& diff_id) {
+    // Frames past the tar hold the dense form of sparse files, which reading the tar does not check.
+    if (std::any_of(toc.frames.begin(), toc.frames.end(),
+                    [&](const layer::Frame& frame) { return frame.tar_offset >= toc.tar_bytes; }))
+        return false;
     layer::WriteOptions options;
     options.level = 1;
     try {
@@ -184,6 +188,19 @@ bool LayerTocs::agrees_with_tar(const Digest& blob, const layer::Toc& toc, const
     } catch (const Error& error) {
         // Frames that do not decompress may be the fault of the TOC alone; make_twin() knows.
         if (error.kind() == ErrorKind::Corrupt) return false;
+        throw;
+    }
+}
+
+// The TOC that the layer brought along, if it is one.
+std::optional<layer::Toc> LayerTocs::read_own(const Digest& blob) {
+    try {
+        return layer::read_toc(home_.blobs, blob);
+    } catch (const Error& error) {
+        // A table that is malformed or of a later version leaves an ordinary zstd layer. If the blob
+        // as a whole is damaged, make_twin() finds out.
+        if (error.kind() == ErrorKind::Corrupt || error.kind() == ErrorKind::Unsupported)
+            return std::nullopt;
         throw;
     }
 }

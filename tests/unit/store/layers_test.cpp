@@ -2,6 +2,8 @@
 #include "durable.hpp"
 #include "store_fixture.hpp"
 
+#include <shale/diff.hpp>
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -254,6 +256,96 @@ TEST_F(LayerTest, AFramedLayerNeedsNoTwin) {
     EXPECT_EQ(content(store, layer.digest, big_), big_);
     EXPECT_EQ(twins_begun, 0);
     error_of(ErrorKind::Corrupt, [&] { store.toc(layer, codec::sha256("wrong")); });
+}
+
+TEST_F(LayerTest, ALayerThatWeWroteNeedsNoTwinEither) {
+    const TempDir directory;
+    make_directories(directory.path() + "/bin");
+    write_file_atomic(directory.path() + "/bin/big", as_bytes(big_));
+    write_file_atomic(directory.path() + "/bin/small", as_bytes("small"));
+    std::filesystem::create_hard_link(directory.path() + "/bin/big",
+                                      directory.path() + "/bin/alias");
+    std::filesystem::create_symlink("bin", directory.path() + "/link");
+    const snapshot::Tree after = snapshot::scan(directory.path());
+    const snapshot::Tree before = snapshot::TreeBuilder().finish();
+
+    Store store(root());
+    BlobWriter writer = store.new_blob();
+    const layer::Written written = layer::write_layer(
+        diff::compare(before, after), after, layer::content_from_directory(directory.path()), {},
+        [&](Bytes bytes) { writer.write(bytes); });
+    oci::Descriptor layer;
+    layer.digest = writer.commit(written.blob);
+    layer.media_type = oci::media::kLayerZstd;
+    // As after a pull: nobody told the store the DiffID.
+    EXPECT_EQ(store.toc(layer, written.diff_id)->entries.size(), written.toc.entries.size());
+    EXPECT_EQ(content(store, layer.digest, big_), big_);
+    EXPECT_EQ(twins_begun, 0);
+}
+
+// A blob whose table of contents is another one; the frames stay as they are.
+std::string with_toc(const std::string& blob, const std::string& toc_json) {
+    // Layout of the end (docs/formats/layer.md): TOC and footer in skippable frames, the footer
+    // beginning with the TOC's offset, compressed size and size.
+    constexpr std::size_t kFooterBytes = 64, kHeaderBytes = 8;
+    std::string footer = blob.substr(blob.size() - kFooterBytes);
+    std::uint64_t fields[3];
+    std::memcpy(fields, footer.data(), sizeof fields);
+    std::string packed;
+    codec::FrameCompressor().compress(as_bytes(toc_json), packed);
+    fields[1] = packed.size();
+    fields[2] = toc_json.size();
+    std::memcpy(footer.data(), fields, sizeof fields);
+    std::string forged = blob.substr(0, fields[0] - kHeaderBytes);
+    codec::append_skippable_frame(as_bytes(packed), forged);
+    codec::append_skippable_frame(as_bytes(footer), forged);
+    return forged;
+}
+
+TEST_F(LayerTest, ATableOfContentsThatLiesIsReplacedByATwin) {
+    const std::string blob = framed_blob();
+    layer::Toc honest;
+    {
+        Store store(root());
+        honest = *store.toc(put_layer(store, blob, oci::media::kLayerZstd), diff_id_);
+        EXPECT_EQ(with_toc(blob, layer::encode_toc(honest)), blob) << "the forger knows the format";
+    }
+    const auto change = [&](const std::function<void(layer::Toc&)>& edit) {
+        layer::Toc toc = honest;
+        edit(toc);
+        return with_toc(blob, layer::encode_toc(toc));
+    };
+    struct Case {
+        const char* name;
+        std::string blob;
+    };
+    const Case kCases[] = {
+        {"a content it does not hold",
+         change([](auto& toc) { toc.entries.back().content = codec::sha256("evil"); })},
+        {"another name", change([](auto& toc) { toc.entries.back().member.path = "bin/evil"; })},
+        {"a set-user-id bit", change([](auto& toc) { toc.entries[1].member.mode |= 04000; })},
+        {"a file left out", change([](auto& toc) { toc.entries.pop_back(); })},
+        {"another place", change([](auto& toc) { toc.entries.back().content_offset -= 512; })},
+        {"nonsense", with_toc(blob, "{\"nonsense\":")},
+    };
+    for (const Case& test : kCases) {
+        SCOPED_TRACE(test.name);
+        std::filesystem::remove_all(root());
+        twins_begun = 0;
+        Store store(root());
+        const auto layer = put_layer(store, test.blob, oci::media::kLayerZstd);
+        const auto toc = store.toc(layer, diff_id_);
+        EXPECT_EQ(twins_begun, 1);
+        ASSERT_EQ(toc->entries.size(), honest.entries.size());
+        for (std::size_t i = 0; i < toc->entries.size(); ++i) {
+            EXPECT_EQ(toc->entries[i].member.path, honest.entries[i].member.path);
+            EXPECT_EQ(toc->entries[i].member.mode, honest.entries[i].member.mode);
+            EXPECT_EQ(toc->entries[i].content, honest.entries[i].content);
+        }
+        EXPECT_EQ(content(store, layer.digest, big_), big_);
+        EXPECT_EQ(content(store, layer.digest, "small"), "small");
+        error_of(ErrorKind::Corrupt, [&] { store.toc(layer, codec::sha256("wrong")); });
+    }
 }
 
 TEST_F(LayerTest, TheContentIndexCoversAllSources) {

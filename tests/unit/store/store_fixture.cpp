@@ -55,7 +55,9 @@ std::string make_tar(const std::vector<TarFile>& files) {
         tar::Member member;
         member.path = file.path;
         member.type = file.type;
-        member.mode = file.type == tar::MemberType::Directory ? 0755 : 0644;
+        member.mode = 0644;
+        if (file.type == tar::MemberType::Directory) member.mode = 0755;
+        if (file.type == tar::MemberType::Symlink) member.mode = 0777;
         member.size = file.text.size();
         member.mtime_ns = 1'700'000'000'000'000'000;
         member.link_target = file.link_target;
