@@ -73,7 +73,7 @@ void require_absolute(const std::string& what, const std::string& path) {
         fail(ErrorKind::Invalid, fmt::format("{} '{}' is not an absolute path", what, path));
 }
 
-Json process_section(const Spec& spec) {
+Json process_section(const Spec& spec, const BundleOptions& options) {
     // As execve would leave it: a user other than root starts with nothing but may gain through
     // set-id programs whatever the bounding set permits.
     const auto bounding = spec.privileged ? all_capabilities() : default_capabilities();
@@ -84,11 +84,15 @@ Json process_section(const Spec& spec) {
     }
     Json user = {{"uid", spec.uid}, {"gid", spec.gid}, {"umask", 0022}};
     if (!spec.additional_gids.empty()) user["additionalGids"] = spec.additional_gids;
-    return {
+    Json process = {
         {"terminal", spec.terminal}, {"user", user},    {"args", spec.argv},
         {"env", spec.env},           {"cwd", spec.cwd}, {"capabilities", capabilities},
         {"noNewPrivileges", false},
     };
+    if (spec.terminal && options.console_rows > 0)
+        process["consoleSize"] = {{"height", options.console_rows},
+                                  {"width", options.console_columns}};
+    return process;
 }
 
 Json mount_entry(const char* target, const char* type, std::vector<std::string> options) {
@@ -272,7 +276,7 @@ std::string make_config_json(const Spec& spec, const BundleOptions& options) {
         mounts.push_back(caller_mount(mount));
     Json config = {
         {"ociVersion", "1.0.2"},
-        {"process", process_section(spec)},
+        {"process", process_section(spec, options)},
         {"root", {{"path", spec.root}, {"readonly", false}}},
         {"hostname", spec.hostname},
         {"mounts", std::move(mounts)},

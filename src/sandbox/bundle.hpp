@@ -13,6 +13,8 @@ struct BundleOptions {
     std::string cgroup_path;  // absolute in each hierarchy; empty: the runtime manages no cgroup
     // A compiled filter, for runtimes that take one; empty: the rules are written out.
     std::string seccomp_base64;
+    // Of the caller's terminal, if Spec::terminal; 0 leaves the size to the runtime.
+    unsigned console_rows = 0, console_columns = 0;
 };
 
 // OCI runtime-spec 1.0 config.json. Invalid if the Spec cannot be one (no argv, a relative path).

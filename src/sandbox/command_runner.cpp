@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -99,11 +100,26 @@ bool pump(const Child& child, UniqueFd& out, UniqueFd& err, const OnOutput& outp
     return stopped;
 }
 
+// A runtime puts the caller's terminal into raw mode and, if it is killed, leaves it there.
+class TerminalModes {
+  public:
+    TerminalModes() : is_terminal_(::tcgetattr(STDIN_FILENO, &modes_) == 0) {}
+    ~TerminalModes() {
+        if (is_terminal_) ::tcsetattr(STDIN_FILENO, TCSANOW, &modes_);
+    }
+    TerminalModes(const TerminalModes&) = delete;
+
+  private:
+    termios modes_{};
+    bool is_terminal_;
+};
+
 class SystemCommandRunner : public CommandRunner {
   public:
     Exit run(const Command& command, const OnOutput& output, std::stop_token stop) override {
         const StopSignal stop_signal(stop);
         if (command.terminal) {
+            const TerminalModes restored;
             Child child = Child::start_contained(command, {0, 1, 2});
             UniqueFd no_out, no_err;
             return finish(child, pump(child, no_out, no_err, {}, stop_signal));

@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -207,7 +208,12 @@ Result run_container(const Engine& engine, const Host& host, const Spec& spec,
     const std::vector<MountEntry> mounts = read_mounts();
     const CgroupOwner cgroup(engine, mounts, directory.name(), spec.privileged);
 
-    const BundleOptions bundle{cgroup.path_for_runtime(), engine.seccomp_base64};
+    BundleOptions bundle{cgroup.path_for_runtime(), engine.seccomp_base64};
+    winsize window{};
+    if (spec.terminal && ::ioctl(STDIN_FILENO, TIOCGWINSZ, &window) == 0) {
+        bundle.console_rows = window.ws_row;
+        bundle.console_columns = window.ws_col;
+    }
     const std::string config_path = directory.file("config.json");
     const UniqueFd config = open_file(config_path, O_WRONLY | O_CREAT | O_EXCL, 0600);
     write_all(config.get(), as_bytes(make_config_json(spec, bundle)), config_path);

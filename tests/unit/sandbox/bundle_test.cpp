@@ -20,7 +20,7 @@ Spec plain_spec() {
     return spec;
 }
 
-Json config_of(const Spec& spec, const BundleOptions& options = {"/shale-1", ""}) {
+Json config_of(const Spec& spec, const BundleOptions& options = {"/shale-1", "", 0, 0}) {
     return Json::parse(make_config_json(spec, options));
 }
 
@@ -88,6 +88,17 @@ TEST(Bundle, OtherUsersStartWithoutCapabilities) {
     EXPECT_EQ(capabilities["bounding"].size(), 14u);
     EXPECT_FALSE(capabilities.contains("effective"));
     EXPECT_FALSE(capabilities.contains("permitted"));
+}
+
+TEST(Bundle, TerminalGetsTheCallersSize) {
+    Spec spec = plain_spec();
+    spec.terminal = true;
+    BundleOptions options;
+    options.console_rows = 33;
+    options.console_columns = 99;
+    const Json process = config_of(spec, options)["process"];
+    EXPECT_EQ(process["terminal"], true);
+    EXPECT_EQ(process["consoleSize"], Json({{"height", 33}, {"width", 99}}));
 }
 
 TEST(Bundle, NamespacesLeaveTheNetworkToTheRunner) {
@@ -168,10 +179,10 @@ TEST(Bundle, DevicesAreDeniedBeforeSomeAreAllowed) {
 }
 
 TEST(Bundle, CompiledFilterReplacesTheRules) {
-    const Json written = config_of(plain_spec(), {"/x", ""});
+    const Json written = config_of(plain_spec(), {"/x", "", 0, 0});
     EXPECT_TRUE(written["linux"].contains("seccomp"));
     EXPECT_FALSE(written.contains("annotations"));
-    const Json compiled = config_of(plain_spec(), {"/x", "QUJD"});
+    const Json compiled = config_of(plain_spec(), {"/x", "QUJD", 0, 0});
     EXPECT_FALSE(compiled["linux"].contains("seccomp"));
     EXPECT_EQ(compiled["annotations"]["run.oci.seccomp_bpf_data"], "QUJD");
 }
@@ -179,7 +190,7 @@ TEST(Bundle, CompiledFilterReplacesTheRules) {
 TEST(Bundle, PrivilegedLiftsTheLimitsButKeepsTheNamespaces) {
     Spec spec = plain_spec();
     spec.privileged = true;
-    const Json config = config_of(spec, {"/x", "QUJD"});
+    const Json config = config_of(spec, {"/x", "QUJD", 0, 0});
     const Json& section = config["linux"];
     for (const char* limit : {"seccomp", "maskedPaths", "readonlyPaths"})
         EXPECT_FALSE(section.contains(limit)) << limit;
