@@ -48,7 +48,8 @@ std::vector<Change> compare(const snapshot::Tree& before, const snapshot::Tree& 
 // not read. Corrupt, naming the path, if a redirect or a metacopy leads to nothing. Unsupported if
 // the overlay was mounted with index=on, whose hardlinks cannot be told from the upper alone.
 snapshot::Tree merge_upper(const snapshot::Tree& parent, const std::string& upper,
-                           const snapshot::ScanOptions& options = {});
+                           const snapshot::ScanOptions& options = {},
+                           snapshot::ScanStats* stats = nullptr);
 
 // The same from a tree of the upper directory as it lies on disk, overlay's marks included. Pure.
 snapshot::Tree merge_upper_tree(const snapshot::Tree& parent, const snapshot::Tree& upper);

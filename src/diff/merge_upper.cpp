@@ -210,15 +210,16 @@ Tree merge_upper_tree(const Tree& parent, const Tree& upper) {
     return Merge(parent, upper).run();
 }
 
-Tree merge_upper(const Tree& parent, const std::string& upper,
-                 const snapshot::ScanOptions& options) {
+Tree merge_upper(const Tree& parent, const std::string& upper, const snapshot::ScanOptions& options,
+                 snapshot::ScanStats* stats) {
     snapshot::ScanOptions scan_options = options;
     scan_options.walk.read_xattrs = true;
     scan_options.keep_sockets = true;
     scan_options.skip_content = has_metacopy;
-    return in_context(
-        [&] { return "reading overlay upper directory " + upper; },
-        [&] { return merge_upper_tree(parent, snapshot::scan(upper, scan_options)); });
+    const auto merge = [&] {
+        return merge_upper_tree(parent, snapshot::scan(upper, scan_options, stats));
+    };
+    return in_context([&] { return "reading overlay upper directory " + upper; }, merge);
 }
 
 }  // namespace shale::diff
