@@ -115,8 +115,14 @@ struct Copy {
     std::optional<bool> unpack;
     std::optional<bool> keep_git_dir;
 };
-struct Env { std::vector<KeyValue> pairs; };
-struct Label { std::vector<KeyValue> pairs; };
+struct Env {
+    std::vector<KeyValue> pairs;
+    bool legacy = false;  // written as "ENV key value"
+};
+struct Label {
+    std::vector<KeyValue> pairs;
+    bool legacy = false;
+};
 struct Arg { std::vector<ArgDeclaration> declarations; };
 struct Workdir { std::string path; };
 struct User { std::string user; };
@@ -162,7 +168,7 @@ struct File {
                                      // empty line, as the reference builder counts
     char escape = '\\';
     std::string syntax;              // value of the syntax directive, may be empty
-    std::string check;               // value of the check directive, may be empty
+    std::string check;               // check options in force, may be empty: see CheckOptions
     std::vector<Instruction> global_args;  // each holds an Arg
     std::vector<Stage> stages;
 };
@@ -173,7 +179,10 @@ struct ParseResult {
     bool ok() const;                      // no diagnostic of Severity::Error
 };
 
-ParseResult parse(std::string_view text, std::string file_name = "Dockerfile");
+// `check`, when given, replaces the check directive of the file altogether; it alone can make parse
+// throw (Invalid, if it holds no check options).
+ParseResult parse(std::string_view text, std::string file_name = "Dockerfile",
+                  std::optional<std::string> check = std::nullopt);
 
 // Parses one instruction, e.g. an ONBUILD trigger of a base image: it is the only instruction of
 // the only stage of the result. Errors are reported for `lines`.
@@ -186,6 +195,25 @@ ParseResult parse_trigger(std::string_view text, LineRange lines);
 //      3 | >>> RUN false
 //   --------------------
 std::string excerpt(const File& file, LineRange lines);
+
+// ---------------------------------------------------------------------------------------------
+// Lint. parse() itself reports the rules that look at a whole file; the rules that only count for
+// stages somebody builds are asked for stage by stage. Rules that need values or images are the
+// build's. Both honour the check options and "# check=skip=Rule" comments above an instruction.
+
+// "skip=RuleA,RuleB;error=true;experimental=all" in any order.
+struct CheckOptions {
+    bool skip_all = false;
+    bool experimental_all = false;
+    bool error = false;  // findings fail the build in the end
+    std::vector<std::string> skip, experimental;
+};
+// Throws Invalid: `invalid check option "x"`.
+CheckOptions parse_check_options(std::string_view text);
+
+// `shell_inherited`: the base image sets Config.Shell.
+std::vector<Diagnostic> lint_stage(const File& file, std::size_t stage,
+                                   bool shell_inherited = false);
 
 // ---------------------------------------------------------------------------------------------
 // Variable expansion.

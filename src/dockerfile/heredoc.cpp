@@ -16,7 +16,7 @@ bool is_inner_gap(char c) {
 }
 
 // Cuts a line at unquoted blanks and keeps quotes and escapes in the words. Blanks directly behind
-// "<<" do not cut: "<< EOF" is one word.
+// "<<" or "<<-" do not cut: "<< EOF" is one word.
 class LineWords {
   public:
     explicit LineWords(std::string_view line) : line_(line) {}
@@ -46,6 +46,7 @@ class LineWords {
             ++at_;  // and the escaped character below
         } else if (line_.substr(at_).starts_with("<<")) {
             at_ += 2;
+            if (line_.substr(at_).starts_with('-')) ++at_;
             while (at_ < line_.size() && is_inner_gap(line_[at_]))
                 ++at_;
             return;

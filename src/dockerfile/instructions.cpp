@@ -165,10 +165,10 @@ std::vector<KeyValue> build_pairs(const Statement& statement) {
 }
 
 InstructionValue build_env(const Statement& statement, char) {
-    return Env{build_pairs(statement)};
+    return Env{build_pairs(statement), statement.legacy_pair};
 }
 InstructionValue build_label(const Statement& statement, char) {
-    return Label{build_pairs(statement)};
+    return Label{build_pairs(statement), statement.legacy_pair};
 }
 
 InstructionValue build_arg(const Statement& statement, char) {

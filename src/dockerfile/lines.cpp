@@ -47,6 +47,7 @@ std::optional<std::string_view> LineReader::read_physical() {
     ++line_;
     if (length > kMaxLineBytes) {
         offset_ = text_.size();
+        cut_short_ = true;
         diagnostics_.push_back(
             {Severity::Error,
              {line_, line_},
@@ -111,7 +112,10 @@ bool LineReader::read_directive(std::string_view line) {
     try {
         const auto directive = directives_.read(line);
         if (!directive) return false;
-        if (directive->name == "check") check_ = directive->value;
+        if (directive->name == "check") {
+            check_ = directive->value;
+            check_line_ = line_;
+        }
         if (directive->name != "escape") return true;
         if (directive->value != "\\" && directive->value != "`")
             reject("invalid escape token '" + directive->value + "' does not match ` or \\");

@@ -36,9 +36,12 @@ class LineReader {
     // file ends first, and then everything is consumed.
     std::optional<std::string> read_heredoc_body(std::string_view name, bool strip_tabs);
 
+    // A line over the limit ended the file early. It was reported; what is missing is no news.
+    bool cut_short() const { return cut_short_; }
     std::uint32_t line() const { return line_; }  // of the last physical line read
     char escape() const { return escape_; }
     const std::string& check() const { return check_; }
+    std::uint32_t check_line() const { return check_line_; }
 
     // To undo a guess: seek() back to what position() returned.
     struct Position {
@@ -62,8 +65,10 @@ class LineReader {
     std::vector<Diagnostic>& diagnostics_;
     std::size_t offset_ = 0;
     std::uint32_t line_ = 0;
+    bool cut_short_ = false;
     char escape_ = '\\';
     std::string check_;
+    std::uint32_t check_line_ = 0;
     DirectiveReader directives_;
     std::vector<std::string> comments_;
 };

@@ -40,7 +40,7 @@ class MountReader {
     Mount read() {
         for (const std::string& field : split_csv(mount_.spec, "mounts"))
             read_field(field);
-        if (type_known_) check_type_rules();
+        if (all_known_) check_type_rules();
         return std::move(mount_);
     }
 
@@ -75,7 +75,7 @@ class MountReader {
         const auto dollar = written.find('$');
         if (dollar != std::string::npos && dollar + 1 != written.size())
             reject("'from' doesn't support variable expansion, define alias stage instead");
-        mount_.from = written;
+        mount_.from = value_(written).value_or(written);
     }
 
     void read_option(const std::string& key, const std::string& value) {
@@ -107,6 +107,7 @@ class MountReader {
     }
 
     void keep_unknown(const std::string& key, const std::string& written) {
+        all_known_ = false;
         if (key == "type")
             type_known_ = false;
         else if (key == "size")
@@ -197,6 +198,7 @@ class MountReader {
     const MountValue& value_;
     Mount mount_;
     bool type_known_ = true;  // no type= means bind
+    bool all_known_ = true;
 };
 
 }  // namespace

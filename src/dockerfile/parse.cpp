@@ -9,9 +9,11 @@
 #include "heredoc.hpp"
 #include "instructions.hpp"
 #include "lines.hpp"
+#include "lint.hpp"
 #include "mistake.hpp"
 #include "statement.hpp"
 
+#include <shale/base.hpp>
 #include <shale/dockerfile.hpp>
 
 #include <fmt/format.h>
@@ -47,15 +49,34 @@ class FileParser {
             parse_line(*line);
         }
         if (count != 1 && ok()) error({}, "onbuild trigger should be a single expression");
+        if (file_.stages.size() > 1) error({}, "FROM isn't allowed as an ONBUILD trigger");
         for (Diagnostic& diagnostic : diagnostics_)
             diagnostic.lines = lines;
         for (Instruction& instruction : file_.stages[0].instructions)
             instruction.lines = lines;
     }
 
+    // The rules for the whole file, under the options in force.
+    void lint(std::optional<std::string> check) {
+        const bool from_file = !check;
+        file_.check = from_file ? reader_.check() : *std::move(check);
+        CheckOptions options;
+        try {
+            options = parse_check_options(file_.check);
+        } catch (const Error& error) {
+            // A wrong directive is one more mistake of the file; a wrong option is the caller's.
+            if (!from_file) throw;
+            this->error({reader_.check_line(), reader_.check_line()},
+                        std::string("failed to parse check options: ") + error.what());
+        }
+        Linter linter(std::move(options), diagnostics_);
+        for (const auto& [lines, comments] : blank_continuations_)
+            linter.report("NoEmptyContinuation", lines, comments, "Empty continuation line");
+        lint_file(file_, linter);
+    }
+
     ParseResult take() {
         file_.escape = reader_.escape();
-        file_.check = reader_.check();
         std::stable_sort(
             diagnostics_.begin(), diagnostics_.end(),
             [](const Diagnostic& a, const Diagnostic& b) { return a.lines < b.lines; });
@@ -74,6 +95,9 @@ class FileParser {
     bool ok() const { return error_count() == 0; }
 
     void parse_line(LogicalLine& line) {
+        if (line.blank_continuation)
+            blank_continuations_.emplace_back(LineRange{line.lines.last, line.lines.last},
+                                              line.comments);
         Statement statement;
         try {
             statement = split_statement(line.text, reader_.escape());
@@ -106,6 +130,7 @@ class FileParser {
         if (!found.mistake.empty()) reject(std::move(found.mistake));
         for (HeredocWord& word : found.words) {
             auto body = reader_.read_heredoc_body(word.name, word.strip_tabs);
+            if (!body && reader_.cut_short()) return;
             if (!body) reject("unterminated heredoc");
             Heredoc heredoc{
                 std::move(word.name), {}, std::move(*body), word.expand, word.strip_tabs};
@@ -170,6 +195,7 @@ class FileParser {
     LineReader reader_;
     File file_;
     bool reported_homeless_ = false;
+    std::vector<std::pair<LineRange, std::vector<std::string>>> blank_continuations_;
 };
 
 std::vector<std::string> split_lines(std::string_view text) {
@@ -191,9 +217,10 @@ bool ParseResult::ok() const {
                         [](const Diagnostic& d) { return d.severity == Severity::Error; });
 }
 
-ParseResult parse(std::string_view text, std::string file_name) {
+ParseResult parse(std::string_view text, std::string file_name, std::optional<std::string> check) {
     FileParser parser(text);
     parser.parse_file();
+    parser.lint(std::move(check));
     ParseResult result = parser.take();
     result.file.name = std::move(file_name);
     result.file.source = split_lines(text);
