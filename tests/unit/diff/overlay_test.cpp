@@ -65,7 +65,7 @@ class User {
 
     void operate() {
         const std::string path = any_path(), full = root_ + "/" + path;
-        switch (random_.below(14)) {
+        switch (random_.below(15)) {
         case 0:
             return void(::mkdir(fresh().c_str(), 0750));
         case 1:
@@ -115,18 +115,20 @@ class User {
         write(full + "/again", O_CREAT);
     }
 
-    std::string any_path() {
+    std::string any_path(bool directories_only = false) {
         std::vector<std::string> paths;
         walk::Options options;
         options.read_xattrs = false;
         options.threads = 1;
-        walk::walk(root_, options,
-                   [&](const walk::Entry& entry) { paths.emplace_back(entry.path); });
+        walk::walk(root_, options, [&](const walk::Entry& entry) {
+            if (!directories_only || entry.type == FileType::Directory)
+                paths.emplace_back(entry.path);
+        });
         return paths[random_.below(paths.size())];
     }
 
     std::string fresh() {
-        return root_ + "/" + any_path() + "/n" + std::to_string(random_.below(40));
+        return root_ + "/" + any_path(true) + "/n" + std::to_string(random_.below(40));
     }
 
     TreeGenerator& random_;
