@@ -93,8 +93,10 @@ void write_heredocs(CopyPlan& plan, const dockerfile::Lookup& lookup, store::Sto
             fail(ErrorKind::Invalid, "invalid here-document name \"" + heredoc.name + "\"");
         write_file_atomic(join_path(plan.heredoc_directory->path(), heredoc.name), as_bytes(body));
     }
+    snapshot::ScanOptions options;
+    options.zero_owner = true;
     plan.heredoc_tree = std::make_unique<snapshot::Tree>(
-        snapshot::scan(plan.heredoc_directory->path(), {.walk = {}, .io = {}, .zero_owner = true}));
+        snapshot::scan(plan.heredoc_directory->path(), options));
 }
 
 // Sources of one tree: operands and what each matched.
