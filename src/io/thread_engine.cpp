@@ -48,7 +48,7 @@ class ThreadEngine final : public FileEngine {
         requests_.push_back(request);
         ++unfinished_;
         ++stats_.submit_calls;
-        to_worker_.notify_one();
+        to_worker_.notify_all();  // some may wait for a buffer, not for this
     }
 
     void drain() override {
@@ -102,28 +102,32 @@ class ThreadEngine final : public FileEngine {
             const FileRequest request = requests_.front();
             requests_.pop_front();
             lock.unlock();
-            read_file(request);
+            const auto last = read_file(request);
+            if (last) put(*last);
             lock.lock();
         }
     }
 
-    void read_file(const FileRequest& request) {
+    // Delivers all pieces but the last, which it returns: by then the file is closed. nullopt if
+    // the engine is being destroyed.
+    std::optional<Filled> read_file(const FileRequest& request) {
         const UniqueFd fd(::openat(request.dir_fd, request.name, kOpenFlags | O_CLOEXEC));
         const int open_error = fd ? 0 : errno;
         count(&EngineStats::opens);
-        if (open_error) return finish_with(request.tag, 0, open_error);
+        if (open_error) return failure(request.tag, 0, open_error, nullptr);
         Progress progress{request.size_hint, 0};
         for (;;) {
             std::byte* buffer = take_buffer();
-            if (!buffer) return;  // stopping
+            if (!buffer) return std::nullopt;
             const std::uint64_t at = progress.offset;
-            const ssize_t count_read = read_some(fd.get(), buffer, at);
-            if (count_read < 0) return finish_with(request.tag, at, errno, buffer);
-            const auto bytes = static_cast<std::uint64_t>(count_read);
+            const ssize_t result = read_some(fd.get(), buffer, at);
+            if (result < 0) return failure(request.tag, at, errno, buffer);
+            const auto bytes = static_cast<std::uint64_t>(result);
             const bool last = progress.advance(bytes, buffer_bytes_) == Progress::Next::Finish;
-            if (progress.grew_beyond_reason()) return finish_with(request.tag, at, EFBIG, buffer);
-            put({{request.tag, at, Bytes(buffer, bytes), last, 0}, buffer});
-            if (last) return;
+            if (progress.grew_beyond_reason()) return failure(request.tag, at, EFBIG, buffer);
+            const Filled filled{{request.tag, at, Bytes(buffer, bytes), last, 0}, buffer};
+            if (last) return filled;
+            put(filled);
         }
     }
 
@@ -144,9 +148,8 @@ class ThreadEngine final : public FileEngine {
         return buffer;
     }
 
-    void finish_with(std::uint64_t tag, std::uint64_t offset, int error,
-                     std::byte* buffer = nullptr) {
-        put({{tag, offset, {}, true, error}, buffer});
+    static Filled failure(std::uint64_t tag, std::uint64_t offset, int error, std::byte* buffer) {
+        return {{tag, offset, {}, true, error}, buffer};
     }
 
     void put(const Filled& filled) {
