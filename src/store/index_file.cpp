@@ -117,18 +117,19 @@ std::optional<oci::Reference> parse_name(const std::string& text) {
 
 // Two annotations may name an image. ref.name is what tools address and rewrite, so it decides;
 // io.containerd.image.name completes it where it agrees, because BuildKit puts only the tag into
-// ref.name. It does not agree when a tool copied the descriptor under a new ref.name.
+// ref.name. It disagrees where umoci copied a descriptor to a new ref.name, and is all that is left
+// where skopeo gave the name to another descriptor.
 std::optional<oci::Reference> name_of(const oci::Annotations& annotations) {
-    const auto find = [&](std::string_view key) {
-        const auto found = annotations.find(std::string(key));
-        return found == annotations.end() ? std::string() : found->second;
-    };
-    const std::string ref_name = find(kRefNameKey);
-    const auto full = parse_name(find(kContainerdNameKey));
-    if (full && (ref_name.empty() || ref_name == full->familiar() || ref_name == full->str() ||
-                 ref_name == full->tag))
-        return full;
-    return parse_name(ref_name);
+    const auto ref_name = annotations.find(std::string(kRefNameKey));
+    if (ref_name == annotations.end()) return std::nullopt;
+    const std::string& name = ref_name->second;
+    const auto full_name = annotations.find(std::string(kContainerdNameKey));
+    if (full_name != annotations.end()) {
+        const auto full = parse_name(full_name->second);
+        if (full && (name == full->familiar() || name == full->str() || name == full->tag))
+            return full;
+    }
+    return parse_name(name);
 }
 
 IndexFile::Item make_item(std::string_view json) {

@@ -174,7 +174,8 @@ LayerTocs::Loaded LayerTocs::load(const oci::Descriptor& layer,
 // Rewrites the tar and throws the result away: what counts is whether it has the wanted DiffID and
 // gives the same TOC, apart from where frames were cut.
 bool LayerTocs::agrees_with_tar(const Digest& blob, const layer::Toc& toc, const Digest& diff_id) {
-    // Frames past the tar hold the dense form of sparse files, which reading the tar does not check.
+    // Frames past the tar hold the dense form of sparse files, which reading the tar does not
+    // check.
     if (std::any_of(toc.frames.begin(), toc.frames.end(),
                     [&](const layer::Frame& frame) { return frame.tar_offset >= toc.tar_bytes; }))
         return false;
@@ -197,8 +198,8 @@ std::optional<layer::Toc> LayerTocs::read_own(const Digest& blob) {
     try {
         return layer::read_toc(home_.blobs, blob);
     } catch (const Error& error) {
-        // A table that is malformed or of a later version leaves an ordinary zstd layer. If the blob
-        // as a whole is damaged, make_twin() finds out.
+        // A table that is malformed or of a later version leaves an ordinary zstd layer. If the
+        // blob as a whole is damaged, make_twin() finds out.
         if (error.kind() == ErrorKind::Corrupt || error.kind() == ErrorKind::Unsupported)
             return std::nullopt;
         throw;
