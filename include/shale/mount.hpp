@@ -4,17 +4,17 @@
 // A View is immutable apart from its frame cache and safe from any thread.
 #pragma once
 
+#include <shale/base.hpp>
+#include <shale/layer.hpp>
+#include <shale/oci.hpp>
+#include <shale/snapshot.hpp>
+
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <shale/base.hpp>
-#include <shale/layer.hpp>
-#include <shale/oci.hpp>
-#include <shale/snapshot.hpp>
 
 namespace shale::mount {
 
@@ -51,10 +51,10 @@ class View {
         std::string_view name;
         Attributes attributes;
     };
-    // The entry at position `index` of a directory ("." and ".." not counted); nullopt past the end.
-    // Sequential access is O(1) when `hint` is kept between calls (start with kNoNode).
-    std::optional<DirectoryEntry> directory_entry(InodeId directory, std::uint64_t index,
-                                                  snapshot::NodeId& hint) const;
+    // Walks a directory: begin at first_child, go on until nullopt. Each call moves `position` to
+    // the next sibling; a position may be kept and continued from later.
+    snapshot::NodeId first_child(InodeId directory) const;
+    std::optional<DirectoryEntry> directory_entry(snapshot::NodeId& position) const;
     InodeId parent(InodeId directory) const;  // the root is its own parent
 
     // May fetch frames. Throws Corrupt or Network; never returns bytes that failed a checksum.
@@ -67,7 +67,8 @@ class View {
     std::unique_ptr<State> state_;
 };
 
-// Bytes of a file of a tree by path, symlinks followed inside the tree; for `shale cat` and exports.
+// Bytes of a file of a tree by path, symlinks followed inside the tree; for `shale cat` and
+// exports.
 codec::Source open_file(const snapshot::Tree& tree, layer::ContentReader& contents,
                         std::string_view path);
 

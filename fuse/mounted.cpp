@@ -1,0 +1,148 @@
+// Life of a FUSE mount: session, serving threads, unmounting. The operations are in operations.cpp.
+//
+// Each thread polls the device and a stop event, then takes one request with a non-blocking read.
+// A blocking read could only be ended by the kernel aborting the connection, which a busy mount
+// does not do when it is unmounted lazily, and then the destructor would wait for strangers.
+#include "operations.hpp"
+
+#include <shale/fuse.hpp>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <thread>
+#include <vector>
+
+namespace shale::fuse {
+namespace {
+
+// Fewer, larger requests on sequential reads; the default of 128 kB caps requests at that size.
+constexpr int kReadAheadKilobytes = 1024;
+
+void check_target(const std::string& target) {
+    if (::access("/dev/fuse", R_OK | W_OK) != 0)
+        fail(ErrorKind::Unsupported, "/dev/fuse cannot be opened; load the fuse kernel module");
+    DIR* directory = ::opendir(target.c_str());
+    if (!directory) throw_errno("open", target);
+    bool empty = true;
+    while (const dirent* item = ::readdir(directory)) {
+        const std::string_view name = item->d_name;
+        empty = empty && (name == "." || name == "..");
+    }
+    ::closedir(directory);
+    if (!empty) fail(ErrorKind::Invalid, target + " is not an empty directory");
+}
+
+// A comma in an -o value would start another option.
+std::string option_safe(std::string text) {
+    for (char& c : text)
+        if (c == ',' || c == '\\') c = '_';
+    return text;
+}
+
+void set_read_ahead(const std::string& target) {
+    struct stat status {};
+    if (::stat(target.c_str(), &status) != 0) return;
+    const auto path = fmt::format("/sys/class/bdi/{}:{}/read_ahead_kb", major(status.st_dev),
+                                  minor(status.st_dev));
+    const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    const auto text = std::to_string(kReadAheadKilobytes);
+    // Only a matter of speed, and only root may: failure is fine.
+    if (fd && ::write(fd.get(), text.data(), text.size()) < 0) return;
+}
+
+}  // namespace
+
+struct Mounted::State {
+    std::string target;
+    Server server;
+    fuse_session* session = nullptr;
+    UniqueFd stop;
+    std::vector<std::jthread> threads;
+    bool mounted = false;
+
+    State(std::shared_ptr<mount::View> view, std::string where)
+        : target(std::move(where)), server(std::move(view)) {}
+
+    ~State() {
+        if (mounted) unmount();
+        const std::uint64_t one = 1;
+        if (stop && ::write(stop.get(), &one, sizeof one) < 0) std::terminate();
+        threads.clear();
+        if (session) fuse_session_destroy(session);
+    }
+
+    void unmount() {
+        if (::umount2(target.c_str(), 0) == 0 || errno == EINVAL || errno == ENOENT) return;
+        ::umount2(target.c_str(), MNT_DETACH);
+    }
+
+    void serve() {
+        fuse_buf request{};
+        const int device = fuse_session_fd(session);
+        while (!fuse_session_exited(session)) {
+            std::array<pollfd, 2> wait{pollfd{device, POLLIN, 0}, pollfd{stop.get(), POLLIN, 0}};
+            if (::poll(wait.data(), wait.size(), -1) < 0 && errno != EINTR) break;
+            if (wait[1].revents != 0) break;
+            const int got = fuse_session_receive_buf(session, &request);
+            if (got == -EINTR || got == -EAGAIN) continue;  // another thread took it
+            if (got <= 0) break;                            // unmounted
+            server.count_request();
+            fuse_session_process_buf(session, &request);
+        }
+        std::free(request.mem);  // libfuse allocates it with malloc and leaves it to us
+    }
+};
+
+Mounted::Mounted(std::shared_ptr<mount::View> view, const std::string& target,
+                 const Options& options)
+    : state_(std::make_unique<State>(std::move(view), target)) {
+    check_target(target);
+    const auto mount_options =
+        fmt::format("ro,allow_other,default_permissions,subtype=shale,fsname={},max_read={}{}",
+                    option_safe(options.source_name), kMaxRead,
+                    options.allow_set_id_and_devices ? ",suid,dev" : ",nosuid,nodev");
+    std::array<const char*, 3> argv{"shale", "-o", mount_options.c_str()};
+    fuse_args args = FUSE_ARGS_INIT(argv.size(), const_cast<char**>(argv.data()));
+    state_->session =
+        fuse_session_new(&args, &operations(), sizeof(fuse_lowlevel_ops), &state_->server);
+    fuse_opt_free_args(&args);
+    if (!state_->session) fail(ErrorKind::System, "libfuse refused the options " + mount_options);
+    if (fuse_session_mount(state_->session, target.c_str()) != 0)
+        fail(ErrorKind::System, "mounting at " + target + " failed");
+    state_->mounted = true;
+    const int device = fuse_session_fd(state_->session);
+    if (::fcntl(device, F_SETFL, ::fcntl(device, F_GETFL) | O_NONBLOCK) != 0)
+        throw_errno("fcntl", "/dev/fuse");
+    state_->stop = UniqueFd(::eventfd(0, EFD_CLOEXEC));
+    if (!state_->stop) throw_errno("eventfd");
+    for (unsigned i = 0; i < std::max(1u, options.threads); ++i)
+        state_->threads.emplace_back([state = state_.get()] { state->serve(); });
+    set_read_ahead(target);
+}
+
+Mounted::~Mounted() = default;
+
+const std::string& Mounted::target() const {
+    return state_->target;
+}
+
+void Mounted::wait() {
+    for (auto& thread : state_->threads)
+        if (thread.joinable()) thread.join();
+}
+
+Mounted::Stats Mounted::stats() const {
+    return state_->server.stats();
+}
+
+}  // namespace shale::fuse

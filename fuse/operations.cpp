@@ -1,0 +1,287 @@
+// Request in, mount::View call, reply out.
+//
+// The tree never changes, so the kernel may keep everything it was told: timeouts are a day, open
+// and opendir are answered ENOSYS once and never asked again, absent names are cached as absent.
+// Where the image has no extended attributes at all, so are getxattr and listxattr: `ls -l` asks
+// per file.
+#include "operations.hpp"
+
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <vector>
+
+namespace shale::fuse {
+namespace {
+
+constexpr double kForever = 86400.0;
+constexpr std::int64_t kNsPerSecond = 1'000'000'000;
+
+Server& server(fuse_req_t request) {
+    return *static_cast<Server*>(fuse_req_userdata(request));
+}
+mount::View& view(fuse_req_t request) {
+    return server(request).view();
+}
+
+int errno_of(const Error& error) {
+    switch (error.kind()) {
+    case ErrorKind::NotFound:
+        return ENOENT;
+    case ErrorKind::Denied:
+        return EACCES;
+    case ErrorKind::Invalid:
+        return EINVAL;
+    default:
+        return EIO;
+    }
+}
+
+struct stat stat_of(const mount::Attributes& attributes) {
+    struct stat out {};
+    out.st_ino = static_cast<ino_t>(attributes.inode);
+    out.st_mode = mode_bits_of(attributes.type) | attributes.mode;
+    out.st_nlink = attributes.nlink;
+    out.st_uid = attributes.uid;
+    out.st_gid = attributes.gid;
+    out.st_size = static_cast<off_t>(attributes.size);
+    out.st_blksize = 4096;
+    out.st_blocks = static_cast<blkcnt_t>((attributes.size + 511) / 512);
+    out.st_rdev = makedev(attributes.device_major, attributes.device_minor);
+    std::int64_t seconds = attributes.mtime_ns / kNsPerSecond;
+    std::int64_t ns = attributes.mtime_ns % kNsPerSecond;
+    if (ns < 0) {
+        ns += kNsPerSecond;
+        --seconds;
+    }
+    out.st_mtim = out.st_ctim = out.st_atim = timespec{seconds, ns};
+    return out;
+}
+
+fuse_entry_param entry_of(const mount::Attributes& attributes) {
+    fuse_entry_param entry{};
+    entry.ino = static_cast<fuse_ino_t>(attributes.inode);
+    entry.attr = stat_of(attributes);
+    entry.attr_timeout = entry.entry_timeout = kForever;
+    return entry;
+}
+
+void init(void*, fuse_conn_info* connection) {
+    const auto want = [&](unsigned flag) {
+        if (connection->capable & flag) connection->want |= flag;
+    };
+    want(FUSE_CAP_READDIRPLUS);
+    want(FUSE_CAP_CACHE_SYMLINKS);
+    want(FUSE_CAP_EXPORT_SUPPORT);  // overlayfs asks for file handles of its lower
+    want(FUSE_CAP_EXPLICIT_INVAL_DATA);
+    connection->want &= ~static_cast<unsigned>(FUSE_CAP_AUTO_INVAL_DATA);
+    // Always plus: an entry is cheap for us, another request is not.
+    connection->want &= ~static_cast<unsigned>(FUSE_CAP_READDIRPLUS_AUTO);
+    connection->max_read = kMaxRead;
+    connection->max_readahead = kMaxRead;
+    connection->max_background = 64;
+    connection->congestion_threshold = 48;
+    connection->time_gran = 1;
+}
+
+void lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
+    server(request).count_lookup();
+    const mount::InodeId directory{parent};
+    const std::string_view text = name;
+    std::optional<mount::Attributes> found;
+    if (text == ".")
+        found = view(request).attributes(directory);
+    else if (text == "..")
+        found = view(request).attributes(view(request).parent(directory));
+    else
+        found = view(request).lookup(directory, text);
+    fuse_entry_param entry{};
+    entry.entry_timeout = kForever;  // number 0: the kernel remembers the absence
+    if (found) entry = entry_of(*found);
+    fuse_reply_entry(request, &entry);
+}
+
+void forget(fuse_req_t request, fuse_ino_t, std::uint64_t) {
+    fuse_reply_none(request);
+}
+void forget_multi(fuse_req_t request, std::size_t, fuse_forget_data*) {
+    fuse_reply_none(request);
+}
+
+void getattr(fuse_req_t request, fuse_ino_t inode, fuse_file_info*) {
+    const auto attributes = view(request).attributes(mount::InodeId{inode});
+    if (!attributes) {
+        fuse_reply_err(request, ENOENT);
+        return;
+    }
+    const auto status = stat_of(*attributes);
+    fuse_reply_attr(request, &status, kForever);
+}
+
+void readlink(fuse_req_t request, fuse_ino_t inode) {
+    fuse_reply_readlink(request,
+                        std::string(view(request).link_target(mount::InodeId{inode})).c_str());
+}
+
+void open(fuse_req_t request, fuse_ino_t, fuse_file_info*) {
+    server(request).count_open();
+    fuse_reply_err(request, ENOSYS);
+}
+
+void read(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset, fuse_file_info*) {
+    server(request).count_read();
+    thread_local std::vector<std::byte> buffer;
+    buffer.resize(std::min<std::size_t>(size, kMaxRead));
+    try {
+        const auto count =
+            view(request).fetch(mount::InodeId{inode}, static_cast<std::uint64_t>(offset), buffer);
+        fuse_reply_buf(request, reinterpret_cast<const char*>(buffer.data()), count);
+    } catch (const Error& error) {  // the boundary to C: nothing may pass it
+        log(LogLevel::Error, error.what());
+        fuse_reply_err(request, errno_of(error) == ENOENT ? EIO : errno_of(error));
+    } catch (const std::exception& error) {
+        log(LogLevel::Error, error.what());
+        fuse_reply_err(request, EIO);
+    }
+}
+
+// Directory offsets: 0 is ".", 1 is "..", then 2 + the node the next call begins with. A position
+// is thus found without counting.
+constexpr off_t kFirstChild = 2;
+constexpr off_t kEnd = kFirstChild + off_t{snapshot::kNoNode};
+
+class DirectoryReply {
+  public:
+    DirectoryReply(fuse_req_t request, std::size_t size, bool plus)
+        : request_(request), buffer_(std::min<std::size_t>(size, kMaxRead)), plus_(plus) {}
+
+    // False if the entry did not fit.
+    bool add(std::string_view name, const mount::Attributes& attributes, off_t next) {
+        name_.assign(name);
+        const auto entry = entry_of(attributes);
+        char* place = buffer_.data() + used_;
+        const auto left = buffer_.size() - used_;
+        const auto need =
+            plus_ ? fuse_add_direntry_plus(request_, place, left, name_.c_str(), &entry, next)
+                  : fuse_add_direntry(request_, place, left, name_.c_str(), &entry.attr, next);
+        if (need > left) return false;
+        used_ += need;
+        return true;
+    }
+    void send() { fuse_reply_buf(request_, buffer_.data(), used_); }
+
+  private:
+    fuse_req_t request_;
+    std::vector<char> buffer_;
+    std::string name_;
+    std::size_t used_ = 0;
+    bool plus_;
+};
+
+void read_directory(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset,
+                    bool plus) {
+    auto& tree = view(request);
+    const mount::InodeId directory{inode};
+    const auto self = tree.attributes(directory);
+    if (!self || self->type != FileType::Directory) {
+        fuse_reply_err(request, ENOTDIR);
+        return;
+    }
+    DirectoryReply reply(request, size, plus);
+    if (offset == 0 && reply.add(".", *self, 1)) offset = 1;
+    if (offset == 1) {
+        const auto parent = tree.attributes(tree.parent(directory));
+        const off_t first = kFirstChild + off_t{tree.first_child(directory)};
+        if (parent && reply.add("..", *parent, first)) offset = first;
+    }
+    while (offset >= kFirstChild && offset < kEnd) {
+        auto next = static_cast<snapshot::NodeId>(offset - kFirstChild);
+        const auto entry = tree.directory_entry(next);
+        if (!entry) break;
+        const off_t after = kFirstChild + off_t{next};
+        if (!reply.add(entry->name, entry->attributes, after)) break;
+        offset = after;
+    }
+    reply.send();
+}
+
+void readdir(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset,
+             fuse_file_info*) {
+    read_directory(request, inode, size, offset, false);
+}
+void readdirplus(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset,
+                 fuse_file_info*) {
+    read_directory(request, inode, size, offset, true);
+}
+
+// Answers a question for `bytes` as the xattr calls want it: size 0 asks for the length.
+void reply_sized(fuse_req_t request, std::string_view bytes, std::size_t size) {
+    if (size == 0)
+        fuse_reply_xattr(request, bytes.size());
+    else if (bytes.size() > size)
+        fuse_reply_err(request, ERANGE);
+    else
+        fuse_reply_buf(request, bytes.data(), bytes.size());
+}
+
+void getxattr(fuse_req_t request, fuse_ino_t inode, const char* name, std::size_t size) {
+    if (!view(request).has_xattrs()) {
+        fuse_reply_err(request, ENOSYS);
+        return;
+    }
+    for (const auto& xattr : view(request).xattrs(mount::InodeId{inode}))
+        if (xattr.name == name) {
+            reply_sized(request, xattr.value, size);
+            return;
+        }
+    fuse_reply_err(request, ENODATA);
+}
+
+void listxattr(fuse_req_t request, fuse_ino_t inode, std::size_t size) {
+    if (!view(request).has_xattrs()) {
+        fuse_reply_err(request, ENOSYS);
+        return;
+    }
+    std::string names;
+    for (const auto& xattr : view(request).xattrs(mount::InodeId{inode}))
+        names.append(xattr.name).push_back('\0');
+    reply_sized(request, names, size);
+}
+
+void statfs(fuse_req_t request, fuse_ino_t) {
+    struct statvfs out {};
+    out.f_bsize = out.f_frsize = 4096;
+    out.f_files = view(request).tree().size();
+    out.f_namemax = 255;
+    fuse_reply_statfs(request, &out);
+}
+
+}  // namespace
+
+const fuse_lowlevel_ops& operations() {
+    static const fuse_lowlevel_ops table = [] {
+        fuse_lowlevel_ops ops{};
+        ops.init = init;
+        ops.lookup = lookup;
+        ops.forget = forget;
+        ops.forget_multi = forget_multi;
+        ops.getattr = getattr;
+        ops.readlink = readlink;
+        ops.open = open;
+        ops.opendir = open;
+        ops.read = read;
+        ops.readdir = readdir;
+        ops.readdirplus = readdirplus;
+        ops.getxattr = getxattr;
+        ops.listxattr = listxattr;
+        ops.statfs = statfs;
+        return ops;
+    }();
+    return table;
+}
+
+}  // namespace shale::fuse

@@ -1,0 +1,38 @@
+// The FUSE operations of a read-only, immutable tree.
+#pragma once
+
+#ifndef FUSE_USE_VERSION
+#define FUSE_USE_VERSION 314
+#endif
+#include <shale/fuse.hpp>
+
+#include <fuse_lowlevel.h>
+
+#include <atomic>
+#include <memory>
+
+namespace shale::fuse {
+
+// Bytes per READ request at most: max_pages of the kernel times the page size. Must be told to the
+// mount and to libfuse alike, or libfuse 3.14 refuses the connection.
+inline constexpr unsigned kMaxRead = 1u << 20;
+
+// What the operations work on; one per mount, used from every serving thread.
+class Server {
+  public:
+    explicit Server(std::shared_ptr<mount::View> view) : view_(std::move(view)) {}
+    mount::View& view() { return *view_; }
+    void count_request() { ++requests_; }
+    void count_lookup() { ++lookups_; }
+    void count_read() { ++reads_; }
+    void count_open() { ++opens_; }
+    Mounted::Stats stats() const { return {requests_, lookups_, reads_, opens_}; }
+
+  private:
+    std::shared_ptr<mount::View> view_;
+    std::atomic<std::uint64_t> requests_{0}, lookups_{0}, reads_{0}, opens_{0};
+};
+
+const fuse_lowlevel_ops& operations();
+
+}  // namespace shale::fuse
