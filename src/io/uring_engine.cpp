@@ -27,6 +27,9 @@ namespace shale::io {
 
 namespace {
 
+// Files after which the buffers are registered.
+constexpr std::uint64_t kRegisterAfter = 256;
+
 // Marks completions that only report the failure of a close.
 constexpr std::uint64_t kCloseTag = ~std::uint64_t{0};
 
@@ -66,14 +69,7 @@ class UringEngine final : public FileEngine {
         if (io_uring_queue_init_params(entries, &ring_, &params) != 0) return false;
         started_ = true;
         if (!(params.features & IORING_FEAT_CQE_SKIP)) return false;
-        if (io_uring_register_files_sparse(&ring_, static_cast<unsigned>(slots_.size())) != 0)
-            return false;
-        std::vector<iovec> buffers;
-        for (std::size_t slot = 0; slot < slots_.size(); ++slot)
-            buffers.push_back({buffer(slot), buffer_bytes_});
-        buffers_registered_ = io_uring_register_buffers(&ring_, buffers.data(),
-                                                        static_cast<unsigned>(buffers.size())) == 0;
-        return true;
+        return io_uring_register_files_sparse(&ring_, static_cast<unsigned>(slots_.size())) == 0;
     }
 
     // Operations in flight hold our buffers and the caller's names; they must end before either
@@ -101,7 +97,7 @@ class UringEngine final : public FileEngine {
         io_uring_prep_openat_direct(sqe, request.dir_fd, request.name, kOpenFlags, 0, slot);
         sqe->user_data = slot;
         ++in_flight_;
-        ++stats_.opens;
+        if (++stats_.opens == kRegisterAfter) register_buffers();
     }
 
     void drain() override {
@@ -120,6 +116,15 @@ class UringEngine final : public FileEngine {
         Progress progress;
         State state = State::Opening;
     };
+
+    // Reads in flight keep using the memory by address; only later ones go through the table.
+    void register_buffers() {
+        std::vector<iovec> buffers;
+        for (std::size_t slot = 0; slot < slots_.size(); ++slot)
+            buffers.push_back({buffer(slot), buffer_bytes_});
+        buffers_registered_ = io_uring_register_buffers(&ring_, buffers.data(),
+                                                        static_cast<unsigned>(buffers.size())) == 0;
+    }
 
     std::byte* buffer(std::size_t slot) const { return arena_.at(slot * buffer_bytes_); }
 

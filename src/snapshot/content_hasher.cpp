@@ -19,6 +19,8 @@ namespace {
 
 // Jobs that wait each may hold a directory open; a process has 1024 descriptors by default.
 constexpr std::size_t kMaxWaiting = 256;
+// One worker keeps up with a handful of files; the next is started when this many wait.
+constexpr std::size_t kWaitingPerWorker = 32;
 constexpr int kMaxReads = 4;  // once, and three times again
 constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 
@@ -74,7 +76,7 @@ class HashWorker {
 
     void open_engine() {
         io::EngineOptions options = shared_.options_;
-        options.threads = std::max(1u, options.threads / shared_.worker_count_);
+        options.threads = std::max(1u, options.threads / shared_.max_workers_);
         engine_ = io::create_engine(options, [this](const io::Piece& piece) { take(piece); });
         const std::lock_guard lock(shared_.mutex_);
         shared_.engine_ = engine_->engine_name();
@@ -188,7 +190,9 @@ class HashWorker {
 };
 
 ContentHasher::ContentHasher(const io::EngineOptions& options, StatCache* cache)
-    : options_(options), cache_(cache) {}
+    : options_(options), cache_(cache),
+      max_workers_(
+          std::clamp(options.threads, 1u, std::max(1u, std::thread::hardware_concurrency()))) {}
 
 ContentHasher::~ContentHasher() {
     {
@@ -198,30 +202,31 @@ ContentHasher::~ContentHasher() {
     stop_and_join();
 }
 
-void ContentHasher::start() {
-    const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
-    worker_count_ = std::clamp(options_.threads, 1u, cores);
-    for (unsigned at = 0; at < worker_count_; ++at)
-        workers_.emplace_back([this] {
-            try {
-                HashWorker(*this).run();
-            } catch (...) {  // carried to finish()
-                const std::lock_guard guard(mutex_);
-                if (!failure_) failure_ = std::current_exception();
-                failed_ = closed_ = true;
-                to_worker_.notify_all();
-                to_caller_.notify_all();
-            }
-        });
+void ContentHasher::start_worker() {
+    workers_.emplace_back([this] {
+        try {
+            HashWorker(*this).run();
+        } catch (...) {  // carried to finish()
+            const std::lock_guard guard(mutex_);
+            if (!failure_) failure_ = std::current_exception();
+            failed_ = closed_ = true;
+            to_worker_.notify_all();
+            to_caller_.notify_all();
+        }
+    });
 }
 
 void ContentHasher::add(HashJob job) {
-    if (workers_.empty()) start();
-    std::unique_lock lock(mutex_);
-    to_caller_.wait(lock, [&] { return failed_ || queue_.size() < kMaxWaiting; });
-    if (failed_) return;  // finish() tells why
-    queue_.push_back(std::move(job));
-    to_worker_.notify_one();
+    bool needs_worker = workers_.empty();
+    {
+        std::unique_lock lock(mutex_);
+        to_caller_.wait(lock, [&] { return failed_ || queue_.size() < kMaxWaiting; });
+        if (failed_) return;  // finish() tells why
+        queue_.push_back(std::move(job));
+        needs_worker |= queue_.size() >= kWaitingPerWorker;
+        to_worker_.notify_one();
+    }
+    if (needs_worker && workers_.size() < max_workers_) start_worker();
 }
 
 void ContentHasher::stop_and_join() {

@@ -41,7 +41,8 @@ struct HashOutcome {
 };
 
 // Each worker has a read engine of its own and hashes on the thread that the engine delivers on, so
-// bytes are hashed on the core that has just read them. Nothing is started before the first job.
+// bytes are hashed on the core that has just read them. Workers start as jobs pile up: a scan that
+// reads nothing starts none, one that reads a few files a single one.
 class ContentHasher {
   public:
     ContentHasher(const io::EngineOptions& options, StatCache* cache);
@@ -58,12 +59,12 @@ class ContentHasher {
 
   private:
     friend class HashWorker;
-    void start();
+    void start_worker();
     void stop_and_join();
 
     const io::EngineOptions options_;
     StatCache* const cache_;
-    unsigned worker_count_ = 0;  // set before the first worker starts
+    const unsigned max_workers_;
     std::mutex mutex_;
     // Guarded by mutex_:
     std::condition_variable to_worker_, to_caller_;

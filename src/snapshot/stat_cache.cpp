@@ -14,7 +14,9 @@
 
 #include <shale/codec.hpp>
 
+#include <fcntl.h>
 #include <linux/magic.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 
 #include <algorithm>
@@ -125,7 +127,9 @@ std::string StatCache::Impl::encode(const std::vector<Record>& records) const {
 
 // A cache is only ever a saving: whatever is wrong with the file, the answer is to start empty.
 void StatCache::Impl::load() {
-    if (!path_exists(path_)) return;
+    const UniqueFd fd(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    struct stat status {};
+    if (!fd || ::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) return;
     const Mapping file(path_);
     const Bytes bytes = file.bytes();
     if (bytes.size() < kHeaderBytes + kChecksumBytes) return;
