@@ -245,9 +245,9 @@ bool has_wildcard(std::string_view path);  // contains * ? [ or a backslash esca
 // .dockerignore and COPY --exclude patterns, anchored at a root, last match wins. A pattern matches
 // a path if it matches the path or any of its parent directories.
 //
-// For a walk: keep one State per open directory. decide() derives a child's state from its parent's;
-// so deciding an entry costs one pass over the patterns and no look at its parents. Immutable, cheap
-// to copy, safe from any thread.
+// For a walk: keep one State per open directory. decide() derives a child's state from its
+// parent's; so deciding an entry costs one pass over the patterns and no look at its parents.
+// Immutable, cheap to copy, safe from any thread.
 class IgnoreMatcher {
   public:
     IgnoreMatcher() = default;  // excludes nothing
@@ -268,9 +268,9 @@ class IgnoreMatcher {
         bool excluded = false;
         bool may_prune = false;  // excluded, and no '!' pattern can bring back anything below
     };
-    // Decides `path`, whose parent directory has the state `parent`; when it is a directory, `child`
-    // (if given, not the same object) receives its state. A State that is used again for the next
-    // directory of its level costs no allocation.
+    // Decides `path`, whose parent directory has the state `parent`; when it is a directory,
+    // `child` (if given, not the same object) receives its state. A State that is used again for
+    // the next directory of its level costs no allocation.
     Verdict decide(std::string_view path, const State& parent, State* child = nullptr) const;
 
   private:

@@ -1,4 +1,8 @@
-// Character classes and UTF-8. The table of letters lives in letters.cpp.
+// Character classes, UTF-8 and quoting.
+//
+// A Dockerfile is meant to be UTF-8 but nothing makes it so, and paths are bytes. So decoding never
+// fails and never replaces: a bad byte becomes a rune of its own that encodes back to that byte.
+// The table of letters lives in letters.cpp.
 #include "characters.hpp"
 
 #include "letters.hpp"

@@ -1,4 +1,9 @@
 // Compiling and running path patterns.
+//
+// Places of the automaton are element numbers; place n means "element n comes next" and the place
+// behind the last element means "matched". Stars can be skipped, so entering one also enters what
+// follows it. Places are kept sorted without sorting, because each step only moves them forward by
+// one; see States::add.
 #include "glob.hpp"
 
 #include "characters.hpp"
@@ -135,6 +140,18 @@ Glob::Glob(std::string_view pattern, Dialect dialect) {
         --last_wild;
     for (auto it = last_wild; it != elements_.end(); ++it)
         append_rune(suffix_, it->value);
+    if (prefix_.empty() && suffix_.empty()) find_inner_text();
+}
+
+void Glob::find_inner_text() {
+    std::string run;
+    for (const Element& element : elements_) {
+        if (element.kind == Kind::Literal)
+            append_rune(run, element.value);
+        else
+            run.clear();
+        if (run.size() > inner_.size()) inner_ = run;
+    }
 }
 
 bool Glob::accepts(const Element& element, char32_t rune) const {
@@ -189,6 +206,7 @@ void Glob::advance(const States& from, States& to, char32_t rune) const {
 bool Glob::matches(std::string_view path) const {
     if (literal_) return path == prefix_;
     if (!path.starts_with(prefix_) || !path.ends_with(suffix_)) return false;
+    if (!inner_.empty() && path.find(inner_) == path.npos) return false;
     States current(elements_.size());
     States next(elements_.size());
     enter(current, 0);

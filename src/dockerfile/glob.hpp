@@ -53,10 +53,13 @@ class Glob {
     void enter(States& states, std::size_t element) const;
     void advance(const States& from, States& to, char32_t rune) const;
 
+    void find_inner_text();
+
     std::vector<Element> elements_;
     std::vector<CharClass> classes_;
     bool literal_ = false;         // the pattern is `prefix_` and nothing else
     std::string prefix_, suffix_;  // literal text every match begins and ends with
+    std::string inner_;            // if there is neither: the longest literal text inside
 };
 
 }  // namespace shale::dockerfile

@@ -1,4 +1,8 @@
 // Recognising heredoc words.
+//
+// Two passes, because a heredoc is recognised in the line but means something as a word: LineWords
+// cuts the whole line as a shell would, quotes kept; then each word is looked at on its own and
+// unquoted. Variables play no part: "$X" in a delimiter is just text.
 #include "heredoc.hpp"
 
 #include "characters.hpp"

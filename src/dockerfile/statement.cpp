@@ -1,4 +1,8 @@
-// Cutting a logical line into a statement: each instruction has one of eight argument shapes.
+// Cutting a logical line into a statement.
+//
+// Instruction word, flags, rest: that much is common. Then each instruction has one of eight
+// argument shapes, given in kForms. An unknown word has none; its arguments are ignored here and
+// the word is refused later, so that the hint can name the line.
 #include "statement.hpp"
 
 #include "characters.hpp"

@@ -220,6 +220,12 @@ TEST(IgnorePattern, DoubleStars) {
         {"**foo?", "xfoo1", false},
         {"**foo?", "x/foo1", true},
         {"dir/**/x[0-9]", "dir/a/b/x7", true},
+        {"**/.cache/**", ".cache/x", true},
+        {"**/.cache/**", "a/b/.cache/c/d", true},
+        {"**/.cache/**", "a/.cache", false},
+        {"**/.cache/**", "a/x.cache/b", false},
+        {"*[a]longest?[b]b*", "xalongest-bbz", true},
+        {"*[a]longest?[b]b*", "xalonges-bbz", false},
     });
 }
 
