@@ -77,6 +77,26 @@ class TreeMounter {
                                                const std::string& target) = 0;
 };
 
+// A tree as a directory to run commands in: its lazy mount below a fresh overlay. What is written
+// goes to upper() and is gone with the object; the tree never changes. Mount points that an OCI
+// runtime needs exist, and are not part of upper().
+class WritableRoot {
+  public:
+    WritableRoot(store::Store& store, TreeMounter& mounter,
+                 std::shared_ptr<const snapshot::Tree> tree, const std::vector<Digest>& sources);
+    ~WritableRoot();
+    const std::string& path() const;
+    const std::string& upper() const;
+    mount::View& view();
+    // A file beside the root, for bind mounts; returns its host path. `name` must be new.
+    std::string add_file(const std::string& name, std::string_view text, unsigned mode);
+    void unmount();  // the overlay; throws if it cannot. upper() stays readable
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
 // ---------------------------------------------------------------------------------------------
 // Images between registries and the store.
 

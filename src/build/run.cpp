@@ -10,11 +10,7 @@
 #include <shale/diff.hpp>
 #include <shale/mount.hpp>
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <sys/xattr.h>
-#include <unistd.h>
 
 #include <algorithm>
 
@@ -50,32 +46,6 @@ class LogTail {
     std::deque<std::string>& lines_;
     std::string partial_;
 };
-
-void make_stubs(const std::string& directory) {
-    for (const auto& point : sandbox::mount_points()) {
-        const auto path = join_path(directory, point);
-        if (point.ends_with('/') || point.find('/') == std::string::npos) {
-            make_directories(path);
-        } else {
-            make_directories(path.substr(0, path.rfind('/')));
-            open_file(path, O_CREAT | O_WRONLY);
-        }
-    }
-}
-
-// The overlay's root inode is the upper directory's: it must look like the parent's root, or every
-// RUN would seem to change "/".
-void dress_upper(const std::string& upper, const snapshot::Entry& root) {
-    if (::chown(upper.c_str(), root.uid, root.gid) != 0) throw_errno("chown", upper);
-    if (::chmod(upper.c_str(), root.mode) != 0) throw_errno("chmod", upper);
-    for (const auto& xattr : root.xattrs)
-        if (::lsetxattr(upper.c_str(), xattr.name.c_str(), xattr.value.data(), xattr.value.size(),
-                        0) != 0)
-            throw_errno("setxattr " + xattr.name, upper);
-    const timespec time{root.mtime_ns / 1'000'000'000, root.mtime_ns % 1'000'000'000};
-    const timespec times[2] = {time, time};
-    if (::utimensat(AT_FDCWD, upper.c_str(), times, 0) != 0) throw_errno("utimensat", upper);
-}
 
 std::string hosts_file(const RunSpec& spec, const std::vector<std::string>& add_hosts) {
     std::string text = sandbox::default_hosts(spec.hostname);
@@ -131,37 +101,10 @@ std::string quoted(const std::vector<std::string>& argv) {
          "process " + quoted(spec.argv) + " did not complete successfully: " + reason);
 }
 
-// Directories of one RUN, all on the store's file system.
-struct Workspace {
-    TempDir top;
-    std::string lower, stubs, upper, work, root, files;
-
-    explicit Workspace(store::Store& store) : top(store.scratch("run-")) {
-        for (auto [path, name] : {std::pair{&lower, "lower"},
-                                  {&stubs, "stubs"},
-                                  {&upper, "upper"},
-                                  {&work, "work"},
-                                  {&root, "root"},
-                                  {&files, "files"}}) {
-            *path = join_path(top.path(), name);
-            make_directories(*path);
-        }
-        make_stubs(stubs);
-    }
-
-    std::string write(const std::string& name, std::string_view text, unsigned mode) const {
-        const auto path = join_path(files, name);
-        const UniqueFd fd = open_file(path, O_CREAT | O_EXCL | O_WRONLY, mode);
-        write_all(fd.get(), as_bytes(text), path);
-        if (::fchmod(fd.get(), mode) != 0) throw_errno("fchmod", path);  // whatever the umask
-        return path;
-    }
-};
-
-sandbox::Spec sandbox_spec(const Session& session, const RunSpec& run, const ResolvedUser& user,
-                           const Workspace& space) {
+sandbox::Spec sandbox_spec(const Session& session, const RunSpec& run, WritableRoot& root) {
+    const auto user = resolve_user(root.view().tree(), root.view().contents(), run.user);
     sandbox::Spec spec;
-    spec.root = space.root;
+    spec.root = root.path();
     spec.argv = run.argv;
     spec.env = process_environment(run, user);
     spec.cwd = run.cwd;
@@ -170,35 +113,15 @@ sandbox::Spec sandbox_spec(const Session& session, const RunSpec& run, const Res
     spec.additional_gids = user.groups;
     spec.hostname = run.hostname;
     spec.network = run.network;
-    spec.mounts.push_back({space.write("hosts", hosts_file(run, session.request.add_hosts), 0644),
+    spec.mounts.push_back({root.add_file("hosts", hosts_file(run, session.request.add_hosts), 0644),
                            "/etc/hosts", true});
     spec.mounts.push_back(
-        {space.write("resolv.conf", sandbox::default_resolv_conf(run.network), 0644),
+        {root.add_file("resolv.conf", sandbox::default_resolv_conf(run.network), 0644),
          "/etc/resolv.conf", true});
     for (std::size_t i = 0; i < run.scripts.size(); ++i)
-        spec.mounts.push_back({space.write(fmt::format("script{}", i), run.scripts[i].text, 0755),
+        spec.mounts.push_back({root.add_file(fmt::format("script{}", i), run.scripts[i].text, 0755),
                                fmt::format("{}/{}", kScriptDirectory, run.scripts[i].name), true});
     return spec;
-}
-
-sandbox::Result run_in_overlay(Session& session, const RunSpec& run, const LoadedRoot& parent,
-                               const Workspace& space, VertexId vertex, LogTail& tail) {
-    auto& services = session.services;
-    const auto view = std::make_shared<mount::View>(
-        parent.tree, services.store.content_index(parent.sources), services.store.framed());
-    const auto user = resolve_user(*parent.tree, view->contents(), run.user);
-    dress_upper(space.upper, parent.tree->entry(snapshot::kRoot));
-    const auto mounted = services.mounter.mount(view, space.lower);
-    sandbox::OverlayMount overlay({space.lower, space.stubs}, space.upper, space.work, space.root);
-    const auto result = services.runtime().run(
-        sandbox_spec(session, run, user, space),
-        [&](sandbox::OutputStream stream, std::string_view text) {
-            tail.add(text);
-            session.tracker.progress().output(vertex, stream, text);
-        },
-        session.stop);
-    overlay.unmount();
-    return result;
 }
 
 }  // namespace
@@ -219,16 +142,24 @@ Digest run_key(const RunSpec& spec, const std::vector<std::string>& add_hosts,
 
 Executed execute_run(Session& session, const RunSpec& spec, const LoadedRoot& parent,
                      VertexId vertex, std::deque<std::string>& log_tail) {
-    const Workspace space(session.services.store);
+    auto& services = session.services;
+    WritableRoot root(services.store, services.mounter, parent.tree, parent.sources);
     LogTail tail(log_tail);
-    const auto result = run_in_overlay(session, spec, parent, space, vertex, tail);
+    const auto result = services.runtime().run(
+        sandbox_spec(session, spec, root),
+        [&](sandbox::OutputStream stream, std::string_view text) {
+            tail.add(text);
+            session.tracker.progress().output(vertex, stream, text);
+        },
+        session.stop);
+    root.unmount();
     tail.flush();
     session.check_stop();
     if (!result.start_error.empty() || result.exit_code != 0) throw_failed(spec, result);
 
-    auto tree = std::make_shared<snapshot::Tree>(diff::merge_upper(*parent.tree, space.upper));
+    auto tree = std::make_shared<snapshot::Tree>(diff::merge_upper(*parent.tree, root.upper()));
     const auto stored = store_layer(session, *parent.tree, *tree, parent.sources,
-                                    layer::content_from_directory(space.upper));
+                                    layer::content_from_directory(root.upper()));
     Executed executed;
     executed.tree = tree;
     executed.sources = merge_sources(parent.sources, {stored.descriptor.digest});

@@ -1,0 +1,182 @@
+#include "build_request.hpp"
+
+#include "progress.hpp"
+
+#include <shale/base.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+
+namespace shale::cli {
+
+namespace {
+
+// Flags of docker buildx that shale knows of and does not implement: naming them beats "unknown".
+constexpr const char* kNotImplemented[] = {
+    "--annotation", "--attest",        "--build-context", "--cache-from", "--cache-to",
+    "--call",       "--cgroup-parent", "--policy",        "--provenance", "--resource",
+    "--sbom",       "--secret",        "--shm-size",      "--ssh",        "--ulimit"};
+
+build::KeyValue split_pair(const std::string& text, const std::string& flag) {
+    const auto equals = text.find('=');
+    if (equals == 0 || text.empty())
+        fail(ErrorKind::Invalid, flag + ": \"" + text + "\" has no name");
+    if (equals == std::string::npos) return {text, ""};
+    return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+// `K=V`, or `K` for the value of the environment; an unset one is left out, as docker does.
+std::vector<build::KeyValue> build_arguments(const std::vector<std::string>& words) {
+    std::vector<build::KeyValue> pairs;
+    for (const auto& word : words) {
+        auto pair = split_pair(word, "--build-arg");
+        if (word.find('=') == std::string::npos) {
+            const char* value = std::getenv(word.c_str());
+            if (!value) continue;
+            pair.value = value;
+        }
+        pairs.push_back(std::move(pair));
+    }
+    return pairs;
+}
+
+std::vector<std::string> split_commas(const std::vector<std::string>& words) {
+    std::vector<std::string> parts;
+    for (std::string_view word : words)
+        while (!word.empty()) {
+            const auto comma = word.find(',');
+            if (comma != 0) parts.emplace_back(word.substr(0, comma));
+            word.remove_prefix(comma == std::string_view::npos ? word.size() : comma + 1);
+        }
+    return parts;
+}
+
+std::optional<std::int64_t> source_date_epoch(const std::vector<build::KeyValue>& arguments) {
+    std::string text;
+    if (const char* value = std::getenv("SOURCE_DATE_EPOCH")) text = value;
+    for (const auto& pair : arguments)
+        if (pair.key == "SOURCE_DATE_EPOCH") text = pair.value;
+    if (text.empty()) return std::nullopt;
+    std::int64_t seconds = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+    if (error != std::errc() || end != text.data() + text.size() || seconds < 0)
+        fail(ErrorKind::Invalid, "invalid SOURCE_DATE_EPOCH: " + text);
+    return seconds;
+}
+
+std::vector<build::Output> outputs_of(const BuildFlags& flags) {
+    std::vector<build::Output> outputs;
+    for (const auto& text : flags.outputs)
+        outputs.push_back(build::parse_output(text));
+    if (flags.load || flags.push || outputs.empty()) {
+        build::Output image;
+        image.push = flags.push;
+        outputs.push_back(std::move(image));
+    }
+    for (auto& output : outputs) {
+        if (!flags.compression.empty() && !output.compression)
+            output.compression = oci::parse_compression(flags.compression);
+        if (flags.compression_level && !output.compression_level)
+            output.compression_level = flags.compression_level;
+    }
+    return outputs;
+}
+
+void check_iidfile(const BuildFlags& flags, const std::vector<build::Output>& outputs) {
+    if (flags.iidfile.empty()) return;
+    const bool any_image =
+        std::any_of(outputs.begin(), outputs.end(), [](const build::Output& output) {
+            return output.type == build::OutputType::Image ||
+                   output.type == build::OutputType::Oci ||
+                   output.type == build::OutputType::Docker;
+        });
+    if (!any_image)
+        fail(ErrorKind::Invalid, "local and tar exporters are incompatible with image ID file");
+}
+
+}  // namespace
+
+void declare_build_flags(CLI::App& app, BuildFlags& flags) {
+    add_argument(app, "CONTEXT", flags.context, "Directory that COPY and ADD read from")
+        ->required();
+    add_value(app, "-f,--file", flags.file, "FILE",
+              "Dockerfile (default CONTEXT/Dockerfile; - reads standard input)");
+    add_values(app, "-t,--tag", flags.tags, "NAME", "Name the image");
+    add_value(app, "--target", flags.target, "STAGE", "Build this stage (default: the last)");
+    add_values(app, "--build-arg", flags.build_args, "KEY[=VALUE]",
+               "Set a build argument; without a value, from the environment");
+    add_values(app, "--label", flags.labels, "KEY=VALUE", "Add a label to the image");
+    add_values(
+        app, "-o,--output", flags.outputs, "SPEC",
+        "Where the result goes: type=image|oci|docker|local|tar|cacheonly, dest=PATH, "
+        "compression=, compression-level=, force-compression=, tar=, push=, name=; a bare path "
+        "is a local directory, - a tar on standard output (default type=image)");
+    add_switch(app, "--load", flags.load, "Shorthand for --output type=image");
+    add_switch(app, "--push", flags.push, "Push the image under its tags");
+    add_value(app, "--compression", flags.compression, "zstd|gzip|uncompressed",
+              "Compression of new layers (default zstd)");
+    add_number(app, "--compression-level", flags.compression_level,
+               "Level of that compression (default 3 for zstd, 6 for gzip)");
+    add_switch(app, "--no-cache", flags.no_cache, "Run every command and copy again");
+    add_values(app, "--no-cache-filter", flags.no_cache_filter, "STAGE[,STAGE]",
+               "Run these stages again");
+    add_switch(app, "--pull", flags.pull, "Ask the registry for newer base images");
+    add_value(app, "--network", flags.network, "default|none|host",
+              "Network of RUN (default: a private one)");
+    add_values(app, "--allow", flags.allow, "ENTITLEMENT", "Grant an entitlement: network.host");
+    add_values(app, "--add-host", flags.add_hosts, "NAME:IP", "Add a line to /etc/hosts of RUN");
+    add_value(app, "--platform", flags.platform, "PLATFORM",
+              "Build for this platform, such as linux/arm64 (default: this machine's)");
+    add_number(app, "-j,--parallel", flags.parallel, "Steps that may run at one time (default 2)");
+    add_value(app, "--progress", flags.progress, kProgressChoices,
+              "How to show progress (default auto)");
+    add_switch(app, "-q,--quiet", flags.quiet, "Print only the image ID, on success");
+    add_value(app, "--iidfile", flags.iidfile, "FILE", "Write the image ID to a file");
+    add_value(app, "--metadata-file", flags.metadata_file, "FILE", "Write build results as JSON");
+    hide(add_switch(app, "--rm", flags.rm, "Ignored"));
+    hide(add_switch(app, "--force-rm", flags.force_rm, "Ignored"));
+    hide(add_switch(app, "--compress", flags.compress, "Ignored"));
+    for (const char* name : kNotImplemented)
+        hide(app.add_option(
+            name,
+            [name](const CLI::results_t&) -> bool {
+                throw CLI::ValidationError(std::string(name) + " is not implemented yet");
+            },
+            "Not implemented"));
+}
+
+build::Request build_request(const BuildFlags& flags) {
+    if (flags.no_cache && !flags.no_cache_filter.empty())
+        fail(ErrorKind::Invalid,
+             "--no-cache and --no-cache-filter cannot currently be used together");
+    build::Request request;
+    request.context = flags.context;
+    request.dockerfile = flags.file;
+    for (const auto& tag : flags.tags) {
+        request.tags.push_back(oci::Reference::parse(tag));
+        if (request.tags.back().digest)
+            fail(ErrorKind::Invalid, "invalid tag \"" + tag + "\": a tag cannot have a digest");
+    }
+    request.target = flags.target;
+    request.build_args = build_arguments(flags.build_args);
+    for (const auto& label : flags.labels)
+        request.labels.push_back(split_pair(label, "--label"));
+    request.outputs = outputs_of(flags);
+    check_iidfile(flags, request.outputs);
+    request.no_cache = flags.no_cache;
+    request.no_cache_filter = split_commas(flags.no_cache_filter);
+    request.pull = flags.pull;
+    if (!flags.network.empty()) request.network = flags.network;
+    request.allow = split_commas(flags.allow);
+    request.add_hosts = flags.add_hosts;
+    if (!flags.platform.empty()) request.platform = oci::Platform::parse(flags.platform);
+    request.source_date_epoch = source_date_epoch(request.build_args);
+    if (flags.parallel) {
+        if (*flags.parallel < 1) fail(ErrorKind::Invalid, "--parallel must be at least 1");
+        request.parallel_steps = static_cast<unsigned>(*flags.parallel);
+    }
+    return request;
+}
+
+}  // namespace shale::cli

@@ -1,0 +1,29 @@
+// From the words of the command line to a build::Request.
+#pragma once
+
+#include "flags.hpp"
+
+#include <shale/build.hpp>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace shale::cli {
+
+struct BuildFlags {
+    std::string context, file, target, network, progress, platform, iidfile, metadata_file,
+        compression;
+    std::vector<std::string> tags, build_args, labels, outputs, no_cache_filter, allow, add_hosts;
+    std::optional<int> compression_level, parallel;
+    bool no_cache = false, pull = false, push = false, load = false, quiet = false;
+    // Accepted from old docker and ignored with a warning; what each stands for changed nothing in
+    // the result.
+    bool rm = false, force_rm = false, compress = false;
+};
+
+void declare_build_flags(CLI::App& app, BuildFlags& flags);
+// Invalid, naming the flag, for what contradicts itself.
+build::Request build_request(const BuildFlags& flags);
+
+}  // namespace shale::cli

@@ -1,0 +1,146 @@
+// shale build: a Dockerfile and a context to an image, with the flags of docker buildx build.
+#include "build_request.hpp"
+#include "command.hpp"
+#include "console.hpp"
+#include "fuse_mounter.hpp"
+#include "interrupts.hpp"
+#include "progress.hpp"
+#include "terminal_text.hpp"
+#include "workspace.hpp"
+
+#include <shale/base.hpp>
+#include <shale/build.hpp>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <cstdio>
+#include <memory>
+
+namespace shale::cli {
+
+namespace {
+
+void to_stderr(const std::string& text) {
+    std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
+// The block people look for at the end of a failed build: the step's last output, the lines of the
+// Dockerfile, the reason.
+void explain(const build::BuildError& error) {
+    if (!error.step.empty()) {
+        to_stderr("------\n > " + printable(error.step) + ":\n");
+        for (const auto& line : error.log)
+            to_stderr(printable(line) + "\n");
+        to_stderr("------\n");
+    }
+    std::string_view excerpt = error.excerpt;
+    while (!excerpt.empty()) {
+        const auto end = excerpt.find('\n');
+        to_stderr(printable(excerpt.substr(0, end)) + "\n");
+        excerpt.remove_prefix(end == std::string_view::npos ? excerpt.size() : end + 1);
+    }
+    to_stderr("ERROR: failed to solve: " + printable(error.what()) + "\n");
+}
+
+void write_metadata(const std::string& path, const build::Request& request,
+                    const build::Result& result) {
+    nlohmann::ordered_json json;
+    if (!result.image_id.is_zero()) json["containerimage.config.digest"] = result.image_id.str();
+    if (!result.manifest.digest.is_zero()) {
+        json["containerimage.digest"] = result.manifest.digest.str();
+        json["containerimage.descriptor"] = {{"mediaType", result.manifest.media_type},
+                                             {"digest", result.manifest.digest.str()},
+                                             {"size", result.manifest.size}};
+    }
+    if (!request.tags.empty()) {
+        std::string names;
+        for (const auto& tag : request.tags)
+            names += (names.empty() ? "" : ",") + tag.str();
+        json["image.name"] = names;
+    }
+    json["shale.steps"] = result.steps;
+    json["shale.steps.cached"] = result.cached_steps;
+    write_file_atomic(path, as_bytes(json.dump(2) + "\n"));
+}
+
+void summarise(const build::Request& request, const build::Result& result) {
+    std::string text = fmt::format("{} of {} steps cached", result.cached_steps, result.steps);
+    if (!result.image_id.is_zero()) text += "; image " + result.image_id.short_hex();
+    for (const auto& tag : request.tags)
+        text += ", " + tag.familiar();
+    print_note(text);
+}
+
+int run(const BuildFlags& flags, Workspace& workspace) {
+    const auto mode = parse_progress(flags.progress);
+    if (flags.quiet && !flags.progress.empty() && mode != ProgressMode::Quiet)
+        fail(ErrorKind::Invalid,
+             "progress=" + flags.progress + " and quiet cannot be used together");
+    const auto request = build_request(flags);
+    for (const auto& [given, name] : {std::pair{flags.rm, "--rm"},
+                                      {flags.force_rm, "--force-rm"},
+                                      {flags.compress, "--compress"}})
+        if (given) print_note(fmt::format("warning: {} has no effect", name));
+
+    const auto display = make_display(flags.quiet ? ProgressMode::Quiet : mode, "Building");
+    FuseMounter mounter;
+    build::Services services{workspace.store(), workspace.images(), mounter,
+                             [&]() -> sandbox::Runtime& { return workspace.runtime(); }, *display};
+    const auto stop = workspace.stop();
+    build::Result result;
+    try {
+        result = build::build(request, services, stop);
+        display->close();
+    } catch (const build::BuildError& error) {
+        display->close();
+        if (stop.stop_requested()) fail(ErrorKind::Cancelled, "build cancelled");
+        explain(error);
+        return kFailure;
+    } catch (const Error& error) {
+        display->close();
+        if (stop.stop_requested()) fail(ErrorKind::Cancelled, "build cancelled");
+        to_stderr("ERROR: failed to solve: " + printable(error.what()) + "\n");
+        return kFailure;
+    }
+    if (!flags.iidfile.empty()) write_file_atomic(flags.iidfile, as_bytes(result.image_id.str()));
+    if (!flags.metadata_file.empty()) write_metadata(flags.metadata_file, request, result);
+    if (flags.quiet) {
+        if (!result.image_id.is_zero()) print_result(result.image_id.str() + "\n");
+    } else {
+        summarise(request, result);
+    }
+    return kOk;
+}
+
+Run declare(CLI::App& app) {
+    auto flags = std::make_shared<BuildFlags>();
+    declare_build_flags(app, *flags);
+    return [flags](Workspace& workspace) { return run(*flags, workspace); };
+}
+
+}  // namespace
+
+const Command& build_command() {
+    static const Command command = {
+        .name = "build",
+        .group = "Build",
+        .summary = "Build an image from a Dockerfile",
+        .usage = "[OPTIONS] CONTEXT",
+        .details =
+            "Runs the stages that the target needs, in parallel where they do not depend on "
+            "each other. A step is taken from the cache if it would do the same to the same "
+            "bytes; --progress plain shows which were.\n\n"
+            "Flags mean what they mean to docker buildx build. An instruction or flag that is "
+            "not implemented is an error that names it.",
+        .examples = {{"shale build -t app:prod .", "Build the last stage and name it"},
+                     {"shale build --target builder -t app:builder .", "Only up to a stage"},
+                     {"shale build -o type=docker,dest=app.tar -t app . && docker load -i app.tar",
+                      "Hand the image to docker"},
+                     {"shale build -o out .", "Write the root file system to a directory"}},
+        .declare = declare,
+    };
+    return command;
+}
+
+}  // namespace shale::cli

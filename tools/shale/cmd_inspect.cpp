@@ -1,0 +1,68 @@
+// shale inspect: the documents that make up an image.
+#include "command.hpp"
+#include "console.hpp"
+#include "flags.hpp"
+#include "image_lookup.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <memory>
+
+namespace shale::cli {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Flags {
+    std::string reference;
+};
+
+Json to_json(const oci::Descriptor& descriptor) {
+    Json value = {{"mediaType", descriptor.media_type},
+                  {"digest", descriptor.digest.str()},
+                  {"size", descriptor.size}};
+    if (descriptor.platform) value["platform"] = descriptor.platform->str();
+    if (!descriptor.annotations.empty()) value["annotations"] = descriptor.annotations;
+    return value;
+}
+
+int run(const Flags& flags, Workspace& workspace) {
+    auto& store = workspace.store();
+    const auto image = require_image(store, flags.reference);
+    // The documents as they lie in the store, fields that shale does not know included.
+    const auto manifest = store.read_document(image.descriptor.digest, oci::kMaxManifestBytes);
+    const auto config = store.read_document(image.manifest.config.digest, oci::kMaxConfigBytes);
+    const Json value = {{"name", image.name.str()},
+                        {"id", image.manifest.config.digest.str()},
+                        {"descriptor", to_json(image.descriptor)},
+                        {"manifest", Json::parse(manifest)},
+                        {"config", Json::parse(config)}};
+    print_result(value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+    return kOk;
+}
+
+Run declare(CLI::App& app) {
+    auto flags = std::make_shared<Flags>();
+    add_argument(app, "REF", flags->reference, "Name or ID of an image of the store")->required();
+    return [flags](Workspace& workspace) { return run(*flags, workspace); };
+}
+
+}  // namespace
+
+const Command& inspect_command() {
+    static const Command command = {
+        .name = "inspect",
+        .group = "Images",
+        .summary = "Print manifest and configuration of an image as JSON",
+        .usage = "REF",
+        .details = "Prints one object with the members name, id, descriptor, manifest and config; "
+                   "the last two are the documents of the image, unchanged.",
+        .examples = {{"shale inspect app:prod", "Everything about an image"},
+                     {"shale inspect app:prod | jq .config.config.Env", "Its environment"}},
+        .declare = declare,
+    };
+    return command;
+}
+
+}  // namespace shale::cli

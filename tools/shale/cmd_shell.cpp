@@ -1,0 +1,141 @@
+// shale shell: a command in an image, on its lazy mount, with a scratch layer for what it writes.
+#include "command.hpp"
+#include "console.hpp"
+#include "flags.hpp"
+#include "fuse_mounter.hpp"
+#include "image_lookup.hpp"
+
+#include <shale/build.hpp>
+#include <shale/sandbox.hpp>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+namespace shale::cli {
+
+namespace {
+
+constexpr std::string_view kDefaultPath =
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+struct Flags {
+    std::string reference, user, workdir, network;
+    std::vector<std::string> command, env;
+};
+
+bool has_variable(const std::vector<std::string>& env, std::string_view name) {
+    return std::any_of(env.begin(), env.end(), [&](const std::string& entry) {
+        return entry.size() > name.size() && entry.starts_with(name) && entry[name.size()] == '=';
+    });
+}
+
+void set_variable(std::vector<std::string>& env, const std::string& entry) {
+    const auto name = entry.substr(0, entry.find('=') + 1);
+    std::erase_if(env, [&](const std::string& old) { return old.starts_with(name); });
+    env.push_back(entry);
+}
+
+std::vector<std::string> environment(const Flags& flags, const oci::RunConfig& config,
+                                     const std::string& home, bool terminal) {
+    auto env = config.env;
+    for (const auto& entry : flags.env) {
+        if (entry.find('=') == std::string::npos)
+            fail(ErrorKind::Invalid, "--env: \"" + entry + "\" is not of the form NAME=VALUE");
+        set_variable(env, entry);
+    }
+    if (!has_variable(env, "PATH")) env.emplace_back(kDefaultPath);
+    if (!has_variable(env, "HOME")) env.push_back("HOME=" + home);
+    const char* term = ::getenv("TERM");
+    if (terminal && !has_variable(env, "TERM"))
+        env.push_back(std::string("TERM=") + (term ? term : "xterm"));
+    return env;
+}
+
+sandbox::Spec sandbox_spec(const Flags& flags, const StoredImage& image,
+                           build::WritableRoot& root) {
+    const auto& config = image.config.config;
+    const auto user = build::resolve_user(root.view().tree(), root.view().contents(),
+                                          flags.user.empty() ? config.user : flags.user);
+    sandbox::Spec spec;
+    spec.root = root.path();
+    spec.argv = flags.command;
+    if (spec.argv.empty()) spec.argv = {"/bin/sh"};
+    spec.terminal = is_terminal(STDIN_FILENO) && is_terminal(STDOUT_FILENO);
+    spec.env = environment(flags, config, user.home, spec.terminal);
+    spec.cwd = !flags.workdir.empty()       ? flags.workdir
+               : config.working_dir.empty() ? "/"
+                                            : config.working_dir;
+    spec.uid = user.uid;
+    spec.gid = user.gid;
+    spec.additional_gids = user.groups;
+    spec.network = sandbox::parse_network(flags.network.empty() ? "default" : flags.network);
+    spec.mounts.push_back(
+        {root.add_file("hosts", sandbox::default_hosts(spec.hostname), 0644), "/etc/hosts", true});
+    spec.mounts.push_back(
+        {root.add_file("resolv.conf", sandbox::default_resolv_conf(spec.network), 0644),
+         "/etc/resolv.conf", true});
+    return spec;
+}
+
+int run(const Flags& flags, Workspace& workspace) {
+    const auto image = obtain_image(workspace, flags.reference);
+    auto& store = workspace.store();
+    const auto tree = store.image_tree(image.manifest, image.config);
+    FuseMounter mounter;
+    build::WritableRoot root(store, mounter, tree.tree, tree.sources);
+    const auto spec = sandbox_spec(flags, image, root);
+    const auto stop = spec.terminal ? workspace.stop_except_keyboard() : workspace.stop();
+    const auto result = workspace.runtime().run(
+        spec,
+        [](sandbox::OutputStream stream, std::string_view text) {
+            write_all(stream == sandbox::OutputStream::Stdout ? STDOUT_FILENO : STDERR_FILENO,
+                      as_bytes(text), "output");
+        },
+        stop);
+    root.unmount();
+    if (result.start_error.empty()) return result.exit_code;
+    print_error(result.start_error);
+    const bool missing = result.start_error.find("not found") != std::string::npos ||
+                         result.start_error.find("no such file") != std::string::npos;
+    return missing ? kCommandNotFound : kCannotStart;
+}
+
+Run declare(CLI::App& app) {
+    auto flags = std::make_shared<Flags>();
+    add_argument(app, "REF", flags->reference, "Image to run in")->required();
+    add_arguments(app, "COMMAND", flags->command, "Command and arguments (default /bin/sh)");
+    add_value(app, "-u,--user", flags->user, "USER[:GROUP]",
+              "Run as this user (default: the image's)");
+    add_value(app, "-w,--workdir", flags->workdir, "DIR", "Start here (default: the image's)");
+    add_values(app, "-e,--env", flags->env, "NAME=VALUE", "Set a variable");
+    add_value(app, "--network", flags->network, "default|none|host",
+              "Network (default: a private one)");
+    return [flags](Workspace& workspace) { return run(*flags, workspace); };
+}
+
+}  // namespace
+
+const Command& shell_command() {
+    static const Command command = {
+        .name = "shell",
+        .group = "Look inside",
+        .summary = "Run a command in an image",
+        .usage = "[OPTIONS] REF [-- COMMAND [ARGUMENTS]]",
+        .details =
+            "The image is mounted, not unpacked; what the command writes goes to a scratch layer "
+            "that is thrown away. Environment, user and working directory are the image's; its "
+            "entrypoint is not used.\n\n"
+            "The status is the command's, 128 + N if signal N killed it, 125 if shale failed, 126 "
+            "if the command cannot be run, 127 if the image does not hold it.",
+        .examples = {{"shale shell app:prod", "A shell, to look around"},
+                     {"shale shell app:prod -- node --version", "One command"}},
+        .declare = declare,
+        .failure_code = kShellFailed,
+    };
+    return command;
+}
+
+}  // namespace shale::cli

@@ -1,0 +1,26 @@
+// The table of commands.
+#include "command.hpp"
+
+#include <algorithm>
+
+namespace shale::cli {
+
+const std::vector<const Command*>& commands() {
+    static const std::vector<const Command*> table = {
+        &build_command(),    &images_command(), &pull_command(),    &push_command(),
+        &tag_command(),      &rm_command(),     &inspect_command(), &history_command(),
+        &mount_command(),    &umount_command(), &cat_command(),     &shell_command(),
+        &snapshot_command(), &diff_command(),   &layer_command(),   &apply_command(),
+        &help_command(),
+    };
+    return table;
+}
+
+const Command* find_command(std::string_view name) {
+    const auto& table = commands();
+    const auto found = std::find_if(table.begin(), table.end(),
+                                    [&](const Command* command) { return command->name == name; });
+    return found == table.end() ? nullptr : *found;
+}
+
+}  // namespace shale::cli

@@ -1,0 +1,160 @@
+#include "flags.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+namespace shale::cli {
+
+namespace {
+
+std::vector<std::string> split_choices(const std::string& metavar) {
+    std::vector<std::string> words;
+    if (metavar.find('|') == std::string::npos) return words;
+    std::size_t at = 0;
+    while (at <= metavar.size()) {
+        const auto bar = std::min(metavar.find('|', at), metavar.size());
+        words.push_back(metavar.substr(at, bar - at));
+        at = bar + 1;
+    }
+    return words;
+}
+
+void restrict_to(CLI::Option* option, const std::string& metavar) {
+    const auto words = split_choices(metavar);
+    if (words.empty()) return;
+    option->check([words, metavar](const std::string& word) {
+        const bool known = std::find(words.begin(), words.end(), word) != words.end();
+        return known ? std::string() : "\"" + word + "\" is not one of " + metavar;
+    });
+}
+
+}  // namespace
+
+CLI::Option* add_value(CLI::App& app, const std::string& names, std::string& into,
+                       const std::string& metavar, const std::string& meaning) {
+    auto* option = app.add_option(
+        names,
+        [&into](const CLI::results_t& results) {
+            into = results.back();
+            return true;
+        },
+        meaning);
+    option->type_name(metavar)->type_size(1)->expected(1);
+    option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+    restrict_to(option, metavar);
+    return option;
+}
+
+CLI::Option* add_values(CLI::App& app, const std::string& names, std::vector<std::string>& into,
+                        const std::string& metavar, const std::string& meaning) {
+    auto* option = app.add_option(
+        names,
+        [&into](const CLI::results_t& results) {
+            into = results;
+            return true;
+        },
+        meaning);
+    option->type_name(metavar)->type_size(1)->expected(1);
+    option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->allow_extra_args(false);
+    restrict_to(option, metavar);
+    return option;
+}
+
+CLI::Option* add_number(CLI::App& app, const std::string& names, std::optional<int>& into,
+                        const std::string& meaning) {
+    auto* option = app.add_option(
+        names,
+        [&into](const CLI::results_t& results) {
+            const auto& text = results.back();
+            int value = 0;
+            const auto [end, error] =
+                std::from_chars(text.data(), text.data() + text.size(), value);
+            if (error != std::errc() || end != text.data() + text.size()) return false;
+            into = value;
+            return true;
+        },
+        meaning);
+    option->type_name("N")->type_size(1)->expected(1);
+    option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+    return option;
+}
+
+CLI::Option* add_switch(CLI::App& app, const std::string& names, bool& into,
+                        const std::string& meaning) {
+    return app.add_flag(names, into, meaning);
+}
+
+CLI::Option* add_argument(CLI::App& app, const std::string& name, std::string& into,
+                          const std::string& meaning) {
+    return add_value(app, name, into, "", meaning);
+}
+
+CLI::Option* add_arguments(CLI::App& app, const std::string& name, std::vector<std::string>& into,
+                           const std::string& meaning) {
+    auto* option = app.add_option(
+        name,
+        [&into](const CLI::results_t& results) {
+            into = results;
+            return true;
+        },
+        meaning);
+    option->type_name("")->type_size(1)->expected(1, CLI::detail::expected_max_vector_size);
+    return option;
+}
+
+CLI::Option* hide(CLI::Option* option) {
+    return option->group("");
+}
+
+void add_globals(CLI::App& app, Globals& globals, bool with_version) {
+    const std::string group(kGlobalGroup);
+    app.set_help_flag();  // ours knows the manual's words
+    add_value(app, "--root", globals.root, "DIR",
+              "Directory of the store (default: $SHALE_ROOT, else /var/lib/shale for root, else "
+              "$XDG_DATA_HOME/shale)")
+        ->group(group);
+    add_switch(app, "-D,--debug", globals.debug, "Log what is being done, in detail")->group(group);
+    add_switch(app, "-h,--help", globals.help, "Show help and exit")->group(group);
+    if (with_version)
+        add_switch(app, "-v,--version", globals.version, "Show the version and exit")->group(group);
+}
+
+std::vector<FlagRow> flag_rows(const CLI::App& app) {
+    std::vector<FlagRow> rows;
+    for (const CLI::Option* option : app.get_options()) {
+        if (option->get_positional() || option->get_group().empty()) continue;
+        FlagRow row;
+        for (const auto& name : option->get_snames())
+            row.names.push_back("-" + name);
+        for (const auto& name : option->get_lnames())
+            row.names.push_back("--" + name);
+        const bool takes_value = option->get_items_expected_max() > 0;
+        if (takes_value) row.metavar = option->get_type_name();
+        row.choices = split_choices(row.metavar);
+        row.meaning = option->get_description();
+        row.repeatable =
+            takes_value && option->get_multi_option_policy() == CLI::MultiOptionPolicy::TakeAll;
+        row.global = option->get_group() == kGlobalGroup;
+        rows.push_back(std::move(row));
+    }
+    return rows;
+}
+
+std::vector<ArgumentRow> argument_rows(const CLI::App& app) {
+    std::vector<ArgumentRow> rows;
+    for (const CLI::Option* option : app.get_options()) {
+        if (!option->get_positional() || option->get_group().empty()) continue;
+        rows.push_back({option->get_name(true), option->get_description()});
+    }
+    return rows;
+}
+
+std::vector<std::string> long_flag_names(const CLI::App& app) {
+    std::vector<std::string> names;
+    for (const auto& row : flag_rows(app))
+        for (const auto& name : row.names)
+            if (name.starts_with("--")) names.push_back(name);
+    return names;
+}
+
+}  // namespace shale::cli

@@ -1,0 +1,82 @@
+// Signals arrive in a handler that only writes one byte to a pipe; a thread turns the byte into a
+// stop request, because request_stop() runs callbacks and may not be called in a handler.
+//
+// Handlers, not a blocked mask with sigwait: masks and ignored signals are inherited through exec,
+// and the commands of a RUN must start with the default state.
+#include "interrupts.hpp"
+
+#include "exit_codes.hpp"
+
+#include <shale/base.hpp>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <csignal>
+
+namespace shale::cli {
+
+namespace {
+
+constexpr std::array<int, 3> kStopSignals = {SIGINT, SIGTERM, SIGHUP};
+
+std::atomic<int> g_received{0};
+std::atomic<int> g_wake_fd{-1};
+
+void on_stop_signal(int number) {
+    const int saved_errno = errno;
+    if (g_received.exchange(number) != 0) ::_exit(number == SIGINT ? kInterrupted : kTerminated);
+    const char byte = 1;
+    // The pipe is empty at the first signal, so this cannot block or fail in a way that matters.
+    [[maybe_unused]] const auto written = ::write(g_wake_fd.load(), &byte, 1);
+    errno = saved_errno;
+}
+
+void on_ignored_signal(int) {}
+
+void set_handler(int number, void (*handler)(int)) {
+    struct sigaction action {};
+    action.sa_handler = handler;
+    action.sa_flags = SA_RESTART;
+    ::sigemptyset(&action.sa_mask);
+    if (::sigaction(number, &action, nullptr) != 0) throw_errno("sigaction");
+}
+
+}  // namespace
+
+void turn_sigpipe_into_epipe() {
+    set_handler(SIGPIPE, on_ignored_signal);
+}
+
+Interrupts::Interrupts(bool keyboard) {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) throw_errno("pipe2");
+    UniqueFd read_end(ends[0]);
+    g_wake_fd.store(ends[1]);
+    watcher_ = std::jthread([source = source_, fd = std::move(read_end)]() mutable {
+        char byte = 0;
+        // End of file (the destructor closed the other end) means that nobody waits any more.
+        if (::read(fd.get(), &byte, 1) == 1) source.request_stop();
+    });
+    for (const int number : kStopSignals)
+        set_handler(number, on_stop_signal);
+    if (!keyboard) {
+        set_handler(SIGINT, on_ignored_signal);
+        set_handler(SIGQUIT, on_ignored_signal);
+    }
+}
+
+Interrupts::~Interrupts() {
+    for (const int number : kStopSignals)
+        std::signal(number, SIG_DFL);
+    std::signal(SIGQUIT, SIG_DFL);
+    ::close(g_wake_fd.exchange(-1));
+}
+
+int Interrupts::received() {
+    return g_received.load();
+}
+
+}  // namespace shale::cli
