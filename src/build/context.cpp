@@ -67,13 +67,12 @@ Context::Context(std::string directory, dockerfile::IgnoreMatcher ignore,
 const snapshot::Tree& Context::tree() {
     const std::lock_guard lock(mutex_);
     if (!tree_) {
-        tracker_.run("[internal] load build context", [&](VertexId vertex) {
+        tracker_.run("[internal] load build context", [&](VertexId) {
             snapshot::Tree tree = scan();
             if (!needed_.empty() && has_open_link(tree)) {
                 needed_.clear();
                 tree = scan();
             }
-            tracker_.progress().status(vertex, "entries", tree.size(), tree.size());
             tree_ = std::make_unique<const snapshot::Tree>(std::move(tree));
             return Outcome::Done;
         });

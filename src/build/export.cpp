@@ -183,7 +183,7 @@ Result export_outputs(Session& session, const StageState& state, const std::stri
             pull_missing_layers(session, state);
             auto image = make_image(session, state, output);
             auto& progress = session.tracker.progress();
-            progress.status(vertex, "exporting layers", state.layers.size(), state.layers.size());
+            progress.status(vertex, "exporting layers", 0, 0);
             progress.status(vertex, "exporting manifest " + image.descriptor.digest.str(), 0, 0);
             result.image_id = image.manifest.config.digest;
             if (output.type == OutputType::Image) {

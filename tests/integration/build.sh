@@ -54,24 +54,31 @@ ENTRYPOINT ["/bin/sh", "-c"]
 CMD ["cat /app/out.txt"]
 D
 
-build() { "$SHALE" build --progress plain "$@"; }
+# What build printed stays in last.log until the next build.
+build() {
+    local code=0
+    "$SHALE" build --progress plain "$@" > "$T/last.log" 2>&1 || code=$?
+    cat "$T/last.log"
+    return "$code"
+}
+quiet() { "$SHALE" build -q "$@"; }
 # The outcome of the step whose title matches $1 in the log of the last check.
 outcome() {
     local n
-    n=$(sed -n "s/^#\([0-9]*\) \[.*$1.*/\1/p" "$T/check.log" | head -1)
-    sed -n "s/^#$n \(CACHED\|DONE\|ERROR\|CANCELED\).*/\1/p" "$T/check.log"
+    n=$(sed -n "s/^#\([0-9]*\) \[.*$1.*/\1/p" "$T/last.log" | head -1)
+    sed -n "s/^#$n \(CACHED\|DONE\|ERROR\|CANCELED\).*/\1/p" "$T/last.log"
 }
 
 # --- the main path ------------------------------------------------------------------------------
 check "a multi-stage build succeeds" build -t app:prod --iidfile "$T/iid1" "$ctx"
 check "a second build succeeds" build -t app:prod --iidfile "$T/iid2" "$ctx"
-cp "$T/check.log" "$T/second.log"
+cp "$T/last.log" "$T/second.log"
 check "every step of it is cached" equal \
     "$(awk '/^#[0-9]+ \[.*[0-9]+\/[0-9]+\] /{n++} END{print n+0}' "$T/second.log")" \
     "$(grep -c ' CACHED$' "$T/second.log")"
 check "both builds have one image ID" equal "$(cat "$T/iid1")" "$(cat "$T/iid2")"
 check "a target comes from cache" build --target builder -t app:builder "$ctx"
-check "the builder stage is found in any case" build --target BUILDER -q "$ctx"
+check "the builder stage is found in any case" quiet --target BUILDER "$ctx"
 
 cold=$T/cold-store
 check "a cold build in another store works" \
@@ -105,7 +112,7 @@ check "its RUN ran again" equal "$builder" DONE
 check "the other stage stayed cached" equal "$other" CACHED
 echo unrelated > "$ctx/.git/HEAD"
 check "an ignored file changes nothing" build --target builder -t app:builder "$ctx"
-check "all its steps are cached" sh -c "! grep -q '^#[0-9]* [0-9.]* ' '$T/check.log'"
+check "all its steps are cached" sh -c "! grep -q '^#[0-9]* [0-9.]* ' '$T/last.log'"
 
 # --- early cutoff ------------------------------------------------------------------------------------
 e=$T/cutoff
@@ -128,17 +135,17 @@ check "the generator ran again" equal "$generator" DONE
 check "what copies its equal result is cached" equal "$expensive" CACHED
 
 # --- judges --------------------------------------------------------------------------------------
-check "type=oci writes an archive" build -q --output "type=oci,dest=$T/app.oci.tar" -t app:prod "$ctx"
+check "type=oci writes an archive" quiet --output "type=oci,dest=$T/app.oci.tar" -t app:prod "$ctx"
 check "type=docker writes an archive" \
-    build -q --output "type=docker,dest=$T/app.docker.tar" -t app:prod "$ctx"
-check "type=local writes a tree" build -q --output "type=local,dest=$T/local" "$ctx"
+    quiet --output "type=docker,dest=$T/app.docker.tar" -t app:prod --iidfile "$T/iid4" "$ctx"
+check "type=local writes a tree" quiet --output "type=local,dest=$T/local" "$ctx"
 check "local output holds the file" test -s "$T/local/app/out.txt"
-check "type=tar writes a tar" build -q --output "type=tar,dest=$T/tree.tar" "$ctx"
+check "type=tar writes a tar" quiet --output "type=tar,dest=$T/tree.tar" "$ctx"
 check "tar lists it" sh -c "tar tf '$T/tree.tar' | grep -qx app/out.txt"
 check "a bare - is a tar on standard output" sh -c \
     "'$SHALE' build -q -o - '$ctx' 2>/dev/null | tar tf - | grep -qx app/out.txt"
 for compression in gzip zstd uncompressed; do
-    check "type=oci with compression=$compression" build -q \
+    check "type=oci with compression=$compression" quiet \
         --output "type=oci,dest=$T/$compression.tar,compression=$compression" -t app:x "$ctx"
 done
 if command -v skopeo > /dev/null; then
@@ -167,17 +174,41 @@ if command -v buildah > /dev/null; then
     buildah $buildah_args rmi -af > /dev/null 2>&1
 fi
 
+if command -v dockerd > /dev/null; then
+    # A daemon of our own, apart from one that may be running; it needs no network for `load`.
+    sock=$T/docker.sock
+    dockerd --data-root "$T/docker" --exec-root "$T/docker-exec" -H "unix://$sock" \
+        --pidfile "$T/docker.pid" --iptables=false --ip6tables=false --bridge=none \
+        --storage-driver vfs > "$T/dockerd.log" 2>&1 &
+    on_exit='kill "$(cat "$T/docker.pid" 2>/dev/null)" 2>/dev/null; wait 2>/dev/null; true'
+    ready=no
+    for _ in $(seq 100); do
+        docker -H "unix://$sock" version > /dev/null 2>&1 && ready=yes && break
+        kill -0 $! 2>/dev/null || break
+        sleep 0.2
+    done
+    if [ "$ready" = yes ]; then
+        check "docker loads the archive" docker -H "unix://$sock" load -i "$T/app.docker.tar"
+        check "docker knows its name and ID" equal "$(cat "$T/iid4")" \
+            "$(docker -H "unix://$sock" inspect -f '{{.Id}}' app:prod)"
+    else
+        echo "note: dockerd does not start here; docker load was not tried"
+    fi
+else
+    echo "note: dockerd is not installed; docker load was not tried"
+fi
+
 # --- mistakes ----------------------------------------------------------------------------------------
 before=$(cat "$SHALE_ROOT/index.json")
 bad() { printf '%b' "$2" > "$T/$1.Dockerfile"; }
 bad unknown 'FROM scratch\nFNTRYPOINT x\n'
 check_fails "unknown instruction" 1 "unknown instruction: FNTRYPOINT (did you mean ENTRYPOINT?)" \
     build -t bad -f "$T/unknown.Dockerfile" "$ctx"
-check "it shows the line" grep -qF '>>> FNTRYPOINT x' "$T/check.log"
+check "it shows the line" grep -qF '>>> FNTRYPOINT x' "$T/last.log"
 bad missing 'FROM scratch\nCOPY nothere /x\n'
 check_fails "COPY of a missing file" 1 '"/nothere": not found' \
     build -t bad -f "$T/missing.Dockerfile" "$ctx"
-check "it shows the place" grep -qF 'missing.Dockerfile:2' "$T/check.log"
+check "it shows the place" grep -qF 'missing.Dockerfile:2' "$T/last.log"
 bad cycle 'FROM scratch AS a\nCOPY --from=a /x /y\n'
 check_fails "a stage that copies from itself" 1 'circular dependency detected on stage: a' \
     build -t bad -f "$T/cycle.Dockerfile" "$ctx"
@@ -196,7 +227,7 @@ check_fails "registry down" 1 'localhost:1' build -t bad -f "$T/down.Dockerfile"
 bad mountflag 'FROM scratch\nRUN --mount=type=ssh x\n'
 check_fails "an unimplemented flag is named" 1 'RUN --mount=type=ssh is not implemented yet' \
     build -t bad -f "$T/mountflag.Dockerfile" "$ctx"
-check "with its line" grep -qF 'mountflag.Dockerfile:2' "$T/check.log"
+check "with its line" grep -qF 'mountflag.Dockerfile:2' "$T/last.log"
 cat > "$T/failing.Dockerfile" <<'D'
 FROM scratch
 COPY busybox /bin/sh
@@ -204,10 +235,9 @@ RUN echo first && echo second >&2 && touch /made && exit 7
 D
 check_fails "a failing RUN" 1 'did not complete successfully: exit code: 7' \
     build -t bad -f "$T/failing.Dockerfile" "$ctx"
-check "it shows the step" grep -qF '> [3/3] RUN' "$T/check.log" ||
-    grep -qF 'RUN echo first' "$T/check.log"
-check "it shows the last output" grep -qx 'second' "$T/check.log"
-check "it shows the Dockerfile" grep -qF '>>> RUN echo first' "$T/check.log"
+check "it shows the step" grep -qF ' > [2/2] RUN echo first' "$T/last.log"
+check "it shows the last output" grep -qx 'second' "$T/last.log"
+check "it shows the Dockerfile" grep -qF '>>> RUN echo first' "$T/last.log"
 cat > "$T/notfound.Dockerfile" <<'D'
 FROM scratch
 COPY busybox /bin/sh

@@ -38,7 +38,9 @@ std::vector<std::string> command_names() {
 std::string usage_message(const CLI::ParseError& error, const CLI::App& app) {
     std::string text = error.what();
     const auto dashes = text.find("--");
-    if (dashes == std::string::npos || error.get_name() != "ExtrasError") return text;
+    if (dashes == std::string::npos ||
+        error.get_exit_code() != static_cast<int>(CLI::ExitCodes::ExtrasError))
+        return text;
     const auto flag = text.substr(dashes, text.find_first_of(" =", dashes) - dashes);
     return "unknown flag: " + flag + hint_for(flag, long_flag_names(app));
 }
