@@ -1,4 +1,6 @@
 // base: the toolbox every other module stands on. It knows nothing of containers.
+// It is longer than a door should be, in one file because it is many small unrelated tools that
+// every module needs most of.
 //
 // Errors, file descriptors, mappings, temporary directories, byte readers, the SHA-256 digest
 // value, a bounded queue, a clock and a log. An item moves in here only when two modules need it.

@@ -6,13 +6,13 @@
 // xz; none of their headers leave src/codec.
 #pragma once
 
+#include <shale/base.hpp>
+
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <shale/base.hpp>
 
 namespace shale::codec {
 
@@ -38,7 +38,9 @@ class Sha256 {
 };
 
 Digest sha256(Bytes bytes);
-inline Digest sha256(std::string_view text) { return sha256(as_bytes(text)); }
+inline Digest sha256(std::string_view text) {
+    return sha256(as_bytes(text));
+}
 
 struct Xxh128 {
     std::uint64_t low = 0, high = 0;

@@ -1,5 +1,8 @@
 // dockerfile: text in, typed instructions with positions out. No I/O, no knowledge of builds.
 //
+// It is one long file because it is a list of plain values, one per instruction, that are read
+// together.
+//
 // Three phases, as the reference builder has them. parse() does the first two: bytes to logical
 // lines, lines to typed instructions; it collects every mistake it can find as Diagnostics instead
 // of stopping at the first. The third, variable expansion, is a service (expand) that the build
@@ -91,9 +94,9 @@ struct Mount {
 };
 
 struct From {
-    std::string reference;  // unexpanded
-    std::string platform;   // unexpanded, may be empty
-    std::string stage_name; // lower-cased, may be empty
+    std::string reference;   // unexpanded
+    std::string platform;    // unexpanded, may be empty
+    std::string stage_name;  // lower-cased, may be empty
 };
 struct Run {
     Command command;
@@ -123,17 +126,39 @@ struct Label {
     std::vector<KeyValue> pairs;
     bool legacy = false;
 };
-struct Arg { std::vector<ArgDeclaration> declarations; };
-struct Workdir { std::string path; };
-struct User { std::string user; };
-struct Expose { std::vector<std::string> ports; };  // sorted as text, unexpanded
-struct Volume { std::vector<std::string> paths; };
-struct Cmd { Command command; };
-struct Entrypoint { Command command; };
-struct Shell { std::vector<std::string> argv; };
-struct StopSignal { std::string signal; };
-struct Maintainer { std::string name; };
-struct Onbuild { std::string text; };
+struct Arg {
+    std::vector<ArgDeclaration> declarations;
+};
+struct Workdir {
+    std::string path;
+};
+struct User {
+    std::string user;
+};
+struct Expose {
+    std::vector<std::string> ports;
+};  // sorted as text, unexpanded
+struct Volume {
+    std::vector<std::string> paths;
+};
+struct Cmd {
+    Command command;
+};
+struct Entrypoint {
+    Command command;
+};
+struct Shell {
+    std::vector<std::string> argv;
+};
+struct StopSignal {
+    std::string signal;
+};
+struct Maintainer {
+    std::string name;
+};
+struct Onbuild {
+    std::string text;
+};
 // `test` is ready for the image config: {"NONE"}, {"CMD", ...} or {"CMD-SHELL", text}.
 struct Healthcheck {
     std::vector<std::string> test;
@@ -163,12 +188,12 @@ struct Stage {
 };
 
 struct File {
-    std::string name;                // for messages: "Dockerfile"
-    std::vector<std::string> source; // physical lines, for excerpts; a final line end adds an
-                                     // empty line, as the reference builder counts
+    std::string name;                 // for messages: "Dockerfile"
+    std::vector<std::string> source;  // physical lines, for excerpts; a final line end adds an
+                                      // empty line, as the reference builder counts
     char escape = '\\';
-    std::string syntax;              // value of the syntax directive, may be empty
-    std::string check;               // check options in force, may be empty: see CheckOptions
+    std::string syntax;                    // value of the syntax directive, may be empty
+    std::string check;                     // check options in force, may be empty: see CheckOptions
     std::vector<Instruction> global_args;  // each holds an Arg
     std::vector<Stage> stages;
 };

@@ -1,12 +1,12 @@
 // fuse: serves a mount::View through libfuse. The only module that knows libfuse exists.
 #pragma once
 
+#include <shale/base.hpp>
+#include <shale/mount.hpp>
+
 #include <functional>
 #include <memory>
 #include <string>
-
-#include <shale/base.hpp>
-#include <shale/mount.hpp>
 
 namespace shale::fuse {
 
@@ -17,12 +17,14 @@ struct Options {
     unsigned threads = 2;
 };
 
-// A mounted view. Serving threads live inside; destruction unmounts (lazily if busy) and joins them.
+// A mounted view. Serving threads live inside; destruction unmounts (lazily if busy) and joins
+// them.
 class Mounted {
   public:
     // Throws Unsupported if /dev/fuse is missing, Invalid if `target` is not an empty directory or
     // is already a mount point.
-    Mounted(std::shared_ptr<mount::View> view, const std::string& target, const Options& options = {});
+    Mounted(std::shared_ptr<mount::View> view, const std::string& target,
+            const Options& options = {});
     ~Mounted();
     Mounted(const Mounted&) = delete;
     const std::string& target() const;

@@ -6,17 +6,10 @@
 // docs/formats/layer.md.
 //
 // Everything inside a layer is addressed by its offset in the *uncompressed tar*: the frame table
-// maps tar offsets to blob offsets, a TOC entry says where in the tar its content starts. That holds
-// for layers we wrote and for foreign ones that were re-framed, whose tar bytes are kept verbatim
-// so that their DiffID stays true.
+// maps tar offsets to blob offsets, a TOC entry says where in the tar its content starts. That
+// holds for layers we wrote and for foreign ones that were re-framed, whose tar bytes are kept
+// verbatim so that their DiffID stays true.
 #pragma once
-
-#include <cstdint>
-#include <functional>
-#include <memory>
-#include <optional>
-#include <string>
-#include <vector>
 
 #include <shale/base.hpp>
 #include <shale/codec.hpp>
@@ -24,6 +17,13 @@
 #include <shale/oci.hpp>
 #include <shale/snapshot.hpp>
 #include <shale/tar.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace shale::layer {
 
@@ -35,8 +35,8 @@ struct Frame {
 };
 
 struct TocEntry {
-    tar::Member member;              // whiteouts are members, as in the tar
-    Digest content;                  // SHA-256 of a regular file's bytes; zero for other types
+    tar::Member member;                // whiteouts are members, as in the tar
+    Digest content;                    // SHA-256 of a regular file's bytes; zero for other types
     std::uint64_t content_offset = 0;  // in the tar stream; meaningless for empty content
 };
 
@@ -72,7 +72,8 @@ struct Written {
 };
 
 // Opens the content of a regular file of the `after` tree. The source must deliver exactly
-// entry.size bytes whose SHA-256 is entry.content, else the write fails with Corrupt naming the path.
+// entry.size bytes whose SHA-256 is entry.content, else the write fails with Corrupt naming the
+// path.
 using OpenContent =
     std::function<codec::Source(std::string_view path, const snapshot::Entry& entry)>;
 // Reads files below a directory without following symlinks (an overlay upper, a build context).

@@ -19,26 +19,26 @@
 namespace shale::sandbox {
 
 enum class Network {
-    Private, // own namespace; outbound connections through slirp4netns where installed
-    None,    // own namespace, loopback only
+    Private,  // own namespace; outbound connections through slirp4netns where installed
+    None,     // own namespace, loopback only
     Host,
 };
-Network parse_network(std::string_view name); // "default", "none", "host"; Invalid otherwise
+Network parse_network(std::string_view name);  // "default", "none", "host"; Invalid otherwise
 
 // One more mount inside the root file system. Mounts are made in the order given; the runtime
 // creates missing targets (mount_points() is about those that every run has).
 struct BindMount {
-    std::string source; // host path; empty for a fresh tmpfs
-    std::string target; // absolute path in the root file system, resolved inside it
+    std::string source;  // host path; empty for a fresh tmpfs
+    std::string target;  // absolute path in the root file system, resolved inside it
     bool read_only = true;
-    bool trusted = true;           // false: nosuid, nodev, noexec, as for secrets
-    std::uint64_t tmpfs_bytes = 0; // limit of a tmpfs; 0 is the kernel's default
+    bool trusted = true;            // false: nosuid, nodev, noexec, as for secrets
+    std::uint64_t tmpfs_bytes = 0;  // limit of a tmpfs; 0 is the kernel's default
 };
 
 struct Spec {
-    std::string root; // directory to become "/"; its mount points must exist or be creatable
+    std::string root;  // directory to become "/"; its mount points must exist or be creatable
     std::vector<std::string> argv;
-    std::vector<std::string> env; // "K=V"
+    std::vector<std::string> env;  // "K=V"
     std::string cwd = "/";
     std::uint32_t uid = 0, gid = 0;
     std::vector<std::uint32_t> additional_gids;
@@ -46,7 +46,7 @@ struct Spec {
     Network network = Network::Private;
     std::vector<BindMount> mounts;
     std::uint64_t shm_bytes = 64ull << 20;
-    bool terminal = false; // inherit the caller's terminal and standard input (shale shell)
+    bool terminal = false;  // inherit the caller's terminal and standard input (shale shell)
     // Every capability, no system-call filter, no masked paths, all devices (--security=insecure).
     bool privileged = false;
 };
@@ -56,7 +56,7 @@ enum class OutputStream { Stdout, Stderr };
 using OnOutput = std::function<void(OutputStream, std::string_view)>;
 
 struct Result {
-    int exit_code = 0; // 128 + signal if killed; 137 after a stop request
+    int exit_code = 0;  // 128 + signal if killed; 137 after a stop request
     // Set when the command could not be started at all (no such file in the image, ...).
     std::string start_error;
 };
@@ -69,8 +69,8 @@ class Runtime {
     static Runtime probe(const std::string& state_directory);
     Runtime(Runtime&&) noexcept;
     ~Runtime();
-    const std::string& name() const;        // "runc 1.1.5"
-    const std::string& explanation() const; // "crun 1.8.1: refuses hybrid cgroups; using runc"
+    const std::string& name() const;         // "runc 1.1.5"
+    const std::string& explanation() const;  // "crun 1.8.1: refuses hybrid cgroups; using runc"
     // Empty if Network::Private can reach out; otherwise why it is loopback only.
     const std::string& network_note() const;
 
@@ -104,11 +104,11 @@ class OverlayMount {
     OverlayMount(const std::vector<std::string>& lowers, const std::string& upper,
                  const std::string& work, const std::string& target);
     OverlayMount(OverlayMount&& other) noexcept : target_(std::exchange(other.target_, {})) {}
-    ~OverlayMount(); // detaches lazily if busy
-    void unmount();  // throws if it cannot
+    ~OverlayMount();  // detaches lazily if busy
+    void unmount();   // throws if it cannot
 
   private:
     std::string target_;
 };
 
-} // namespace shale::sandbox
+}  // namespace shale::sandbox

@@ -13,16 +13,16 @@
 // many threads.
 #pragma once
 
+#include <shale/base.hpp>
+#include <shale/layer.hpp>
+#include <shale/oci.hpp>
+#include <shale/snapshot.hpp>
+
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include <shale/base.hpp>
-#include <shale/layer.hpp>
-#include <shale/oci.hpp>
-#include <shale/snapshot.hpp>
 
 namespace shale::store {
 

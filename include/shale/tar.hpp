@@ -11,6 +11,8 @@
 // SCHILY.xattr.system.posix_acl_*; the textual SCHILY.acl.* is ignored, as container tools do.
 #pragma once
 
+#include <shale/base.hpp>
+
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -18,31 +20,29 @@
 #include <string>
 #include <vector>
 
-#include <shale/base.hpp>
-
 namespace shale::tar {
 
 enum class MemberType { Regular, Hardlink, Symlink, Directory, CharDevice, BlockDevice, Fifo };
 
 struct Member {
-    std::string path;         // relative, no trailing slash; "" is the root directory itself
+    std::string path;  // relative, no trailing slash; "" is the root directory itself
     MemberType type = MemberType::Regular;
-    std::uint32_t mode = 0;   // 07777 bits
+    std::uint32_t mode = 0;  // 07777 bits
     std::uint32_t uid = 0, gid = 0;
-    std::uint64_t size = 0;   // content bytes, regular files only
+    std::uint64_t size = 0;  // content bytes, regular files only
     std::int64_t mtime_ns = 0;
     std::uint32_t device_major = 0, device_minor = 0;
-    std::string link_target;  // symlink: as is; hardlink: path of the earlier member, relative
+    std::string link_target;    // symlink: as is; hardlink: path of the earlier member, relative
     std::vector<Xattr> xattrs;  // sorted by name
 };
 
-// What the decoder accepts as one name and one path. The kernel's own limit for a name; for paths four
-// times PATH_MAX, since a tree may be deeper than one system call can name.
+// What the decoder accepts as one name and one path. The kernel's own limit for a name; for paths
+// four times PATH_MAX, since a tree may be deeper than one system call can name.
 inline constexpr std::size_t kMaxNameBytes = 255;
 inline constexpr std::size_t kMaxPathBytes = 16 << 10;
 
-// Bytes of the header block(s) of `member`, ready to be followed by content and padding(). Invalid if
-// a path holds a NUL or is absolute; Unsupported if its xattrs exceed 1 MiB.
+// Bytes of the header block(s) of `member`, ready to be followed by content and padding(). Invalid
+// if a path holds a NUL or is absolute; Unsupported if its xattrs exceed 1 MiB.
 std::string encode_header(const Member& member);
 constexpr std::uint64_t padding(std::uint64_t content_bytes) {
     return (512 - content_bytes % 512) % 512;
@@ -92,8 +92,8 @@ struct Whiteout {
     std::string path;  // Whiteout: the path removed; Opaque: the directory made opaque
 };
 // Corrupt for a whiteout of nothing (".wh.", ".wh..", ".wh...") and for a member below a whiteout.
-// Other ".wh..wh.*" names (aufs leftovers) and all below them are Whiteout of path "", which callers
-// skip.
+// Other ".wh..wh.*" names (aufs leftovers) and all below them are Whiteout of path "", which
+// callers skip.
 Whiteout classify_whiteout(std::string_view member_path);
 
 }  // namespace shale::tar

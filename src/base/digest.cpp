@@ -1,3 +1,4 @@
+// The text form of digests, and hexadecimal.
 #include <shale/base.hpp>
 
 namespace shale {

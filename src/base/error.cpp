@@ -1,3 +1,4 @@
+// How errors are made: from an errno, from words, and the end of a broken promise.
 #include <shale/base.hpp>
 
 #include <cerrno>

@@ -1,4 +1,6 @@
-// Descriptors, mappings, temporary directories and whole-file helpers.
+// Descriptors, mappings, temporary directories and whole-file helpers. What deletes or replaces
+// things works relative to open directories and never through a symbolic link, because scratch
+// trees hold whatever a stranger's archive or command left in them.
 #include <shale/base.hpp>
 
 #include <dirent.h>

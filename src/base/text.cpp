@@ -1,4 +1,5 @@
 // Byte reader, times, sizes, the log and spelling hints: the parts of base that only touch text.
+// All of them take text from strangers, so each has a bound of its own.
 #include <shale/base.hpp>
 
 #include <fmt/format.h>

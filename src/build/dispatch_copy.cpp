@@ -95,8 +95,8 @@ void write_heredocs(CopyPlan& plan, const dockerfile::Lookup& lookup, store::Sto
     }
     snapshot::ScanOptions options;
     options.zero_owner = true;
-    plan.heredoc_tree = std::make_unique<snapshot::Tree>(
-        snapshot::scan(plan.heredoc_directory->path(), options));
+    plan.heredoc_tree =
+        std::make_unique<snapshot::Tree>(snapshot::scan(plan.heredoc_directory->path(), options));
 }
 
 // Sources of one tree: operands and what each matched.

@@ -1,4 +1,5 @@
-// Pull and push: the only place where the registry client and the store meet.
+// Pull and push: the only place where the registry client and the store meet. Documents are small
+// and come first; layers follow, several at a time, and the tag moves when everything is there.
 #include <shale/build.hpp>
 #include <shale/codec.hpp>
 

@@ -111,7 +111,7 @@ std::unique_ptr<Encoder> make_encoder(StreamFormat format, int level) {
     fail(ErrorKind::Unsupported, "bzip2 and xz streams are read, never written");
 }
 
-} // namespace
+}  // namespace
 
 struct StreamCompressor::State {
     std::unique_ptr<Encoder> encoder;
@@ -138,4 +138,4 @@ void StreamCompressor::finish() {
     state_->encoder->finish(state_->output);
 }
 
-} // namespace shale::codec
+}  // namespace shale::codec

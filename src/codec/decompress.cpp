@@ -79,7 +79,7 @@ class GzipDecoder final : public Decoder {
     GzipDecoder& operator=(const GzipDecoder&) = delete;
 
     std::size_t read(MutableBytes out) override {
-        out = out.first(std::min<std::size_t>(out.size(), 1 << 30)); // avail_out has 32 bits
+        out = out.first(std::min<std::size_t>(out.size(), 1 << 30));  // avail_out has 32 bits
         while (true) {
             if (input_.available().empty() && !input_.refill()) {
                 if (between_members_ && members_ > 0) return 0;
@@ -217,7 +217,7 @@ class ArchiveDecoder final : public Decoder {
             const std::size_t count = self.source_(self.buffer_);
             self.pulled_ += count;
             return static_cast<la_ssize_t>(count);
-        } catch (...) { // C frames lie between here and our caller; raise() rethrows
+        } catch (...) {  // C frames lie between here and our caller; raise() rethrows
             self.source_error_ = std::current_exception();
             archive_set_error(reader, EIO, "reading the compressed bytes failed");
             return ARCHIVE_FATAL;
@@ -268,7 +268,7 @@ std::unique_ptr<Decoder> make_decoder(StreamFormat format, Source input) {
     return std::make_unique<PlainDecoder>(std::move(input));
 }
 
-} // namespace
+}  // namespace
 
 StreamFormat sniff(Bytes head) {
     using namespace std::string_view_literals;
@@ -315,4 +315,4 @@ std::size_t StreamDecompressor::read(MutableBytes out) {
     return made;
 }
 
-} // namespace shale::codec
+}  // namespace shale::codec

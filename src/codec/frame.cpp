@@ -66,4 +66,4 @@ void append_skippable_frame(Bytes content, std::string& out) {
     out.append(as_text(content));
 }
 
-} // namespace shale::codec
+}  // namespace shale::codec

@@ -30,7 +30,7 @@ void check(int status, const char* call) {
     fail(ErrorKind::System, std::string(call) + ": " + text);
 }
 
-} // namespace
+}  // namespace
 
 struct Sha256::State {
     std::unique_ptr<EVP_MD_CTX, FreeContext> context{EVP_MD_CTX_new()};
@@ -88,4 +88,4 @@ std::uint64_t xxh3_64(Bytes bytes) {
     return XXH3_64bits(bytes.data(), bytes.size());
 }
 
-} // namespace shale::codec
+}  // namespace shale::codec

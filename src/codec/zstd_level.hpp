@@ -31,4 +31,4 @@ inline void configure_encoder(ZSTD_CCtx* context, int level) {
         ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, kMaxWindowLog);
 }
 
-} // namespace shale::codec
+}  // namespace shale::codec

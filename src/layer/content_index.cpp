@@ -1,3 +1,4 @@
+// Content digest -> place in a layer: one hash table over the tables of contents of all sources.
 #include <shale/layer.hpp>
 
 #include <unordered_map>

@@ -19,8 +19,9 @@ namespace {
 
 // Jobs that wait each may hold a directory open; a process has 1024 descriptors by default.
 constexpr std::size_t kMaxWaiting = 256;
-// One worker keeps up with a handful of files; the next is started when this many wait.
-constexpr std::size_t kWaitingPerWorker = 32;
+// What a worker takes at once, and what must wait for it to be woken or for another to be started:
+// waking somebody for every file costs more than reading it.
+constexpr std::size_t kBatch = 32;
 constexpr int kMaxReads = 4;  // once, and three times again
 constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 
@@ -55,7 +56,7 @@ class HashWorker {
                 submit(slot);
             to_read_.clear();
             // Without this the last files of a batch would wait for the next batch.
-            if (idle_) engine_->drain();
+            if (is_idle_) engine_->drain();
         }
         const std::lock_guard lock(shared_.mutex_);
         shared_.files_ += files_;
@@ -87,16 +88,15 @@ class HashWorker {
         to_read_.swap(again_);
         std::unique_lock lock(shared_.mutex_);
         if (to_read_.empty() && open_ == 0)
-            shared_.to_worker_.wait(lock,
-                                    [&] { return shared_.closed_ || !shared_.queue_.empty(); });
+            shared_.to_worker_.wait(
+                lock, [&] { return shared_.closed_ || shared_.queue_.size() >= kBatch; });
         if (shared_.failed_) shared_.queue_.clear();
-        const std::size_t share = std::max<std::size_t>(1, kMaxWaiting / 8);
-        while (to_read_.size() < share && !shared_.queue_.empty()) {
+        while (to_read_.size() < kBatch && !shared_.queue_.empty()) {
             to_read_.push_back(open_slot(std::move(shared_.queue_.front())));
             shared_.queue_.pop_front();
         }
-        shared_.to_caller_.notify_one();
-        idle_ = shared_.queue_.empty();
+        if (shared_.queue_.size() <= kMaxWaiting / 2) shared_.to_caller_.notify_one();
+        is_idle_ = shared_.queue_.size() < kBatch;
         return !to_read_.empty() || open_ > 0 || !shared_.closed_;
     }
 
@@ -182,7 +182,7 @@ class HashWorker {
     std::vector<std::unique_ptr<Reading>> slots_;
     std::vector<std::size_t> free_, to_read_, again_;
     std::size_t open_ = 0;
-    bool idle_ = false;
+    bool is_idle_ = false;  // there is no full batch to go on with
     std::vector<HashOutcome> outcomes_;
     std::uint64_t files_ = 0, bytes_ = 0;
     // Last: it waits for reads in flight, which use the slots, before they go.
@@ -223,8 +223,8 @@ void ContentHasher::add(HashJob job) {
         to_caller_.wait(lock, [&] { return failed_ || queue_.size() < kMaxWaiting; });
         if (failed_) return;  // finish() tells why
         queue_.push_back(std::move(job));
-        needs_worker |= queue_.size() >= kWaitingPerWorker;
-        to_worker_.notify_one();
+        needs_worker |= queue_.size() >= 2 * kBatch;
+        if (queue_.size() % kBatch == 0) to_worker_.notify_one();
     }
     if (needs_worker && workers_.size() < max_workers_) start_worker();
 }

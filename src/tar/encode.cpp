@@ -123,7 +123,7 @@ std::string base64(std::string_view bytes) {
             out.push_back(kAlphabet[bits >> (count - 6) & 63]);
     }
     if (count > 0) out.push_back(kAlphabet[bits << (6 - count) & 63]);
-    return out; // libarchive writes and expects no padding
+    return out;  // libarchive writes and expects no padding
 }
 
 void add_xattr(std::string& records, const Xattr& xattr) {
@@ -197,7 +197,7 @@ void reject_unencodable(const Member& member) {
              fmt::format("'{}' cannot be the path of an archive member", member.path));
 }
 
-} // namespace
+}  // namespace
 
 std::string encode_header(const Member& member) {
     reject_unencodable(member);
@@ -228,4 +228,4 @@ std::string encode_header(const Member& member) {
     return out;
 }
 
-} // namespace shale::tar
+}  // namespace shale::tar

@@ -143,7 +143,7 @@ std::string link_target_of(archive_entry* entry, MemberType type, const std::str
     return target;
 }
 
-} // namespace
+}  // namespace
 
 struct Reader::State {
     Source source;
@@ -195,7 +195,7 @@ la_ssize_t Reader::State::pull(archive* reader, void* state, const void** bytes)
     try {
         *bytes = self.buffer.data();
         return static_cast<la_ssize_t>(self.source(self.buffer));
-    } catch (...) { // C frames lie between here and our caller; raise() rethrows
+    } catch (...) {  // C frames lie between here and our caller; raise() rethrows
         self.source_error = std::current_exception();
         archive_set_error(reader, EIO, "reading the archive failed");
         return ARCHIVE_FATAL;
@@ -324,6 +324,8 @@ std::uint64_t Reader::content_offset() const {
     return state_->content_offset;
 }
 
-bool Reader::content_is_contiguous() const { return !state_->sparse; }
+bool Reader::content_is_contiguous() const {
+    return !state_->sparse;
+}
 
 }  // namespace shale::tar

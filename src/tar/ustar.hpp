@@ -22,4 +22,4 @@ struct UstarBlock {
 };
 static_assert(sizeof(UstarBlock) == kBlockBytes);
 
-} // namespace shale::tar
+}  // namespace shale::tar

@@ -24,7 +24,7 @@ Whiteout classify_name(std::string_view directory, std::string_view name,
     return {WhiteoutKind::Whiteout, join_path(directory, victim)};
 }
 
-} // namespace
+}  // namespace
 
 Whiteout classify_whiteout(std::string_view member_path) {
     for (std::size_t begin = 0; begin < member_path.size();) {
@@ -71,4 +71,4 @@ bool looks_like_tar(Bytes head) {
     return stored == plain || static_cast<std::int64_t>(stored) == with_sign;
 }
 
-} // namespace shale::tar
+}  // namespace shale::tar

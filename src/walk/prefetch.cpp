@@ -44,36 +44,57 @@ std::shared_ptr<Listing> Prefetch::take(Job& job) {
     if (job.state == Job::State::Queued) queue_.erase(job.place);
     if (job.state == Job::State::Queued || job.state == Job::State::Idle) {
         lock.unlock();
-        return readers_[0]->read(job.parent->fd.get(), job.name, job.where);
+        return read(*readers_[0], job);
     }
-    to_walker_.wait(lock, [&] { return job.state == Job::State::Ready; });
+    // A worker is at it. Sleeping and being woken costs more than reading a directory, so read
+    // ahead meanwhile; sleep only if there is nothing to read.
+    while (job.state != Job::State::Ready)
+        if (may_read_ahead())
+            read_front(*readers_[0], lock);
+        else
+            to_walker_.wait(lock, [&] { return job.state == Job::State::Ready; });
     --listings_ahead_;
     entries_ahead_ -= job.listing->records.size();
-    to_worker_.notify_one();
+    if (is_full_ && listings_ahead_ < kListingsAhead / 2 && entries_ahead_ < kEntriesAhead / 2) {
+        is_full_ = false;
+        to_worker_.notify_all();
+    }
     return std::move(job.listing);
+}
+
+std::shared_ptr<Listing> Prefetch::read(ListingReader& reader, const Job& job) {
+    return reader.read(job.parent->fd.get(), job.name, job.where);
+}
+
+// Once the bound is reached, workers stay away until half of it is used up; waking them for each
+// listing taken would be a context switch per directory.
+bool Prefetch::may_read_ahead() {
+    is_full_ |= listings_ahead_ + busy_ >= kListingsAhead || entries_ahead_ >= kEntriesAhead;
+    return !is_full_ && !queue_.empty();
+}
+
+void Prefetch::read_front(ListingReader& reader, std::unique_lock<std::mutex>& lock) {
+    const std::shared_ptr<Job> job = std::move(queue_.front());
+    queue_.pop_front();
+    job->state = Job::State::Busy;
+    ++busy_;
+    lock.unlock();
+    auto listing = read(reader, *job);
+    lock.lock();
+    --busy_;
+    ++listings_ahead_;
+    entries_ahead_ += listing->records.size();
+    job->listing = std::move(listing);
+    job->state = Job::State::Ready;
+    to_walker_.notify_one();
 }
 
 void Prefetch::work(ListingReader& reader) {
     std::unique_lock lock(mutex_);
     for (;;) {
-        to_worker_.wait(lock, [&] {
-            return stopping_ || (!queue_.empty() && listings_ahead_ + busy_ < kListingsAhead &&
-                                 entries_ahead_ < kEntriesAhead);
-        });
+        to_worker_.wait(lock, [&] { return stopping_ || may_read_ahead(); });
         if (stopping_) return;
-        const std::shared_ptr<Job> job = std::move(queue_.front());
-        queue_.pop_front();
-        job->state = Job::State::Busy;
-        ++busy_;
-        lock.unlock();
-        auto listing = reader.read(job->parent->fd.get(), job->name, job->where);
-        lock.lock();
-        --busy_;
-        ++listings_ahead_;
-        entries_ahead_ += listing->records.size();
-        job->listing = std::move(listing);
-        job->state = Job::State::Ready;
-        to_walker_.notify_one();
+        read_front(reader, lock);
     }
 }
 

@@ -28,8 +28,8 @@ struct Job {
 
 // Jobs wait in stream order: those of the directory entered last come first, because the walk needs
 // them first. Workers take from the front. The walking thread takes the job it needs: if nobody has
-// begun it, it does the work itself, so it never waits for a queue, and read-ahead can be bounded
-// without a deadlock.
+// begun it, it does the work itself; if somebody has, it reads ahead like a worker meanwhile. So it
+// never waits for a queue, and read-ahead can be bounded without a deadlock.
 class Prefetch {
   public:
     explicit Prefetch(const Options& options);
@@ -43,7 +43,11 @@ class Prefetch {
     Stats stats();
 
   private:
+    static std::shared_ptr<Listing> read(ListingReader& reader, const Job& job);
     void work(ListingReader& reader);
+    // Both with the lock held; reading releases it meanwhile.
+    bool may_read_ahead();
+    void read_front(ListingReader& reader, std::unique_lock<std::mutex>& lock);
 
     std::vector<std::unique_ptr<ListingReader>> readers_;  // [0] is the walking thread's
     std::mutex mutex_;
@@ -51,6 +55,7 @@ class Prefetch {
     std::condition_variable to_worker_, to_walker_;
     std::list<std::shared_ptr<Job>> queue_;
     std::size_t listings_ahead_ = 0, entries_ahead_ = 0, busy_ = 0;
+    bool is_full_ = false;  // enough has been read ahead for now
     bool stopping_ = false;
 
     std::vector<std::jthread> workers_;  // last: joined before anything they use goes

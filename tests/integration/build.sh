@@ -114,7 +114,7 @@ echo unrelated > "$ctx/.git/HEAD"
 check "an ignored file changes nothing" build --target builder -t app:builder "$ctx"
 check "all its steps are cached" sh -c "! grep -q '^#[0-9]* [0-9.]* ' '$T/last.log'"
 
-# --- early cutoff ------------------------------------------------------------------------------------
+# --- early cutoff -------------------------------------------------------------------------------
 e=$T/cutoff
 mkdir "$e"
 cp "$busybox" "$e/busybox"
@@ -134,7 +134,7 @@ generator=$(outcome 'RUN echo same') expensive=$(outcome 'RUN echo expensive')
 check "the generator ran again" equal "$generator" DONE
 check "what copies its equal result is cached" equal "$expensive" CACHED
 
-# --- judges --------------------------------------------------------------------------------------
+# --- judges --------------------------------------------------------------------------------
 check "type=oci writes an archive" quiet --output "type=oci,dest=$T/app.oci.tar" -t app:prod "$ctx"
 check "type=docker writes an archive" \
     quiet --output "type=docker,dest=$T/app.docker.tar" -t app:prod --iidfile "$T/iid4" "$ctx"
@@ -198,7 +198,7 @@ else
     echo "note: dockerd is not installed; docker load was not tried"
 fi
 
-# --- mistakes ----------------------------------------------------------------------------------------
+# --- mistakes --------------------------------------------------------------------------------
 before=$(cat "$SHALE_ROOT/index.json")
 bad() { printf '%b' "$2" > "$T/$1.Dockerfile"; }
 bad unknown 'FROM scratch\nFNTRYPOINT x\n'

@@ -1,5 +1,6 @@
 // Real containers through every runtime that is installed, and real overlays.
 //
+// One long file because every test needs the same container and the same look for leftovers.
 // The root file system is a static busybox. Each test ends with a look for leftovers: mounts,
 // processes, cgroups and files of this process.
 #include <shale/sandbox.hpp>

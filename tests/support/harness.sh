@@ -1,5 +1,5 @@
-# Sourced by the shell integration tests. Gives each a scratch directory with a store of its own, one
-# way to check things, and a clean-up that also proves nothing was left behind.
+# Sourced by the shell integration tests. Gives each a scratch directory with a store of its own,
+# one way to check things, and a clean-up that also proves nothing was left behind.
 #
 #   SHALE   the program under test (first argument of the script)
 #   T       scratch directory, removed at exit

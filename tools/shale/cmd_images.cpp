@@ -1,4 +1,5 @@
-// shale images: what the store holds, and what a second stage saved.
+// shale images: what the store holds, and what a second stage saved. Images of one Dockerfile and
+// context share a recipe annotation; the saving of one is told against the largest of the others.
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"

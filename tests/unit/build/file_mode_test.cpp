@@ -48,9 +48,8 @@ TEST(ModeChange, RejectsWhatChmodWould) {
             ADD_FAILURE() << text;
         } catch (const Error& error) {
             EXPECT_EQ(error.kind(), ErrorKind::Invalid);
-            EXPECT_NE(
-                std::string(error.what()).find("invalid chmod parameter: '" + text + "'"),
-                std::string::npos);
+            EXPECT_NE(std::string(error.what()).find("invalid chmod parameter: '" + text + "'"),
+                      std::string::npos);
         }
     }
 }

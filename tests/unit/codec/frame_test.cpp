@@ -131,5 +131,5 @@ TEST(SkippableFrame, HasMagicAndLength) {
     EXPECT_EQ(out, std::string("\x50\x2a\x4d\x18\x04\0\0\0note", 12));
 }
 
-} // namespace
-} // namespace shale::codec
+}  // namespace
+}  // namespace shale::codec

@@ -59,5 +59,5 @@ TEST(Xxh3, MatchesReferenceValues) {
     EXPECT_NE(xxh3_128(as_bytes("a")), xxh3_128(as_bytes("b")));
 }
 
-} // namespace
-} // namespace shale::codec
+}  // namespace
+}  // namespace shale::codec

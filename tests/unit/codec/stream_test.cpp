@@ -243,5 +243,5 @@ TEST(StreamCompressor, RejectsWhatItCannotWrite) {
     EXPECT_THROW(StreamCompressor(StreamFormat::Zstd, 77, [](Bytes) {}), Error);
 }
 
-} // namespace
-} // namespace shale::codec
+}  // namespace
+}  // namespace shale::codec

@@ -106,4 +106,4 @@ inline bool has_tool(const std::string& name) {
     return run("command -v " + name + " >/dev/null 2>&1").first == 0;
 }
 
-} // namespace shale::tar::testing
+}  // namespace shale::tar::testing

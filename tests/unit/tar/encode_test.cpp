@@ -224,7 +224,7 @@ class Generator {
     std::int64_t time() {
         std::int64_t ns = static_cast<std::int64_t>(random_()) / 4;
         if (below(2) == 0) ns -= ns % 1'000'000'000;
-        return ns > -1'000'000'000 && ns < 0 ? 0 : ns; // see SecondBeforeTheEpoch
+        return ns > -1'000'000'000 && ns < 0 ? 0 : ns;  // see SecondBeforeTheEpoch
     }
     std::string bytes(std::uint64_t count) {
         std::string out;
@@ -266,5 +266,5 @@ TEST(TarEncode, GeneratedArchivesRoundTrip) {
     }
 }
 
-} // namespace
-} // namespace shale::tar
+}  // namespace
+}  // namespace shale::tar

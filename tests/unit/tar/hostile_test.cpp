@@ -178,5 +178,5 @@ TEST(HostileTar, ErrorsOfTheSourcePassThrough) {
     }
 }
 
-} // namespace
-} // namespace shale::tar
+}  // namespace
+}  // namespace shale::tar

@@ -100,5 +100,5 @@ for m in tarfile.open(sys.argv[1], errors='surrogateescape'):
                    "0 b'caf\\xc3\\xa9 \\xff' 7 0o644 1 -1.5 0 '' ''\n");
 }
 
-} // namespace
-} // namespace shale::tar
+}  // namespace
+}  // namespace shale::tar

@@ -42,7 +42,7 @@ TEST_P(GnuTar, OffsetsPointAtHeaderAndContent) {
     const auto bytes = make(GetParam());
     Reader reader(source_of(bytes, 777), "gnu tar");
     std::size_t members = 0, contiguous = 0;
-    std::optional<std::uint64_t> previous_end = 0; // not known after a sparse file
+    std::optional<std::uint64_t> previous_end = 0;  // not known after a sparse file
     while (const auto member = reader.next()) {
         ++members;
         if (previous_end) {
@@ -130,5 +130,5 @@ TEST(TarReader, NamesAreNormalised) {
     }
 }
 
-} // namespace
-} // namespace shale::tar
+}  // namespace
+}  // namespace shale::tar

@@ -51,5 +51,5 @@ TEST(LooksLikeTar, NeedsAWholeBlockWithAValidChecksum) {
     EXPECT_FALSE(looks_like_tar(as_bytes(std::string(512, ' '))));
 }
 
-} // namespace
-} // namespace shale::tar
+}  // namespace
+}  // namespace shale::tar
