@@ -23,7 +23,7 @@ constexpr std::string_view kDefaultPath =
 
 struct Flags {
     std::string reference, user, workdir, network;
-    std::vector<std::string> command, env;
+    std::vector<std::string> env;
 };
 
 bool has_variable(const std::vector<std::string>& env, std::string_view name) {
@@ -54,14 +54,14 @@ std::vector<std::string> environment(const Flags& flags, const oci::RunConfig& c
     return env;
 }
 
-sandbox::Spec sandbox_spec(const Flags& flags, const StoredImage& image,
-                           build::WritableRoot& root) {
+sandbox::Spec sandbox_spec(const Flags& flags, const std::vector<std::string>& command,
+                           const StoredImage& image, build::WritableRoot& root) {
     const auto& config = image.config.config;
     const auto user = build::resolve_user(root.view().tree(), root.view().contents(),
                                           flags.user.empty() ? config.user : flags.user);
     sandbox::Spec spec;
     spec.root = root.path();
-    spec.argv = flags.command;
+    spec.argv = command;
     if (spec.argv.empty()) spec.argv = {"/bin/sh"};
     spec.terminal = is_terminal(STDIN_FILENO) && is_terminal(STDOUT_FILENO);
     spec.env = environment(flags, config, user.home, spec.terminal);
@@ -86,7 +86,7 @@ int run(const Flags& flags, Workspace& workspace) {
     const auto tree = store.image_tree(image.manifest, image.config);
     FuseMounter mounter;
     build::WritableRoot root(store, mounter, tree.tree, tree.sources);
-    const auto spec = sandbox_spec(flags, image, root);
+    const auto spec = sandbox_spec(flags, workspace.globals().rest, image, root);
     const auto stop = spec.terminal ? workspace.stop_except_keyboard() : workspace.stop();
     const auto result = workspace.runtime().run(
         spec,
@@ -106,7 +106,6 @@ int run(const Flags& flags, Workspace& workspace) {
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
     add_argument(app, "REF", flags->reference, "Image to run in")->required();
-    add_arguments(app, "COMMAND", flags->command, "Command and arguments (default /bin/sh)");
     add_value(app, "-u,--user", flags->user, "USER[:GROUP]",
               "Run as this user (default: the image's)");
     add_value(app, "-w,--workdir", flags->workdir, "DIR", "Start here (default: the image's)");
@@ -134,6 +133,7 @@ const Command& shell_command() {
                      {"shale shell app:prod -- node --version", "One command"}},
         .declare = declare,
         .failure_code = kShellFailed,
+        .takes_command_line = true,
     };
     return command;
 }

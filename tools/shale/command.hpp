@@ -38,6 +38,8 @@ struct Command {
     // Exit status when the command throws.
     int failure_code = kFailure;
     bool hidden = false;
+    // What stands behind "--" is somebody else's command line: it goes to Globals::rest unparsed.
+    bool takes_command_line = false;
 };
 
 // All commands, in the order of the overview.

@@ -41,6 +41,7 @@ struct Globals {
     bool debug = false;
     bool help = false;
     bool version = false;
+    std::vector<std::string> rest;  // see Command::takes_command_line
 };
 // `with_version` is for the program itself; commands share the rest.
 void add_globals(CLI::App& app, Globals& globals, bool with_version);

@@ -76,6 +76,11 @@ bool asks_for_help(const std::vector<std::string>& words) {
 
 int run_command(const Command& command, std::vector<std::string> words) {
     Parser parser(command);
+    if (command.takes_command_line) {
+        const auto mark = std::find(words.begin(), words.end(), "--");
+        if (mark != words.end()) parser.globals.rest.assign(mark + 1, words.end());
+        words.erase(mark, words.end());
+    }
     try {
         if (asks_for_help(words)) {
             print_result(command_help(command, parser.app));

@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Images against a real registry: push, pull, mount, run, and a registry that is down, lies or truncates.
+. "$(dirname "$0")/../support/harness.sh"
+[ "$(id -u)" -eq 0 ] || skip "needs root for mounts and the OCI runtime"
+[ -e /dev/fuse ] || skip "needs /dev/fuse"
+command -v docker-registry > /dev/null || skip "needs docker-registry"
+busybox=$(command -v busybox) || skip "needs busybox (package busybox-static)"
+
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+cat > "$T/registry.yml" <<Y
+version: 0.1
+storage: {filesystem: {rootdirectory: $T/registry}}
+http: {addr: "127.0.0.1:$port"}
+Y
+docker-registry serve "$T/registry.yml" > "$T/registry.log" 2>&1 &
+registry=$!
+on_exit='kill $registry 2>/dev/null; wait 2>/dev/null; true'
+for _ in $(seq 100); do curl -fs "http://127.0.0.1:$port/v2/" > /dev/null && break; sleep 0.1; done
+
+ctx=$T/ctx
+mkdir "$ctx"
+cp "$busybox" "$ctx/busybox"
+printf 'FROM scratch\nCOPY busybox /bin/sh\nRUN echo hello > /hello.txt\nENV WHO=world\nCMD ["sh"]\n' \
+    > "$ctx/Dockerfile"
+remote=localhost:$port/team/app:v1
+
+check "build" "$SHALE" build -q -t app:v1 "$ctx"
+check "tag" "$SHALE" tag app:v1 "$remote"
+check "push" "$SHALE" push -q "$remote"
+check "push again sends nothing" "$SHALE" push -q "$remote"
+if command -v skopeo > /dev/null; then
+    check "skopeo inspects the pushed image" skopeo inspect --tls-verify=false "docker://$remote"
+    check "skopeo reads the store in place" skopeo inspect "oci:$SHALE_ROOT:app:v1"
+    check "skopeo pushes a gzip image" sh -c "'$SHALE' build -q -t app:gz --compression gzip \
+        -o type=oci,dest='$T/gz.tar' '$ctx' && skopeo copy -q --dest-tls-verify=false \
+        'oci-archive:$T/gz.tar' 'docker://localhost:$port/team/gz:v1'"
+fi
+export SHALE_ROOT=$T/store2
+check "pull into another store" "$SHALE" pull -q "$remote"
+m=$T/mnt
+mkdir "$m"
+check "mount what was pulled" "$SHALE" mount "$remote" "$m"
+check "read through it" equal "$(cat "$m/hello.txt")" hello
+check_fails "a directory that is not ours" 1 "not a mount of shale" "$SHALE" umount "$T"
+check "umount" "$SHALE" umount "$m"
+check "cat" equal "$("$SHALE" cat "$remote:/hello.txt")" hello
+check "shell runs with the image's environment" \
+    equal "$("$SHALE" shell "$remote" -- sh -c 'echo $WHO')" world
+check_fails "shell returns the command's status" 7 "" "$SHALE" shell "$remote" -- sh -c 'exit 7'
+check_fails "a missing command" 127 "" "$SHALE" shell "$remote" -- /no/such/program
+check "what a shell writes is thrown away" sh -c "'$SHALE' shell '$remote' -- sh -c 'echo > /new' &&
+    ! '$SHALE' cat '$remote:/new'"
+if command -v skopeo > /dev/null; then
+    check "a foreign gzip image is pulled" "$SHALE" pull -q "localhost:$port/team/gz:v1"
+    check "and read lazily" equal "$("$SHALE" cat "localhost:$port/team/gz:v1:/hello.txt")" hello
+fi
+check "images as JSON" sh -c "'$SHALE' images --json | python3 -m json.tool"
+check "history" sh -c "'$SHALE' history '$remote' | grep -q 'RUN'"
+check_fails "an unknown image" 1 "localhost:$port/team/none:latest" \
+    "$SHALE" pull -q "localhost:$port/team/none"
+check_fails "a malformed name" 1 "invalid reference format" "$SHALE" pull "A:B:C"
+check "rm" "$SHALE" rm "$remote"
+check_fails "rm of what is gone" 1 "" "$SHALE" rm "$remote"
+
+# --- a registry whose disk went bad --------------------------------------------------------------------
+export SHALE_ROOT=$T/store3
+"$SHALE" pull -q "$remote" > /dev/null 2>&1
+cp -a "$T/registry" "$T/good"
+layers=$(find "$T/registry" -name data -size +100k)
+truncate -s 1000 $layers
+export SHALE_ROOT=$T/store4
+check_fails "a truncated layer is refused" 1 "sha256:" "$SHALE" pull -q "$remote"
+cp -a "$T/good/." "$T/registry/"
+for layer in $layers; do printf 'XYZ' | dd of="$layer" bs=1 seek=500 conv=notrunc 2> /dev/null; done
+check_fails "a layer with a wrong byte is refused" 1 "sha256:" "$SHALE" pull -q "$remote"
+check "nothing of it is tagged" equal "$("$SHALE" images --json | tr -d ' \n')" "[]"
+cp -a "$T/good/." "$T/registry/"
+check "once repaired, it can be pulled" "$SHALE" pull -q "$remote"
+kill "$registry"
+wait "$registry" 2>/dev/null
+check_fails "a registry that is down" 1 "localhost:$port" "$SHALE" pull -q "localhost:$port/team/x"
+check "what is in the store needs no registry" \
+    equal "$("$SHALE" cat "$remote:/hello.txt")" hello
