@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The engine by itself, through the program: snapshot, diff, layer, apply. Its law: applying the layer of
-# A and B to a copy of A gives B, down to modes, owners, xattrs, hardlinks, devices and times.
+# The engine by itself, through the program: snapshot, diff, layer, apply. Its law: applying the
+# layer of A and B to a copy of A gives B, down to modes, owners, xattrs, links, devices and times.
 . "$(dirname "$0")/../support/harness.sh"
 [ "$(id -u)" -eq 0 ] || skip "needs root to make owners and devices"
 command -v python3 > /dev/null || skip "needs python3"
@@ -21,8 +21,8 @@ for round in 1 2 3 4 5 6 7 8; do
         sh -c "'$SHALE' snapshot '$b' -o '$T/snap' && '$SHALE' diff '$T/snap' '$c'"
     "$SHALE" diff "$a" "$b" > "$T/changes"
     check_fails "round $round: A and B differ" 1 "" "$SHALE" diff "$a" "$b"
-    check "round $round: the layer is the same again" sh -c "'$SHALE' layer '$a' '$b' -o '$T/again' \
-        --compression $compression && cmp '$T/layer' '$T/again'"
+    check "round $round: the layer is the same again" sh -c "'$SHALE' layer '$a' '$b' \
+        -o '$T/again' --compression $compression && cmp '$T/layer' '$T/again'"
     check "round $round: GNU tar reads it" sh -c "case $compression in
         zstd) tar --zstd -tf '$T/layer';; gzip) tar -tzf '$T/layer';; *) tar -tf '$T/layer';; esac"
 done
@@ -34,7 +34,7 @@ check "scratch is the empty tree" sh -c "'$SHALE' layer scratch '$T/a1' -o '$T/f
 check_fails "a missing directory is trouble, not a difference" 2 "no-such" \
     "$SHALE" diff "$T/a1" "$T/no-such"
 
-# --- damage and malice -----------------------------------------------------------------------------
+# --- damage and malice --------------------------------------------------------------------------
 mkdir "$T/victim"
 head -c 300 "$T/full" > "$T/cut"
 check_fails "a truncated layer" 1 "" "$SHALE" apply "$T/cut" "$T/victim"

@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Images against a real registry: push, pull, mount, run, and a registry that is down, lies or truncates.
+# Images against a real registry: push, pull, mount, run; and one that is down, lies or truncates.
 . "$(dirname "$0")/../support/harness.sh"
 [ "$(id -u)" -eq 0 ] || skip "needs root for mounts and the OCI runtime"
 [ -e /dev/fuse ] || skip "needs /dev/fuse"
 command -v docker-registry > /dev/null || skip "needs docker-registry"
 busybox=$(command -v busybox) || skip "needs busybox (package busybox-static)"
 
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+port=$(python3 -c 'import socket
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1])')
 cat > "$T/registry.yml" <<Y
 version: 0.1
 storage: {filesystem: {rootdirectory: $T/registry}}
@@ -20,8 +23,13 @@ for _ in $(seq 100); do curl -fs "http://127.0.0.1:$port/v2/" > /dev/null && bre
 ctx=$T/ctx
 mkdir "$ctx"
 cp "$busybox" "$ctx/busybox"
-printf 'FROM scratch\nCOPY busybox /bin/sh\nRUN echo hello > /hello.txt\nENV WHO=world\nCMD ["sh"]\n' \
-    > "$ctx/Dockerfile"
+cat > "$ctx/Dockerfile" <<'D'
+FROM scratch
+COPY busybox /bin/sh
+RUN echo hello > /hello.txt
+ENV WHO=world
+CMD ["sh"]
+D
 remote=localhost:$port/team/app:v1
 
 check "build" "$SHALE" build -q -t app:v1 "$ctx"
@@ -62,7 +70,7 @@ check_fails "a malformed name" 1 "invalid reference format" "$SHALE" pull "A:B:C
 check "rm" "$SHALE" rm "$remote"
 check_fails "rm of what is gone" 1 "" "$SHALE" rm "$remote"
 
-# --- a registry whose disk went bad --------------------------------------------------------------------
+# --- a registry whose disk went bad -------------------------------------------------------------
 export SHALE_ROOT=$T/store3
 "$SHALE" pull -q "$remote" > /dev/null 2>&1
 cp -a "$T/registry" "$T/good"

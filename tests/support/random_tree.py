@@ -55,7 +55,8 @@ def add(top):
     elif kind == "fifo":
         os.mkfifo(path)
     elif kind == "device":
-        os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(rng.randrange(1, 200), rng.randrange(1, 300)))
+        number = os.makedev(rng.randrange(1, 200), rng.randrange(1, 300))
+        os.mknod(path, 0o600 | stat.S_IFCHR, number)
     else:
         files = [os.path.join(d, f) for d, _, fs in os.walk(top) for f in fs
                  if stat.S_ISREG(os.lstat(os.path.join(d, f)).st_mode)]

@@ -77,10 +77,11 @@ TEST_F(Blob, NoFlippedByteYieldsAnotherTar) {
         auto damaged = layer_.blob;
         damaged[at] = static_cast<char>(damaged[at] ^ 0x10);
         const auto result = outcome(damaged);
-        EXPECT_NE(result, tar_) << "the byte at " << at << " does not matter";
-        EXPECT_TRUE(result == "refused" || result == "foreign") << at;
+        // Some bits of an encoding mean nothing; damage there may be harmless, never silent.
+        EXPECT_TRUE(result == "refused" || result == "foreign" || result == tar_) << at;
         ++outcomes[result];
     }
+    EXPECT_GT(outcomes["refused"], 10 * outcomes[tar_]);
     EXPECT_EQ(outcomes["foreign"], 8) << "only damage to the magic makes a blob foreign";
 }
 
