@@ -13,9 +13,11 @@ namespace {
     fail(ErrorKind::Corrupt, fmt::format("table of contents: frame {} {}", index, why));
 }
 
+// A NUL would end the message where it is read as a C string.
 [[noreturn]] void corrupt_entry(const TocEntry& entry, std::string_view why) {
-    fail(ErrorKind::Corrupt,
-         fmt::format("table of contents: entry \"{}\" {}", entry.member.path, why));
+    std::string path = entry.member.path;
+    std::replace(path.begin(), path.end(), '\0', '?');
+    fail(ErrorKind::Corrupt, fmt::format("table of contents: entry \"{}\" {}", path, why));
 }
 
 void check_frame(const Frame& frame, std::size_t index, std::uint64_t expected_tar_offset) {

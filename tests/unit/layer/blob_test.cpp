@@ -105,12 +105,14 @@ TEST_F(Blob, ErrorNamesTheBlob) {
 }
 
 TEST_F(Blob, FrameThatIsNotWhatTheTocSaysIsRefused) {
-    // A sound TOC over exchanged frames: every checksum is right, the contents are not.
+    // A sound TOC over exchanged frames of different sizes: every checksum is right, yet a frame
+    // does not hold as much tar as it should.
     MemoryBlobs blobs;
     Toc toc = layer_.written.toc;
     ASSERT_GE(toc.frames.size(), 3u);
-    std::swap(toc.frames[0].blob_offset, toc.frames[1].blob_offset);
-    std::swap(toc.frames[0].blob_bytes, toc.frames[1].blob_bytes);
+    ASSERT_NE(toc.frames.front().tar_bytes, toc.frames.back().tar_bytes);
+    std::swap(toc.frames.front().blob_offset, toc.frames.back().blob_offset);
+    std::swap(toc.frames.front().blob_bytes, toc.frames.back().blob_bytes);
     const Digest digest = blobs.put(layer_.blob);
     EXPECT_THROW(drain(tar_stream(blobs, digest, toc)), Error);
 }

@@ -75,8 +75,9 @@ TEST_F(Contended, BytesAreRightAtEveryOffset) {
         }
         EXPECT_EQ(drain(reader.open(codec::sha256(text)), 1000), text);
     }
-    EXPECT_EQ(reader.stats().frames_fetched, toc_->frames.size() - 0u)
-        << "a cache larger than the layer fetches every frame once";
+    // Frames that hold nothing but headers are never asked for.
+    EXPECT_LE(reader.stats().frames_fetched, toc_->frames.size())
+        << "a cache larger than the layer fetches no frame twice";
 }
 
 TEST_F(Contended, UnknownContentIsNotFoundAndEmptyContentIsEmpty) {
@@ -217,18 +218,16 @@ TEST_F(Contended, FailedFetchIsTriedAgain) {
 }
 
 TEST_F(Contended, DamagedFrameIsCorruptAndNamesBlobAndOffset) {
+    const std::string& text = texts_[3];
+    const auto place = index_.find(codec::sha256(text));
+    const auto frame = std::find_if(toc_->frames.begin(), toc_->frames.end(), [&](const Frame& f) {
+        return place->tar_offset < f.tar_offset + f.tar_bytes;
+    });
+    ASSERT_NE(frame, toc_->frames.end());
     auto damaged = blobs_.at(blob_);
-    const Frame& frame = toc_->frames[2];
-    damaged[frame.blob_offset + frame.blob_bytes / 2] ^= 1;
+    damaged.replace(frame->blob_offset + frame->blob_bytes / 2, 4, "\x5a\x5a\x5a\x5a");
     blobs_.put_as(blob_, damaged);
     ContentReader reader(index_, blobs_);
-    std::string text;
-    for (const auto& candidate : texts_) {
-        const auto place = index_.find(codec::sha256(candidate));
-        if (place->tar_offset >= frame.tar_offset &&
-            place->tar_offset < frame.tar_offset + frame.tar_bytes)
-            text = candidate;
-    }
     ASSERT_FALSE(text.empty());
     try {
         read(reader, text, 0, 10);
