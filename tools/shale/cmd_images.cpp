@@ -21,7 +21,7 @@ namespace shale::cli {
 namespace {
 
 struct Flags {
-    bool json = false, digests = false, quiet = false;
+    bool json = false, digests = false, quiet = false, names = false;
 };
 
 struct Row {
@@ -138,6 +138,13 @@ int run(const Flags& flags, Workspace& workspace) {
         print_result(ids);
         return kOk;
     }
+    if (flags.names) {
+        std::string names;
+        for (const auto& row : rows)
+            names += row.image.name.familiar() + "\n";
+        print_result(names);
+        return kOk;
+    }
     compare_recipes(rows);
     print_result(flags.json ? render_json(rows) : render_table(rows, flags.digests));
     return kOk;
@@ -147,6 +154,7 @@ Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
     add_switch(app, "--digests", flags->digests, "Show the digests of the manifests");
     add_switch(app, "-q,--quiet", flags->quiet, "Print image IDs only");
+    add_switch(app, "--names", flags->names, "Print names only, one a line");
     add_switch(app, "--json", flags->json, "Print JSON");
     return [flags](Workspace& workspace) { return run(*flags, workspace); };
 }

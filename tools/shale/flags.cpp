@@ -19,16 +19,16 @@ std::vector<std::string> split_choices(const std::string& metavar) {
     return words;
 }
 
-void restrict_to(CLI::Option* option, const std::string& metavar) {
-    const auto words = split_choices(metavar);
+}  // namespace
+
+void restrict_to(CLI::Option* option, const std::string& choices) {
+    const auto words = split_choices(choices);
     if (words.empty()) return;
-    option->check([words, metavar](const std::string& word) {
+    option->check([words, choices](const std::string& word) {
         const bool known = std::find(words.begin(), words.end(), word) != words.end();
-        return known ? std::string() : "\"" + word + "\" is not one of " + metavar;
+        return known ? std::string() : "\"" + word + "\" is not one of " + choices;
     });
 }
-
-}  // namespace
 
 CLI::Option* add_value(CLI::App& app, const std::string& names, std::string& into,
                        const std::string& metavar, const std::string& meaning) {

@@ -31,6 +31,9 @@ CLI::Option* add_argument(CLI::App& app, const std::string& name, std::string& i
 CLI::Option* add_arguments(CLI::App& app, const std::string& name, std::vector<std::string>& into,
                            const std::string& meaning);
 
+// Allows only the words of `choices`, which '|' separates; a text without one restricts nothing.
+void restrict_to(CLI::Option* option, const std::string& choices);
+
 // Accepted, yet absent from help: group "" in CLI11's terms.
 CLI::Option* hide(CLI::Option* option);
 

@@ -1,0 +1,129 @@
+#include "build_request.hpp"
+#include "help.hpp"
+
+#include <CLI/Error.hpp>
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace shale::cli {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+// The flags of shale build after `words`.
+BuildFlags parse(std::vector<std::string> words) {
+    BuildFlags flags;
+    CLI::App app;
+    declare_build_flags(app, flags);
+    std::reverse(words.begin(), words.end());
+    app.parse(words);
+    return flags;
+}
+
+build::Request request(std::vector<std::string> words) {
+    words.push_back("context");
+    return build_request(parse(std::move(words)));
+}
+
+std::string refusal(const std::vector<std::string>& words) {
+    try {
+        request(words);
+    } catch (const std::exception& error) {
+        return error.what();
+    }
+    return "accepted";
+}
+
+TEST(BuildFlags, ARepeatableFlagTakesOneValueAndLeavesTheContext) {
+    const auto flags = parse({"--build-arg", "A=1", "--build-arg", "B=2", "-t", "x", "."});
+    EXPECT_THAT(flags.build_args, ElementsAre("A=1", "B=2"));
+    EXPECT_THAT(flags.tags, ElementsAre("x"));
+    EXPECT_EQ(flags.context, ".");
+}
+
+TEST(BuildFlags, TheLastUseOfASingleValueWins) {
+    EXPECT_EQ(parse({"--target", "a", "--target=b", "."}).target, "b");
+    EXPECT_EQ(parse({"-f", "one", "-ftwo", "."}).file, "two");
+}
+
+TEST(BuildFlags, AValueMayBeginWithADashOrHoldCommas) {
+    EXPECT_EQ(parse({"-f", "-", "."}).file, "-");
+    EXPECT_THAT(parse({"--label", "a=1,2", "."}).labels, ElementsAre("a=1,2"));
+}
+
+TEST(BuildFlags, RefusesWhatIsNoChoiceOrNoNumber) {
+    EXPECT_THAT(refusal({"--progress", "fancy"}), HasSubstr("auto|plain|tty"));
+    EXPECT_THAT(refusal({"--network", "bridge"}), HasSubstr("default|none|host"));
+    EXPECT_THAT(refusal({"-j", "2x"}), HasSubstr("--parallel"));
+    EXPECT_THAT(refusal({"-j", "0"}), HasSubstr("--parallel"));
+}
+
+TEST(BuildFlags, NamesTheFlagsOfDockerThatAreNotImplemented) {
+    EXPECT_THAT(refusal({"--secret", "id=x"}), HasSubstr("--secret is not implemented"));
+    EXPECT_THAT(refusal({"--cache-from=type=registry"}), HasSubstr("--cache-from"));
+}
+
+TEST(BuildFlags, NeedsExactlyOneContext) {
+    EXPECT_THROW(parse({}), CLI::ParseError);
+    EXPECT_THROW(parse({"one", "two"}), CLI::ParseError);
+}
+
+TEST(BuildRequest, TakesTheValueOfABuildArgFromTheEnvironment) {
+    ::setenv("SHALE_TEST_SET", "from here", 1);
+    ::unsetenv("SHALE_TEST_UNSET");
+    const auto made = request({"--build-arg", "SHALE_TEST_SET", "--build-arg", "SHALE_TEST_UNSET",
+                               "--build-arg", "EMPTY=", "--build-arg", "K=a=b"});
+    ASSERT_EQ(made.build_args.size(), 3u);
+    EXPECT_EQ(made.build_args[0].value, "from here");
+    EXPECT_EQ(made.build_args[1].value, "");
+    EXPECT_EQ(made.build_args[2].value, "a=b");
+}
+
+TEST(BuildRequest, WithoutOutputMakesAnImage) {
+    const auto made = request({});
+    ASSERT_EQ(made.outputs.size(), 1u);
+    EXPECT_EQ(made.outputs[0].type, build::OutputType::Image);
+    EXPECT_FALSE(made.outputs[0].push);
+    EXPECT_TRUE(request({"--push", "-t", "x"}).outputs.at(0).push);
+}
+
+TEST(BuildRequest, CompressionReachesEveryOutputThatDoesNotSayItsOwn) {
+    const auto made = request({"--compression", "gzip", "-o", "type=oci,dest=a", "-o",
+                               "type=oci,dest=b,compression=zstd"});
+    EXPECT_EQ(made.outputs.at(0).compression, oci::Compression::Gzip);
+    EXPECT_EQ(made.outputs.at(1).compression, oci::Compression::Zstd);
+}
+
+TEST(BuildRequest, RefusesWhatContradictsItself) {
+    EXPECT_THAT(refusal({"--no-cache", "--no-cache-filter", "a"}), HasSubstr("--no-cache-filter"));
+    EXPECT_THAT(refusal({"-t", "a@sha256:" + std::string(64, '0')}), HasSubstr("digest"));
+    EXPECT_THAT(refusal({"--iidfile", "f", "-o", "out"}), HasSubstr("image ID file"));
+    EXPECT_THAT(refusal({"--build-arg", "=x"}), HasSubstr("--build-arg"));
+    EXPECT_THAT(refusal({"--build-arg", "SOURCE_DATE_EPOCH=soon"}), HasSubstr("SOURCE_DATE_EPOCH"));
+}
+
+TEST(BuildRequest, NoCacheFilterSplitsAtCommas) {
+    EXPECT_THAT(request({"--no-cache-filter", "a,b", "--no-cache-filter", "c"}).no_cache_filter,
+                ElementsAre("a", "b", "c"));
+}
+
+TEST(FlagTable, LeavesOutWhatIsHidden) {
+    const Parser parser(*find_command("build"));
+    const auto names = long_flag_names(parser.app);
+    EXPECT_NE(std::find(names.begin(), names.end(), "--tag"), names.end());
+    EXPECT_EQ(std::find(names.begin(), names.end(), "--secret"), names.end());
+}
+
+TEST(FlagTable, EveryCommandReachesTheGlobalFlags) {
+    for (const auto* command : commands()) {
+        const Parser parser(*command);
+        const auto names = long_flag_names(parser.app);
+        EXPECT_NE(std::find(names.begin(), names.end(), "--root"), names.end()) << command->name;
+    }
+}
+
+}  // namespace
+}  // namespace shale::cli

@@ -1,0 +1,31 @@
+#include "mount_table.hpp"
+
+#include <gtest/gtest.h>
+
+namespace shale::cli {
+namespace {
+
+TEST(MountTable, FindsOurMountsAmongOthers) {
+    const auto rows = parse_mountinfo(
+        "22 1 0:20 / / rw,relatime shared:1 - ext4 /dev/sda rw\n"
+        "30 22 0:44 / /mnt/app\\040one ro,nosuid shared:7 master:2 - fuse.shale app:prod ro\n"
+        "31 22 0:45 / /mnt/x ro - fuse.sshfs host:/ ro\n"
+        "32 22 0:46 / /mnt/b\\134s ro - fuse.shale b:latest ro\n");
+    ASSERT_EQ(rows.size(), 2u);
+    EXPECT_EQ(rows[0].source, "app:prod");
+    EXPECT_EQ(rows[0].target, "/mnt/app one");
+    EXPECT_EQ(rows[1].target, "/mnt/b\\s");
+}
+
+TEST(MountTable, StandsLinesThatEndEarly) {
+    EXPECT_TRUE(parse_mountinfo("").empty());
+    EXPECT_TRUE(
+        parse_mountinfo("30 22 0:44 / /mnt ro\n\n30 22 0:44 / /mnt ro - fuse.shale").empty());
+}
+
+TEST(MountTable, ReadsThisMachine) {
+    EXPECT_NO_THROW(shale_mounts());
+}
+
+}  // namespace
+}  // namespace shale::cli
