@@ -155,40 +155,43 @@ LayerTocs::Loaded LayerTocs::load(const oci::Descriptor& layer,
         if (!known && diff_id) {
             const Digest found = hash_stream(layer::tar_stream(home_.framed, blob, *twin));
             if (found != *diff_id) fail_diff_id(blob, found, *diff_id);
-            home_.database.put_diff_id(blob, found);
+            remember(blob, found);
             known = found;
         }
         return {share(std::move(*twin)), known};
     }
     if (auto own = read_own(blob)) {
-        if (known || !diff_id) return {share(std::move(*own)), known};
-        if (agrees_with_tar(blob, *own, *diff_id)) {
-            home_.database.put_diff_id(blob, *diff_id);
-            return {share(std::move(*own)), diff_id};
+        if (known) return {share(std::move(*own)), known};
+        if (const auto found = agrees_with_tar(blob, *own, diff_id)) {
+            home_.database.put_diff_id(blob, *found);
+            return {share(std::move(*own)), found};
         }
     }
     layer::Written twin = make_twin(blob, diff_id);
     return {share(std::move(twin.toc)), twin.diff_id};
 }
 
-// Rewrites the tar and throws the result away: what counts is whether it has the wanted DiffID and
-// gives the same TOC, apart from where frames were cut.
-bool LayerTocs::agrees_with_tar(const Digest& blob, const layer::Toc& toc, const Digest& diff_id) {
+// Rewrites the tar and throws the result away: what counts is whether it has the wanted DiffID, if
+// one is wanted, and gives the same TOC, apart from where frames were cut. Returns the DiffID then.
+std::optional<Digest> LayerTocs::agrees_with_tar(const Digest& blob, const layer::Toc& toc,
+                                                 const std::optional<Digest>& diff_id) {
     // Frames past the tar hold the dense form of sparse files, which reading the tar does not
     // check.
     if (std::any_of(toc.frames.begin(), toc.frames.end(),
                     [&](const layer::Frame& frame) { return frame.tar_offset >= toc.tar_bytes; }))
-        return false;
+        return std::nullopt;
     layer::WriteOptions options;
     options.level = 1;
     try {
         layer::Written again = layer::reframe(layer::tar_stream(home_.blobs, blob, toc),
                                               describe(blob), options, [](Bytes) {});
         again.toc.frames = toc.frames;
-        return again.diff_id == diff_id && layer::encode_toc(again.toc) == layer::encode_toc(toc);
+        const bool agrees = again.diff_id == diff_id.value_or(again.diff_id) &&
+                            layer::encode_toc(again.toc) == layer::encode_toc(toc);
+        return agrees ? std::optional(again.diff_id) : std::nullopt;
     } catch (const Error& error) {
         // Frames that do not decompress may be the fault of the TOC alone; make_twin() knows.
-        if (error.kind() == ErrorKind::Corrupt) return false;
+        if (error.kind() == ErrorKind::Corrupt) return std::nullopt;
         throw;
     }
 }
@@ -241,8 +244,14 @@ layer::Written LayerTocs::make_twin(const Digest& blob, const std::optional<Dige
     if (diff_id && written.diff_id != *diff_id) fail_diff_id(blob, written.diff_id, *diff_id);
     twin.publish(twin_path(blob));
     home_.framed.forget(blob);
-    home_.database.put_diff_id(blob, written.diff_id);
+    remember(blob, written.diff_id);
     return written;
+}
+
+// A row says that the layer's TOC is true, so that load() need not look again. A layer whose own
+// TOC was found false never gets one: without its twin that TOC would be believed.
+void LayerTocs::remember(const Digest& blob, const Digest& diff_id) {
+    if (!read_own(blob)) home_.database.put_diff_id(blob, diff_id);
 }
 
 }  // namespace shale::store
