@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <thread>
 
 namespace shale::snapshot {
@@ -205,8 +206,12 @@ KernelAnswer kernel_resolve(int root_fd, const std::string& root, const std::str
     open_how how{};
     how.flags = O_PATH | O_CLOEXEC;
     how.resolve = RESOLVE_IN_ROOT;
-    const UniqueFd fd(static_cast<int>(
-        ::syscall(SYS_openat2, root_fd, path.empty() ? "." : path.c_str(), &how, sizeof how)));
+    // EAGAIN: somewhere on the machine something was renamed or mounted while we passed a "..".
+    UniqueFd fd;
+    do
+        fd = UniqueFd(static_cast<int>(
+            ::syscall(SYS_openat2, root_fd, path.empty() ? "." : path.c_str(), &how, sizeof how)));
+    while (!fd && errno == EAGAIN);
     if (!fd) return {errno, {}};
     char target[8192];
     const std::string link = "/proc/self/fd/" + std::to_string(fd.get());

@@ -1,4 +1,5 @@
 // scan: what it reads, what it need not read, and what it must never miss.
+#include "../../support/tick.hpp"
 #include "../../support/tree_generator.hpp"
 
 #include <shale/codec.hpp>
@@ -35,15 +36,6 @@ class Scan : public ::testing::Test {
         const timespec times[2] = {{1000, 0}, {1000, 0}};
         ASSERT_EQ(::utimensat(AT_FDCWD, path(name).c_str(), times, AT_SYMLINK_NOFOLLOW), 0);
     }
-    // Waits until the clock that stamps inodes has ticked, so that files written before are
-    // settled.
-    static void wait_for_tick() {
-        timespec now{}, then{};
-        ::clock_gettime(CLOCK_REALTIME_COARSE, &then);
-        do
-            ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
-        while (now.tv_sec == then.tv_sec && now.tv_nsec == then.tv_nsec);
-    }
     Tree scan_here(const ScanOptions& options = {}) { return scan(dir_.path(), options, &stats_); }
     Tree scan_cached() {
         ScanOptions options;
@@ -53,7 +45,7 @@ class Scan : public ::testing::Test {
     bool cache_works() {
         const UniqueFd fd = open_file(dir_.path(), O_RDONLY);
         write("probe", "probe");
-        wait_for_tick();
+        testing::wait_for_inode_clock();
         scan_cached();
         scan_cached();
         ::unlink(path("probe").c_str());
@@ -218,7 +210,7 @@ TEST_F(Scan, UnchangedTreeIsScannedAgainWithoutOpeningAFile) {
         GTEST_SKIP() << "the temporary directory's file system has no trusted ctime";
     TreeGenerator generator(testing::seed_for_test(53), {.entries = 200});
     write_to_disk(generator.tree(), dir_.path());
-    wait_for_tick();
+    testing::wait_for_inode_clock();
     const Digest first = scan_cached().digest();
     EXPECT_GT(stats_.files_hashed, 10u);
     const std::uint64_t hashed = stats_.files_hashed;
@@ -234,10 +226,10 @@ TEST_F(Scan, OnlyTheChangedFileIsReadAgain) {
         GTEST_SKIP() << "the temporary directory's file system has no trusted ctime";
     for (int at = 0; at < 10; ++at)
         write("f" + std::to_string(at), "content");
-    wait_for_tick();
+    testing::wait_for_inode_clock();
     scan_cached();
     write("f3", "changed");
-    wait_for_tick();
+    testing::wait_for_inode_clock();
     const Tree tree = scan_cached();
     EXPECT_EQ(stats_.files_hashed, 1u);
     EXPECT_EQ(stats_.files_from_cache, 9u);
@@ -318,7 +310,7 @@ TEST_F(Scan, UntrustedFileSystemIsNeverCached) {
     if (::mount("ramfs", ram.c_str(), "ramfs", 0, nullptr) != 0)
         GTEST_SKIP() << "ramfs: " << std::strerror(errno);
     write("ram/f", "x");
-    wait_for_tick();
+    testing::wait_for_inode_clock();
     scan_cached();
     scan_cached();
     ::umount2(ram.c_str(), MNT_DETACH);
