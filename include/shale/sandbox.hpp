@@ -96,6 +96,11 @@ const std::vector<std::string>& mount_points();
 std::string default_resolv_conf(Network network);
 std::string default_hosts(const std::string& hostname);
 
+// Moves this process into a mount namespace of its own, in which new mounts stay and to which the
+// host's later ones still come: whatever kills the process, the kernel then takes its mounts down.
+// Call it before the first thread starts. False, changing nothing, where that is not permitted.
+bool enter_private_mounts() noexcept;
+
 // An overlayfs of `lowers` (topmost first) under `upper`. Unmounts at destruction. Volatile:
 // nothing is synced, a crash loses the upper. Redirects, metacopy, index and xino are off, so the
 // upper holds whole files and plain directories only.

@@ -107,7 +107,11 @@ void log(LogLevel level, const std::string& text) {
     if (level == LogLevel::Error) label = "error: ";
     if (level == LogLevel::Warn) label = "warning: ";
     if (level == LogLevel::Debug) label = "debug: ";
-    const auto line = fmt::format("shale: {}{}\n", label, text);
+    auto line = fmt::format("shale: {}{}", label, text);
+    // Registries and images choose parts of these texts; none of them may drive the terminal.
+    for (char& c : line)
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+    line += '\n';
     std::fwrite(line.data(), 1, line.size(), stderr);
 }
 

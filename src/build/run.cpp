@@ -10,6 +10,7 @@
 #include <shale/diff.hpp>
 #include <shale/mount.hpp>
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -57,6 +58,14 @@ std::string hosts_file(const RunSpec& spec, const std::vector<std::string>& add_
         std::string ip = entry.substr(split + 1);
         if (ip.size() > 1 && ip.front() == '[' && ip.back() == ']')
             ip = ip.substr(1, ip.size() - 2);
+        in6_addr address;  // large enough for both
+        if (::inet_pton(AF_INET, ip.c_str(), &address) != 1 &&
+            ::inet_pton(AF_INET6, ip.c_str(), &address) != 1)
+            fail(ErrorKind::Invalid, "invalid --add-host value \"" + entry + "\": \"" + ip +
+                                         "\" is no IP address" +
+                                         (ip == "host-gateway" ? "; a RUN has no gateway to the "
+                                                                 "host, use --network host"
+                                                               : ""));
         text += ip + "\t" + entry.substr(0, split) + "\n";
     }
     return text;
@@ -124,6 +133,13 @@ sandbox::Spec sandbox_spec(const Session& session, const RunSpec& run, WritableR
     return spec;
 }
 
+// A command that cannot reach the network fails in words of its own; ours come first.
+void warn_of_network(Session& session, const RunSpec& spec) {
+    const auto& note = session.services.runtime().network_note();
+    if (note.empty() || spec.network != sandbox::Network::Private) return;
+    std::call_once(session.told_of_network, [&] { session.tracker.progress().warning(note); });
+}
+
 }  // namespace
 
 Digest run_key(const RunSpec& spec, const std::vector<std::string>& add_hosts,
@@ -143,6 +159,7 @@ Digest run_key(const RunSpec& spec, const std::vector<std::string>& add_hosts,
 Executed execute_run(Session& session, const RunSpec& spec, const LoadedRoot& parent,
                      VertexId vertex, std::deque<std::string>& log_tail) {
     auto& services = session.services;
+    warn_of_network(session, spec);
     WritableRoot root(services.store, services.mounter, parent.tree, parent.sources);
     LogTail tail(log_tail);
     const auto result = services.runtime().run(

@@ -9,6 +9,7 @@
 #include <shale/dockerfile.hpp>
 
 #include <atomic>
+#include <mutex>
 #include <semaphore>
 #include <stop_token>
 
@@ -26,6 +27,7 @@ struct Session {
     // Bounds RUN and layer work, not stages: a stage waiting for another holds no slot.
     std::counting_semaphore<256>& slots;
     std::atomic<std::uint32_t> steps{0}, cached_steps{0};
+    std::once_flag told_of_network{};  // once a build, not once a RUN
 
     // Throws Cancelled once the build has been stopped.
     void check_stop() const {

@@ -1,8 +1,9 @@
-// OverlayMount.
+// OverlayMount, and the namespace that such mounts are made in.
 #include <shale/sandbox.hpp>
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -85,6 +86,11 @@ OverlayMount::~OverlayMount() {
     if (target_.empty()) return;
     if (::umount2(target_.c_str(), UMOUNT_NOFOLLOW) != 0)
         ::umount2(target_.c_str(), UMOUNT_NOFOLLOW | MNT_DETACH);
+}
+
+bool enter_private_mounts() noexcept {
+    return ::unshare(CLONE_NEWNS) == 0 &&
+           ::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) == 0;
 }
 
 void OverlayMount::unmount() {

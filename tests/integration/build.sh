@@ -256,3 +256,21 @@ P
 printf 'FROM scratch\nADD evil.tar /x/\n' > "$T/evil/Dockerfile"
 check_fails "an archive that climbs out" 1 '../escaped.txt' build -t bad "$T/evil"
 check "no tag moved" equal "$(cat "$SHALE_ROOT/index.json")" "$before"
+
+# --- a build that is killed ---------------------------------------------------------------------
+printf 'FROM scratch\nCOPY busybox /bin/sh\nRUN echo reached; sleep 1000\n' > "$T/sleep.Dockerfile"
+"$SHALE" build --progress plain -t bad -f "$T/sleep.Dockerfile" "$ctx" > "$T/killed.log" 2>&1 &
+victim=$!
+for _ in $(seq 300); do
+    grep -q 'reached$' "$T/killed.log" && break
+    sleep 0.1
+done
+check "the step runs" grep -q ' reached$' "$T/killed.log"
+kill -KILL "$victim"
+wait "$victim" 2> /dev/null
+check "a killed build leaves no mount" equal "$(grep -c "$SHALE_ROOT" /proc/self/mountinfo)" 0
+gone() { for _ in $(seq 100); do pgrep -fx 'sleep 1000' > /dev/null || return 0; sleep 0.1; done; false; }
+check "its command dies with it" gone
+touch -d '2 minutes ago' "$SHALE_ROOT"/tmp/session-* "$SHALE_ROOT"/runtime/run-* 2> /dev/null
+check "the next build cleans up after it" build -t app:prod "$ctx"
+check "nothing of the dead session is left" equal "$(ls -A "$SHALE_ROOT/tmp")" ""

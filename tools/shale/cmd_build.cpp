@@ -10,6 +10,7 @@
 
 #include <shale/base.hpp>
 #include <shale/build.hpp>
+#include <shale/sandbox.hpp>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -73,6 +74,7 @@ void summarise(const build::Request& request, const build::Result& result) {
 }
 
 int run(const BuildFlags& flags, Workspace& workspace) {
+    sandbox::enter_private_mounts();
     const auto mode = parse_progress(flags.progress);
     if (flags.quiet && !flags.progress.empty() && mode != ProgressMode::Quiet)
         fail(ErrorKind::Invalid,

@@ -81,6 +81,7 @@ sandbox::Spec sandbox_spec(const Flags& flags, const std::vector<std::string>& c
 }
 
 int run(const Flags& flags, Workspace& workspace) {
+    sandbox::enter_private_mounts();
     const auto image = obtain_image(workspace, flags.reference);
     auto& store = workspace.store();
     const auto tree = store.image_tree(image.manifest, image.config);
