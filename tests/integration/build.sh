@@ -272,5 +272,6 @@ check "a killed build leaves no mount" equal "$(grep -c "$SHALE_ROOT" /proc/self
 gone() { for _ in $(seq 100); do pgrep -fx 'sleep 1000' > /dev/null || return 0; sleep 0.1; done; false; }
 check "its command dies with it" gone
 touch -d '2 minutes ago' "$SHALE_ROOT"/tmp/session-* "$SHALE_ROOT"/runtime/run-* 2> /dev/null
-check "the next build cleans up after it" build -t app:prod "$ctx"
+check "the next build succeeds" build --no-cache --target base -t base "$ctx"
+check "it removed the dead one's cgroups" equal "$(find /sys/fs/cgroup -name "shale-$victim-*")" ""
 check "nothing of the dead session is left" equal "$(ls -A "$SHALE_ROOT/tmp")" ""

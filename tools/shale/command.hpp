@@ -48,6 +48,7 @@ const Command* find_command(std::string_view name);
 
 // One per file cmd_<name>.cpp.
 const Command& apply_command();
+const Command& bench_command();
 const Command& build_command();
 const Command& cat_command();
 const Command& completion_command();
