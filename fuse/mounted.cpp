@@ -69,21 +69,26 @@ struct Mounted::State {
     UniqueFd stop;
     std::vector<std::jthread> threads;
     bool mounted = false;
+    std::atomic<bool> gone = false;  // somebody else unmounted it; its place may be another's now
 
     State(std::shared_ptr<mount::View> view, std::string where)
         : target(std::move(where)), server(std::move(view)) {}
 
     ~State() {
-        if (mounted) unmount();
+        const bool refused = mounted && !gone && !unmount();
         const std::uint64_t one = 1;
         if (stop && ::write(stop.get(), &one, sizeof one) < 0) std::terminate();
         threads.clear();
+        // Through fusermount3, as an ordinary user mounted it. It closes the device: not before
+        // the threads have let go of that.
+        if (refused) fuse_session_unmount(session);
         if (session) fuse_session_destroy(session);
     }
 
-    void unmount() {
-        if (::umount2(target.c_str(), 0) == 0 || errno == EINVAL || errno == ENOENT) return;
-        ::umount2(target.c_str(), MNT_DETACH);
+    // False if this process may not.
+    bool unmount() {
+        if (::umount2(target.c_str(), 0) == 0 || errno == EINVAL || errno == ENOENT) return true;
+        return ::umount2(target.c_str(), MNT_DETACH) == 0 || errno != EPERM;
     }
 
     void serve() {
@@ -95,7 +100,10 @@ struct Mounted::State {
             if (wait[1].revents != 0) break;
             const int got = fuse_session_receive_buf(session, &request);
             if (got == -EINTR || got == -EAGAIN) continue;  // another thread took it
-            if (got <= 0) break;                            // unmounted
+            if (got <= 0) {                                 // unmounted
+                gone = true;
+                break;
+            }
             server.count_request();
             fuse_session_process_buf(session, &request);
         }

@@ -136,17 +136,9 @@ void read(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset, 
     server(request).count_read();
     thread_local std::vector<std::byte> buffer;
     buffer.resize(std::min<std::size_t>(size, kMaxRead));
-    try {
-        const auto count =
-            view(request).fetch(mount::InodeId{inode}, static_cast<std::uint64_t>(offset), buffer);
-        fuse_reply_buf(request, reinterpret_cast<const char*>(buffer.data()), count);
-    } catch (const Error& error) {  // the boundary to C: nothing may pass it
-        log(LogLevel::Error, error.what());
-        fuse_reply_err(request, errno_of(error) == ENOENT ? EIO : errno_of(error));
-    } catch (const std::exception& error) {
-        log(LogLevel::Error, error.what());
-        fuse_reply_err(request, EIO);
-    }
+    const auto count =
+        view(request).fetch(mount::InodeId{inode}, static_cast<std::uint64_t>(offset), buffer);
+    fuse_reply_buf(request, reinterpret_cast<const char*>(buffer.data()), count);
 }
 
 // Directory offsets: 0 is ".", 1 is "..", then 2 + the node the next call begins with. A position
@@ -200,7 +192,7 @@ void read_directory(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_
     }
     while (offset >= kFirstChild && offset < kEnd) {
         auto next = static_cast<snapshot::NodeId>(offset - kFirstChild);
-        const auto entry = tree.directory_entry(next);
+        const auto entry = tree.directory_entry(directory, next);
         if (!entry) break;
         const off_t after = kFirstChild + off_t{next};
         if (!reply.add(entry->name, entry->attributes, after)) break;
@@ -260,25 +252,40 @@ void statfs(fuse_req_t request, fuse_ino_t) {
     fuse_reply_statfs(request, &out);
 }
 
+// The boundary to C: no exception may pass it. Every operation replies as its last act, so one that
+// throws has not replied.
+template <auto kOperation, typename... Arguments>
+void guarded(fuse_req_t request, Arguments... arguments) {
+    try {
+        kOperation(request, arguments...);
+    } catch (const Error& error) {
+        log(LogLevel::Error, error.what());
+        fuse_reply_err(request, errno_of(error) == ENOENT ? EIO : errno_of(error));
+    } catch (const std::exception& error) {
+        log(LogLevel::Error, error.what());
+        fuse_reply_err(request, EIO);
+    }
+}
+
 }  // namespace
 
 const fuse_lowlevel_ops& operations() {
     static const fuse_lowlevel_ops table = [] {
         fuse_lowlevel_ops ops{};
         ops.init = init;
-        ops.lookup = lookup;
+        ops.lookup = guarded<lookup>;
         ops.forget = forget;
         ops.forget_multi = forget_multi;
-        ops.getattr = getattr;
-        ops.readlink = readlink;
+        ops.getattr = guarded<getattr>;
+        ops.readlink = guarded<readlink>;
         ops.open = open;
         ops.opendir = open;
-        ops.read = read;
-        ops.readdir = readdir;
-        ops.readdirplus = readdirplus;
-        ops.getxattr = getxattr;
-        ops.listxattr = listxattr;
-        ops.statfs = statfs;
+        ops.read = guarded<read>;
+        ops.readdir = guarded<readdir>;
+        ops.readdirplus = guarded<readdirplus>;
+        ops.getxattr = guarded<getxattr>;
+        ops.listxattr = guarded<listxattr>;
+        ops.statfs = guarded<statfs>;
         return ops;
     }();
     return table;

@@ -96,6 +96,10 @@ codec::Source tar_stream(oci::BlobSource& blobs, const Digest& blob, const Toc& 
 // ---------------------------------------------------------------------------------------------
 // Reading.
 
+// What a member other than a whiteout is in a tree, apart from its links. Attributes that speak to
+// overlayfs (trusted.overlay.*, user.overlay.*) are left out: an archive may not forge them.
+snapshot::EntrySpec entry_spec(const TocEntry& entry);
+
 // `base` with the layer applied: whiteouts, opaque markers, replacements, hardlinks to members of
 // this layer or of `base`. Corrupt if a hardlink target is missing or a name is impossible.
 snapshot::Tree merge(const snapshot::Tree& base, const Toc& toc);

@@ -54,7 +54,8 @@ class View {
     // Walks a directory: begin at first_child, go on until nullopt. Each call moves `position` to
     // the next sibling; a position may be kept and continued from later.
     snapshot::NodeId first_child(InodeId directory) const;
-    std::optional<DirectoryEntry> directory_entry(snapshot::NodeId& position) const;
+    std::optional<DirectoryEntry> directory_entry(InodeId directory,
+                                                  snapshot::NodeId& position) const;
     InodeId parent(InodeId directory) const;  // the root is its own parent
 
     // May fetch frames. Throws Corrupt or Network; never returns bytes that failed a checksum.

@@ -44,6 +44,9 @@ enum class Decision {
 struct Options {
     unsigned threads = 2;  // this many directories are read at once, the caller's thread included
     bool read_xattrs = true;
+    // Asked on any of the walk's threads; xattrs for which it is false are left out. Null keeps
+    // all.
+    std::function<bool(std::string_view name)> keep_xattr;
     // If false, a mount point (also a bind mount) is an entry, but not descended into.
     bool cross_mounts = true;
     // Called on the thread that called walk(), before a directory is opened and before an entry is

@@ -35,39 +35,12 @@ std::size_t read_head(const std::string& path, MutableBytes head) {
     return filled;
 }
 
-FileType type_of(tar::MemberType type) {
-    switch (type) {
-    case tar::MemberType::Directory:
-        return FileType::Directory;
-    case tar::MemberType::Symlink:
-        return FileType::Symlink;
-    case tar::MemberType::CharDevice:
-        return FileType::CharDevice;
-    case tar::MemberType::BlockDevice:
-        return FileType::BlockDevice;
-    case tar::MemberType::Fifo:
-        return FileType::Fifo;
-    case tar::MemberType::Regular:
-    case tar::MemberType::Hardlink:
-        break;
-    }
-    return FileType::Regular;
-}
-
 EntrySpec spec_of(const layer::TocEntry& entry, const CopyOptions& options) {
-    const auto& member = entry.member;
-    EntrySpec spec;
-    spec.type = type_of(member.type);
-    spec.mode = member.mode;
-    spec.uid = options.owner ? options.owner->uid : member.uid;
-    spec.gid = options.owner ? options.owner->gid : member.gid;
-    spec.size = member.size;
-    spec.mtime_ns = member.mtime_ns;
-    spec.device_major = member.device_major;
-    spec.device_minor = member.device_minor;
-    if (spec.type == FileType::Symlink) spec.link_target = member.link_target;
-    spec.xattrs = member.xattrs;
-    spec.content = entry.content;
+    EntrySpec spec = layer::entry_spec(entry);
+    if (options.owner) {
+        spec.uid = options.owner->uid;
+        spec.gid = options.owner->gid;
+    }
     return spec;
 }
 

@@ -76,11 +76,11 @@ std::optional<std::string> Arguments::for_stage(const dockerfile::ArgDeclaration
 std::vector<KeyValue> Arguments::proxies() const {
     std::vector<KeyValue> found;
     for (const auto name : kProxyNames) {
-        auto value = given_.get(name);
-        if (!value) value = given_.get(lower(name));
-        if (!value) continue;
-        found.push_back({std::string(name), *value});
-        found.push_back({lower(name), *value});
+        const auto upper_value = given_.get(name), lower_value = given_.get(lower(name));
+        if (!upper_value && !lower_value) continue;
+        // A spelling that was not given gets the value of the one that was.
+        found.push_back({std::string(name), upper_value ? *upper_value : *lower_value});
+        found.push_back({lower(name), lower_value ? *lower_value : *upper_value});
     }
     return found;
 }

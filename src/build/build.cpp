@@ -2,6 +2,7 @@
 // a phase; the phases live in the files named after them.
 #include "export.hpp"
 #include "plan.hpp"
+#include "run.hpp"
 #include "session.hpp"
 #include "stage.hpp"
 
@@ -65,6 +66,25 @@ Definition read_definition(const Request& request, const std::string& context) {
     }
 }
 
+// What can be wrong with a request before anything is read. Found here, it is found also when every
+// step is cached.
+void check_request(const Request& request) {
+    sandbox::parse_network(request.network);
+    for (const auto& entry : request.add_hosts)
+        parse_extra_host(entry);
+    for (const auto& entitlement : request.allow)
+        if (entitlement != "network.host")
+            fail(ErrorKind::Unsupported, "entitlement " + entitlement + " is not implemented yet");
+    for (const auto& output : request.outputs)
+        for (const auto& name : output.names)
+            oci::Reference::parse(name);
+    // Nanoseconds of it must fit; this is the year 2262.
+    constexpr std::int64_t kLatest = INT64_MAX / 1'000'000'000;
+    if (request.source_date_epoch && *request.source_date_epoch > kLatest)
+        fail(ErrorKind::Invalid, "invalid SOURCE_DATE_EPOCH: " +
+                                     std::to_string(*request.source_date_epoch) + " is too late");
+}
+
 // Warnings go to the progress; errors end the build, all of them shown.
 void report(const dockerfile::ParseResult& parsed, Progress& progress) {
     std::string first, excerpts;
@@ -109,6 +129,7 @@ dockerfile::File load_file(const Definition& definition, Tracker& tracker) {
 }  // namespace
 
 Result build(const Request& request, Services& services, std::stop_token stop) {
+    check_request(request);
     Tracker tracker(services.progress);
     const auto directory = context_directory(request.context);
     const auto definition = read_definition(request, directory);
@@ -125,14 +146,17 @@ Result build(const Request& request, Services& services, std::stop_token stop) {
         ignore = Context::load_ignore(directory, definition.path);
         return Outcome::Done;
     });
-    Context context(directory, std::move(ignore), needed_paths(file, reached), services.store,
-                    tracker);
+    Context context(directory, std::move(ignore), services.store, tracker);
+    for (const auto index : reached)
+        context.need(needed_paths(file.stages[index]));
 
     std::stop_source failure;
     const std::stop_callback forward(stop, [&] { failure.request_stop(); });
     std::counting_semaphore<256> slots(std::clamp(request.parallel_steps, 1u, 256u));
-    Session session{
-        request, services, tracker, file, arguments, context, platform, failure.get_token(), slots};
+    Session session{request, services,        tracker,
+                    file,    definition.path, arguments,
+                    context, platform,        failure.get_token(),
+                    slots};
     Stages stages(session, failure);
     for (const auto index : reached)
         stages.start(index);

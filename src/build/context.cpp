@@ -11,12 +11,12 @@ namespace {
 // directories are kept by path: the walk may read several directories ahead.
 class ContextFilter {
   public:
-    ContextFilter(const dockerfile::IgnoreMatcher& ignore, const std::vector<std::string>& needed)
+    ContextFilter(const dockerfile::IgnoreMatcher& ignore, const NeededPaths& needed)
         : ignore_(ignore), needed_(needed) {}
 
     walk::Decision decide(std::string_view path, bool is_directory) {
         if (path.empty()) return walk::Decision::Include;
-        if (!is_needed(path, is_directory)) return walk::Decision::Prune;
+        if (!needed_.admits(path)) return walk::Decision::Prune;
         if (ignore_.empty()) return walk::Decision::Include;
         const auto slash = path.rfind('/');
         const std::string parent(slash == std::string_view::npos ? "" : path.substr(0, slash));
@@ -28,56 +28,48 @@ class ContextFilter {
     }
 
   private:
-    // Below a needed path, or a directory on the way to one.
-    bool is_needed(std::string_view path, bool is_directory) const {
-        if (needed_.empty()) return true;
-        for (const auto& need : needed_) {
-            if (need.empty() || path == need) return true;
-            if (path.size() > need.size() && path.starts_with(need) && path[need.size()] == '/')
-                return true;
-            if (is_directory && need.size() > path.size() && need.starts_with(path) &&
-                need[path.size()] == '/')
-                return true;
-        }
-        return false;
-    }
-
     const dockerfile::IgnoreMatcher& ignore_;
-    const std::vector<std::string>& needed_;
+    const NeededPaths& needed_;
     std::unordered_map<std::string, dockerfile::IgnoreMatcher::State> states_;
 };
 
-// A symlink that leads nowhere inside a partial walk may lead out of the needed paths; then, and
-// only then, everything must be looked at.
-bool has_open_link(const snapshot::Tree& tree) {
-    for (snapshot::NodeId node = 0; node < tree.size(); ++node)
-        if (tree.entry(node).type == FileType::Symlink &&
-            tree.resolve(tree.path(node)) == snapshot::kNoNode)
-            return true;
-    return false;
+// Attributes that belong to this host or to overlayfs, not to the file: they would make one context
+// build differently on two machines, or speak to the kernel that mounts the result. ACLs (system.*)
+// count among them because a cache key must not cover them (BuildKit's does not).
+bool belongs_to_file(std::string_view name) {
+    if (name == "security.capability") return true;
+    for (const std::string_view prefix :
+         {"security.", "system.", "trusted.", "user.overlay.", "com.apple."})
+        if (name.starts_with(prefix)) return false;
+    return true;
 }
 
 }  // namespace
 
-Context::Context(std::string directory, dockerfile::IgnoreMatcher ignore,
-                 std::vector<std::string> needed, store::Store& store, Tracker& tracker)
-    : directory_(std::move(directory)), ignore_(std::move(ignore)), needed_(std::move(needed)),
-      store_(store), tracker_(tracker) {}
+Context::Context(std::string directory, dockerfile::IgnoreMatcher ignore, store::Store& store,
+                 Tracker& tracker)
+    : directory_(std::move(directory)), ignore_(std::move(ignore)), store_(store),
+      tracker_(tracker) {}
+
+void Context::need(const std::vector<Need>& paths) {
+    const std::lock_guard lock(mutex_);
+    for (const auto& path : paths)
+        is_current_ &= !needed_.add(path);
+}
 
 const snapshot::Tree& Context::tree() {
     const std::lock_guard lock(mutex_);
-    if (!tree_) {
+    if (!is_current_) {
         tracker_.run("[internal] load build context", [&](VertexId) {
-            snapshot::Tree tree = scan();
-            if (!needed_.empty() && has_open_link(tree)) {
-                needed_.clear();
-                tree = scan();
-            }
-            tree_ = std::make_unique<const snapshot::Tree>(std::move(tree));
+            // Each round adds paths of the context, so this ends.
+            do
+                trees_.push_back(std::make_unique<const snapshot::Tree>(scan()));
+            while (needed_.follow_links(*trees_.back()));
+            is_current_ = true;
             return Outcome::Done;
         });
     }
-    return *tree_;
+    return *trees_.back();
 }
 
 snapshot::Tree Context::scan() {
@@ -86,6 +78,7 @@ snapshot::Tree Context::scan() {
     snapshot::ScanOptions options;
     options.zero_owner = true;
     options.stat_cache = &cache;
+    options.walk.keep_xattr = belongs_to_file;
     options.walk.filter = [&](std::string_view path, bool is_directory) {
         return filter.decide(path, is_directory);
     };
@@ -102,31 +95,6 @@ dockerfile::IgnoreMatcher Context::load_ignore(const std::string& directory,
             return in_context([&] { return "failed parsing " + path; },
                               [&] { return dockerfile::IgnoreMatcher::parse(read_file(path)); });
     return {};
-}
-
-std::vector<std::string> needed_paths(const dockerfile::File& file,
-                                      const std::vector<std::uint32_t>& stages) {
-    std::vector<std::string> needed;
-    for (const auto index : stages)
-        for (const auto& instruction : file.stages[index].instructions) {
-            const auto* copy = std::get_if<dockerfile::Copy>(&instruction.value);
-            if (!copy || !copy->from.empty()) continue;
-            for (const auto& source : copy->sources) {
-                // Up to the component in which something is left to expand or to match. Quotes and
-                // escapes count as such: they are removed at expansion only.
-                const auto open = source.find_first_of("$*?[\\'\"`");
-                std::string_view literal = source;
-                if (open != std::string::npos) {
-                    literal = literal.substr(0, open);
-                    const auto slash = literal.rfind('/');
-                    literal = slash == std::string_view::npos ? "" : literal.substr(0, slash);
-                }
-                const auto clean = clean_absolute_path(literal).substr(1);
-                if (clean.empty()) return {};
-                needed.push_back(clean);
-            }
-        }
-    return needed;
 }
 
 }  // namespace shale::build

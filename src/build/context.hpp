@@ -2,6 +2,8 @@
 // the first step needs it; unchanged files are known from the store's stat cache and not opened.
 #pragma once
 
+#include "needed_paths.hpp"
+
 #include <shale/build.hpp>
 #include <shale/dockerfile.hpp>
 #include <shale/layer.hpp>
@@ -15,12 +17,14 @@ namespace shale::build {
 
 class Context {
   public:
-    // `needed`: context paths the build can touch, relative, each standing for itself and all below
-    // it; an empty list, or one with "", stands for everything. Nothing else is walked.
-    Context(std::string directory, dockerfile::IgnoreMatcher ignore,
-            std::vector<std::string> needed, store::Store& store, Tracker& tracker);
+    Context(std::string directory, dockerfile::IgnoreMatcher ignore, store::Store& store,
+            Tracker& tracker);
 
-    // Owner 0:0 everywhere, excluded entries absent. Safe from any thread; blocks while scanning.
+    // Says what somebody will look at; nothing else is walked. Safe from any thread.
+    void need(const std::vector<Need>& paths);
+    // Owner 0:0 everywhere, excluded entries absent. Blocks while scanning. The tree lives as long
+    // as the context, but a later one may hold more: ask after the last need(). Safe from any
+    // thread.
     const snapshot::Tree& tree();
     const std::string& directory() const { return directory_; }
 
@@ -34,16 +38,13 @@ class Context {
 
     std::string directory_;
     dockerfile::IgnoreMatcher ignore_;
-    std::vector<std::string> needed_;
     store::Store& store_;
     Tracker& tracker_;
     std::mutex mutex_;
-    std::unique_ptr<const snapshot::Tree> tree_;
+    // Guarded by mutex_:
+    NeededPaths needed_;
+    std::vector<std::unique_ptr<const snapshot::Tree>> trees_;  // earlier ones are still in use
+    bool is_current_ = false;  // the last tree holds all that is needed
 };
-
-// The paths of the context that COPY and ADD of these stages name, for Context's `needed`: literal
-// leading components; a source that begins with a variable or wildcard needs everything.
-std::vector<std::string> needed_paths(const dockerfile::File& file,
-                                      const std::vector<std::uint32_t>& stages);
 
 }  // namespace shale::build

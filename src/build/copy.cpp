@@ -176,13 +176,12 @@ class Copier {
     std::uint64_t group_base_;
 };
 
-// A wildcard's matches are tested by their own name too (COPY --exclude=*.txt hom*).
+}  // namespace
+
 bool is_excluded_operand(const Selected& selected, const CopyOptions& options) {
     return selected.by_wildcard && !options.excludes.empty() &&
            options.excludes.is_excluded(selected.name);
 }
-
-}  // namespace
 
 bool names_directory(std::string_view destination) {
     return destination.empty() || destination == "." || destination.ends_with('/') ||

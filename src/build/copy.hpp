@@ -41,6 +41,10 @@ struct CopyOptions {
     std::int64_t now_ns = 0;  // mtime of created parent directories
 };
 
+// A wildcard's matches are tested by their own name too (COPY --exclude=*.txt hom*). The functions
+// below leave such operands out; whoever looks at a selection by itself has to ask.
+bool is_excluded_operand(const Selected& selected, const CopyOptions& options);
+
 // Whether the destination as written names a directory: ends in '/' or "/.", or is empty or ".".
 bool names_directory(std::string_view destination);
 

@@ -106,9 +106,15 @@ void Dispatcher::advance(const Step& step, std::string created_by) {
     add_history(std::move(created_by), std::move(result.layer));
 }
 
+// A config that says "Shell": [] has none, as one that does not mention it.
+std::vector<std::string> Dispatcher::shell() const {
+    const auto& own = state_.image.config.shell;
+    return own && !own->empty() ? *own : std::vector<std::string>{"/bin/sh", "-c"};
+}
+
 std::vector<std::string> Dispatcher::with_shell(const dockerfile::Command& command) const {
     if (command.exec_form) return command.argv;
-    auto argv = state_.image.config.shell.value_or(std::vector<std::string>{"/bin/sh", "-c"});
+    auto argv = shell();
     argv.insert(argv.end(), command.argv.begin(), command.argv.end());
     return argv;
 }
@@ -164,8 +170,10 @@ void Dispatcher::operator()(const dockerfile::Expose& expose) {
         for (const auto& word : dockerfile::expand_words(token, lookup_, session_.file.escape))
             for (auto& port : parse_ports(word))
                 ports.push_back(std::move(port));
-    for (const auto& port : ports)
-        insert_sorted(state_.image.config.exposed_ports, port);
+    auto& exposed = state_.image.config.exposed_ports;
+    exposed.insert(exposed.end(), ports.begin(), ports.end());
+    std::sort(exposed.begin(), exposed.end());
+    exposed.erase(std::unique(exposed.begin(), exposed.end()), exposed.end());
     add_history("EXPOSE " + plain_list(ports));
 }
 
@@ -242,7 +250,11 @@ void Dispatcher::operator()(const dockerfile::Workdir& workdir) {
     const auto user = state_.image.config.user;
     const auto parent = state_.root;
     const auto key = [&](std::string_view kind, const Digest& root) {
-        return Key(kind).add("parent", root).add("path", path).add("user", user).finish();
+        Key made(kind);
+        made.add("parent", root).add("path", path).add("user", user);
+        if (const auto epoch = session_.request.source_date_epoch)
+            made.add("epoch", static_cast<std::uint64_t>(*epoch));
+        return made.finish();
     };
     Step step;
     step.name = step_name_;
@@ -254,12 +266,17 @@ void Dispatcher::operator()(const dockerfile::Workdir& workdir) {
         const auto& loaded = parent->load();
         auto& store = session_.services.store;
         layer::ContentReader contents(store.content_index(loaded.sources), store.framed());
-        const auto owner = resolve_user(*loaded.tree, contents, user);
         CopyOptions options;
-        options.owner = Owner{owner.uid, owner.gid};
-        options.now_ns = session_.request.source_date_epoch
-                             ? *session_.request.source_date_epoch * 1'000'000'000
-                             : session_.services.clock.now_ns();
+        options.owner = Owner{};
+        if (!user.empty()) {
+            // By the rules of --chown: a directory can be made for a user that is not there yet.
+            std::string unknown;
+            options.owner = resolve_chown(*loaded.tree, contents, user, &unknown);
+            if (!unknown.empty())
+                session_.tracker.progress().warning("WORKDIR " + path + ": user \"" + unknown +
+                                                    "\" is not in the image; using 0");
+        }
+        options.now_ns = session_.creation_ns();
         snapshot::TreeBuilder builder(*loaded.tree);
         make_parents(builder, resolve_destination(builder, path), options);
         Executed executed;

@@ -37,6 +37,7 @@ class Dispatcher {
   private:
     std::string expand(const std::string& word) const;
     void add_history(std::string created_by, std::shared_ptr<LayerSlot> layer = nullptr);
+    std::vector<std::string> shell() const;
     std::vector<std::string> with_shell(const dockerfile::Command& command) const;
     bool use_cache() const;
     // Runs the step on the stage's root and makes its result the new root.

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <map>
 #include <unordered_map>
 
 namespace shale::build {
@@ -23,31 +24,32 @@ struct DirectorySource {
 class DirectoryContents {
   public:
     void add(const DirectorySource& source, const std::vector<Selected>& selection) {
+        auto& open = openers_[source.directory];
+        if (!open) open = layer::content_from_directory(source.directory);
         for (const auto& selected : selection)
             for (NodeId node = selected.node; node < source.tree->end(selected.node); ++node) {
                 const auto entry = source.tree->entry(node);
                 if (entry.type == FileType::Regular)
-                    places_.try_emplace(entry.content, Place{&source, node});
+                    places_.try_emplace(entry.content, Place{&open, source.tree, node});
             }
     }
     layer::OpenContent opener() const {
         return [this](std::string_view path, const snapshot::Entry& entry) {
             const auto place = places_.find(entry.content);
             SHALE_ENSURE(place != places_.end());
-            const auto& [source, node] = place->second;
-            return in_context([&] { return "/" + std::string(path); },
-                              [&, source = source, node = node] {
-                                  return layer::content_from_directory(source->directory)(
-                                      source->tree->path(node), entry);
-                              });
+            return in_context(
+                [&] { return "/" + std::string(path); },
+                [&, at = place->second] { return (*at.open)(at.tree->path(at.node), entry); });
         };
     }
 
   private:
     struct Place {
-        const DirectorySource* source;
+        const layer::OpenContent* open;
+        const snapshot::Tree* tree;
         NodeId node;
     };
+    std::map<std::string, layer::OpenContent> openers_;  // each keeps a directory open
     std::unordered_map<Digest, Place, DigestHash> places_;
 };
 
@@ -110,6 +112,10 @@ std::vector<Selection> select_all(const CopyPlan& plan, const DirectorySource& m
     Selection from_main{main, {}};
     for (const auto& source : plan.sources)
         from_main.operands.push_back(select(*main.tree, source));
+    for (auto& operand : from_main.operands)
+        std::erase_if(operand, [&](const Selected& selected) {
+            return is_excluded_operand(selected, plan.options);
+        });
     selections.push_back(std::move(from_main));
     if (plan.heredoc_tree) {
         Selection documents{{plan.heredoc_tree.get(), plan.heredoc_directory->path()}, {}};
@@ -166,8 +172,8 @@ class CopyStep {
         add_definition(key, *plan_);
         if (from_) {  // known by what made it; its contents are the content key's business
             key.add("from", from_->key()).add_all("sources", plan_->sources);
-            for (const auto& heredoc : plan_->instruction->heredocs)
-                key.add("heredoc", heredoc.body);
+            if (plan_->heredoc_tree)  // names and expanded bodies
+                key.add("documents", plan_->heredoc_tree->key_digest(snapshot::kRoot));
         } else {
             add_contents(key);
         }
@@ -264,6 +270,7 @@ void Dispatcher::operator()(const dockerfile::Copy& copy) {
     plan->instruction = &copy;
     for (const auto& source : copy.sources)
         plan->sources.push_back(expand(source));
+    check_sources(copy, plan->sources);
     plan->destination = expand(copy.destination);
     plan->chown = expand(copy.chown);
     plan->chmod = expand(copy.chmod);
@@ -272,7 +279,7 @@ void Dispatcher::operator()(const dockerfile::Copy& copy) {
         plan->options.destination += '/';
     if (!plan->chmod.empty()) plan->options.mode = ModeChange::parse(plan->chmod);
     plan->options.excludes = dockerfile::IgnoreMatcher::from_patterns(copy.excludes);
-    plan->options.now_ns = session_.services.clock.now_ns();
+    plan->options.now_ns = session_.creation_ns();
     write_heredocs(*plan, lookup_, session_.services.store);
 
     auto from = copy_source(copy.from);

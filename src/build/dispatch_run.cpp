@@ -37,8 +37,7 @@ Invocation invocation(const dockerfile::Command& command, std::vector<std::strin
 void Dispatcher::operator()(const dockerfile::Run& run) {
     const auto& config = state_.image.config;
     RunSpec spec;
-    auto made =
-        invocation(run.command, config.shell.value_or(std::vector<std::string>{"/bin/sh", "-c"}));
+    auto made = invocation(run.command, shell());
     if (made.argv.empty()) fail(ErrorKind::Invalid, "RUN has no command");
     spec.argv = std::move(made.argv);
     spec.scripts = std::move(made.scripts);
@@ -73,7 +72,7 @@ void Dispatcher::operator()(const dockerfile::Run& run) {
 
     std::string declared;
     for (const auto& name : state_.arguments)
-        if (const auto value = state_.environment.get(name)) declared += " " + name + "=" + *value;
+        declared += " " + name + "=" + state_.environment.get(name).value_or("");
     const std::string scope =
         declared.empty() ? "" : fmt::format("|{}{} ", state_.arguments.size(), declared);
     try {

@@ -142,7 +142,7 @@ void export_image(Session& session, const StageState& state, const Output& outpu
     descriptor.annotations[std::string(kAnnotationRecipe)] =
         Key("recipe")
             .add("context", session.context.directory())
-            .add("dockerfile", session.file.name)
+            .add("dockerfile", session.definition_path)
             .finish()
             .short_hex();
     for (const auto& name : names_of(session, output)) {

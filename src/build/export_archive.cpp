@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 
 namespace shale::build {
 namespace {
@@ -130,7 +131,9 @@ std::vector<Part> docker_parts(store::Store& store, const Output& output, const 
 }
 
 void write_parts(const std::vector<Part>& parts, const codec::Sink& sink) {
+    std::set<std::string> written_paths;
     for (const auto& part : parts) {
+        if (!written_paths.insert(part.path).second) continue;  // two equal layers are one blob
         tar::Member member;
         member.path = part.path;
         member.mode = 0644;

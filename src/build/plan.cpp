@@ -49,16 +49,16 @@ std::optional<std::uint32_t> last_definition(const File& file, const std::string
     fail(ErrorKind::Unsupported, what + " is not implemented yet");
 }
 
-bool is_remote(const std::string& source) {
-    const bool git_ssh = source.starts_with("git@") && source.find(':') != std::string::npos;
-    return source.starts_with("http://") || source.starts_with("https://") ||
-           source.starts_with("git://") || source.starts_with("ssh://") || git_ssh;
-}
-
 void check_run(const dockerfile::Run& run) {
     if (!run.mounts.empty()) unsupported("RUN --mount=" + run.mounts.front().spec);
     if (run.security == "insecure") unsupported("RUN --security=insecure");
     if (!run.devices.empty()) unsupported("RUN --device");
+}
+
+bool is_remote(const std::string& source) {
+    const bool git_ssh = source.starts_with("git@") && source.find(':') != std::string::npos;
+    return source.starts_with("http://") || source.starts_with("https://") ||
+           source.starts_with("git://") || source.starts_with("ssh://") || git_ssh;
 }
 
 void check_copy(const dockerfile::Copy& copy) {
@@ -67,11 +67,7 @@ void check_copy(const dockerfile::Copy& copy) {
     if (copy.parents) unsupported(word + " --parents");
     if (!copy.checksum.empty()) unsupported("ADD --checksum");
     if (copy.keep_git_dir) unsupported("ADD --keep-git-dir");
-    for (const auto& source : copy.sources) {
-        if (!is_remote(source)) continue;
-        if (!copy.is_add) fail(ErrorKind::Invalid, "source can't be a URL for COPY");
-        unsupported("ADD of a remote source (" + source + ")");
-    }
+    check_sources(copy, copy.sources);
 }
 
 // Stages that stage `index` needs directly.
@@ -149,6 +145,14 @@ Base resolve_copy_from(const File& file, std::uint32_t index, const std::string&
     return ImageBase{in_context([&] { return "failed to parse stage name \"" + name + "\""; },
                                 [&] { return oci::Reference::parse(name); }),
                      {}};
+}
+
+void check_sources(const dockerfile::Copy& copy, const std::vector<std::string>& sources) {
+    for (const auto& source : sources) {
+        if (!is_remote(source)) continue;
+        if (!copy.is_add) fail(ErrorKind::Invalid, "source can't be a URL for COPY");
+        unsupported("ADD of a remote source (" + source + ")");
+    }
 }
 
 void check_supported(const dockerfile::Instruction& instruction) {

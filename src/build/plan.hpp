@@ -44,6 +44,8 @@ std::vector<std::uint32_t> reached_stages(const dockerfile::File& file, std::uin
 // Throws Unsupported, naming instruction or flag, if this instruction asks for what is not
 // implemented. Also applied to ONBUILD triggers.
 void check_supported(const dockerfile::Instruction& instruction);
+// The part of it that is about operands, for those that were variables before.
+void check_sources(const dockerfile::Copy& copy, const std::vector<std::string>& sources);
 
 // "builder", or "stage-2" for an unnamed one.
 std::string stage_label(const dockerfile::Stage& stage);

@@ -22,7 +22,7 @@ struct LoadedRoot {
 // Immutable once loaded; safe from any thread.
 class Root {
   public:
-    // `key` names the root by what made it (its definition key).
+    // `key` names the root by what made it and by what came out.
     Root(const Digest& key, std::function<LoadedRoot()> load) : key_(key), load_(std::move(load)) {}
     Root(const Digest& key, LoadedRoot loaded) : key_(key), loaded_(std::move(loaded)) {}
 

@@ -1,7 +1,5 @@
-// The order of mounts matters and is undone in reverse by the destructors in execute_run: lazy
-// mount, overlay, container. Stub mount points (/proc, /etc/hosts, ...) live in a lowest overlay
-// layer of their own: the runtime finds what it wants to mount over, and nothing of it can reach
-// the upper.
+// Runs one command: what the sandbox is told, what of its output is kept, and the layer that the
+// command left behind.
 #include "run.hpp"
 
 #include "environment.hpp"
@@ -51,22 +49,8 @@ class LogTail {
 std::string hosts_file(const RunSpec& spec, const std::vector<std::string>& add_hosts) {
     std::string text = sandbox::default_hosts(spec.hostname);
     for (const auto& entry : add_hosts) {
-        const auto split = entry.find_first_of(":=");
-        if (split == std::string::npos || split == 0)
-            fail(ErrorKind::Invalid,
-                 "invalid --add-host value \"" + entry + "\", expected name:ip");
-        std::string ip = entry.substr(split + 1);
-        if (ip.size() > 1 && ip.front() == '[' && ip.back() == ']')
-            ip = ip.substr(1, ip.size() - 2);
-        in6_addr address;  // large enough for both
-        if (::inet_pton(AF_INET, ip.c_str(), &address) != 1 &&
-            ::inet_pton(AF_INET6, ip.c_str(), &address) != 1)
-            fail(ErrorKind::Invalid, "invalid --add-host value \"" + entry + "\": \"" + ip +
-                                         "\" is no IP address" +
-                                         (ip == "host-gateway" ? "; a RUN has no gateway to the "
-                                                                 "host, use --network host"
-                                                               : ""));
-        text += ip + "\t" + entry.substr(0, split) + "\n";
+        const auto [name, address] = parse_extra_host(entry);
+        text += address + "\t" + name + "\n";
     }
     return text;
 }
@@ -141,6 +125,22 @@ void warn_of_network(Session& session, const RunSpec& spec) {
 }
 
 }  // namespace
+
+ExtraHost parse_extra_host(const std::string& entry) {
+    const auto invalid = [&](const std::string& why) {
+        fail(ErrorKind::Invalid, "invalid --add-host value \"" + entry + "\": " + why);
+    };
+    const auto split = entry.find_first_of(":=");
+    if (split == std::string::npos || split == 0) invalid("expected name:ip");
+    std::string ip = entry.substr(split + 1);
+    if (ip.size() > 1 && ip.front() == '[' && ip.back() == ']') ip = ip.substr(1, ip.size() - 2);
+    if (ip == "host-gateway") invalid("a RUN has no gateway to the host; use --network host");
+    in6_addr address;  // large enough for both
+    if (::inet_pton(AF_INET, ip.c_str(), &address) != 1 &&
+        ::inet_pton(AF_INET6, ip.c_str(), &address) != 1)
+        invalid("\"" + ip + "\" is no IP address");
+    return {entry.substr(0, split), ip};
+}
 
 Digest run_key(const RunSpec& spec, const std::vector<std::string>& add_hosts,
                std::string_view kind, const Digest& parent) {

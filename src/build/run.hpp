@@ -25,6 +25,12 @@ struct RunSpec {
     std::vector<Script> scripts;
 };
 
+// One --add-host, "name:ip" or "name=ip"; Invalid, naming it, otherwise.
+struct ExtraHost {
+    std::string name, address;
+};
+ExtraHost parse_extra_host(const std::string& entry);
+
 Digest run_key(const RunSpec& spec, const std::vector<std::string>& add_hosts,
                std::string_view kind, const Digest& parent);
 

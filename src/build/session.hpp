@@ -20,6 +20,7 @@ struct Session {
     Services& services;
     Tracker& tracker;
     const dockerfile::File& file;
+    const std::string& definition_path;  // empty if the text came from standard input
     const Arguments& arguments;
     Context& context;
     oci::Platform platform;
@@ -28,6 +29,12 @@ struct Session {
     std::counting_semaphore<256>& slots;
     std::atomic<std::uint32_t> steps{0}, cached_steps{0};
     std::once_flag told_of_network{};  // once a build, not once a RUN
+
+    // The time of directories that the build makes: SOURCE_DATE_EPOCH, or now.
+    std::int64_t creation_ns() const {
+        return request.source_date_epoch ? *request.source_date_epoch * 1'000'000'000
+                                         : services.clock.now_ns();
+    }
 
     // Throws Cancelled once the build has been stopped.
     void check_stop() const {

@@ -49,8 +49,18 @@ std::shared_ptr<Root> empty_root() {
 }
 
 Stages::~Stages() {
-    for (auto& [index, future] : started_)
-        future.wait();
+    // A stage that runs may start another one meanwhile.
+    std::unique_lock lock(mutex_);
+    for (std::size_t waited = 0; waited < started_.size();) {
+        std::vector<std::shared_future<std::unique_ptr<StageState>>> futures;
+        for (const auto& [index, future] : started_)
+            futures.push_back(future);
+        lock.unlock();
+        for (const auto& future : futures)
+            future.wait();
+        lock.lock();
+        waited = futures.size();
+    }
 }
 
 void Stages::start(std::uint32_t index) {
@@ -146,6 +156,8 @@ StageState Stages::begin(std::uint32_t index, const std::string& step_prefix) {
 StageState Stages::evaluate(std::uint32_t index) {
     const auto& file = session_.file;
     const auto& stage = file.stages[index];
+    // A stage that only a trigger leads to was not known when the build began.
+    session_.context.need(needed_paths(stage));
     StageState state;
     const bool external = located(file, stage.lines, [&] {
         return std::holds_alternative<ImageBase>(resolve_from(file, index, session_.arguments));
@@ -156,6 +168,7 @@ StageState Stages::evaluate(std::uint32_t index) {
 
     const auto run = [&](const dockerfile::Instruction& instruction, const std::string& title) {
         session_.check_stop();
+        check_supported(instruction);  // what only a trigger leads to was not checked before
         const std::string step = is_counted(instruction) ? counter.next() + title : title;
         Dispatcher(session_, *this, index, state, instruction, step).dispatch();
     };
@@ -164,9 +177,11 @@ StageState Stages::evaluate(std::uint32_t index) {
     for (const auto& trigger : triggers) {
         const auto parsed = dockerfile::parse_trigger(trigger, stage.lines);
         located(file, stage.lines, [&] {
-            if (!parsed.ok()) fail(ErrorKind::Invalid, parsed.diagnostics.front().text);
+            for (const auto& diagnostic : parsed.diagnostics)
+                if (diagnostic.severity == dockerfile::Severity::Error)
+                    fail(ErrorKind::Invalid, dockerfile::message(diagnostic));
+            session_.context.need(needed_paths(parsed.file.stages.front()));
             for (const auto& instruction : parsed.file.stages.front().instructions) {
-                check_supported(instruction);
                 counter.add(is_counted(instruction) ? 1 : 0);
                 run(instruction, "ONBUILD " + instruction.original);
             }

@@ -3,6 +3,8 @@
 // recorded is laid over the parent at hand, so that tree and layers of this build stay consistent.
 #include "step.hpp"
 
+#include "key.hpp"
+
 #include <shale/diff.hpp>
 
 #include <algorithm>
@@ -62,11 +64,14 @@ StepResult result_of(Session& session, const std::shared_ptr<Root>& parent,
     if (record.diff_id) slot->diff_id = *record.diff_id;
     slot->created_ns = record.created_ns;
     slot->before = parent;
+    // What was made, not only what should have been: one definition gives another tree when it is
+    // run again (--no-cache, a lost record, two builds at once), and a child must not find what
+    // was made from the earlier one.
+    const Digest key = Key("made").add("by", definition_key).add("tree", record.tree).finish();
     if (tree)
-        slot->after =
-            std::make_shared<Root>(definition_key, LoadedRoot{std::move(tree), record.sources});
+        slot->after = std::make_shared<Root>(key, LoadedRoot{std::move(tree), record.sources});
     else
-        slot->after = std::make_shared<Root>(definition_key, [&store, record] {
+        slot->after = std::make_shared<Root>(key, [&store, record] {
             return LoadedRoot{store.tree(record.tree), record.sources};
         });
     slot->record_key = definition_key;

@@ -1,6 +1,8 @@
 // The order of mounts matters and is undone in reverse: lazy mount, then overlay. Stub mount points
 // (/proc, /etc/hosts, ...) live in a lowest overlay layer of their own: the runtime finds what it
 // wants to mount over, and nothing of it can reach the upper.
+#include "copy.hpp"
+
 #include <shale/build.hpp>
 
 #include <fcntl.h>
@@ -13,9 +15,12 @@
 namespace shale::build {
 namespace {
 
-void make_stubs(const std::string& directory) {
+// The runtime mounts at the end of links (/etc/resolv.conf often is one, into /run), and would
+// create what is missing there; so the stub stands at the end, too.
+void make_stubs(const std::string& directory, const snapshot::Tree& tree) {
+    const snapshot::TreeBuilder view(tree);
     for (const auto& point : sandbox::mount_points()) {
-        const auto path = join_path(directory, point);
+        const auto path = join_path(directory, resolve_destination(view, point));
         if (point.ends_with('/') || point.find('/') == std::string::npos) {
             make_directories(path);
         } else {
@@ -48,7 +53,7 @@ struct WritableRoot::State {
     std::unique_ptr<MountedTree> mounted;
     std::optional<sandbox::OverlayMount> overlay;
 
-    explicit State(store::Store& store) : top(store.scratch("run-")) {
+    State(store::Store& store, const snapshot::Tree& tree) : top(store.scratch("run-")) {
         for (auto [path, name] : {std::pair{&lower, "lower"},
                                   {&stubs, "stubs"},
                                   {&upper, "upper"},
@@ -58,14 +63,14 @@ struct WritableRoot::State {
             *path = join_path(top.path(), name);
             make_directories(*path);
         }
-        make_stubs(stubs);
+        make_stubs(stubs, tree);
     }
 };
 
 WritableRoot::WritableRoot(store::Store& store, TreeMounter& mounter,
                            std::shared_ptr<const snapshot::Tree> tree,
                            const std::vector<Digest>& sources)
-    : state_(std::make_unique<State>(store)) {
+    : state_(std::make_unique<State>(store, *tree)) {
     dress_upper(state_->upper, tree->entry(snapshot::kRoot));
     state_->view = std::make_shared<mount::View>(std::move(tree), store.content_index(sources),
                                                  store.framed());

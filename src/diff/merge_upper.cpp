@@ -11,8 +11,8 @@
 //   directory, redirected lower                     take the lower's subtree along, put over it
 //   file with metacopy                              metadata from the upper, content from the lower
 //   other file, equal to the lower one              nothing: the parent's entry, link group
-//   included socket                                          remove: trees hold none, but it hides
-//   the lower anything else                                   put
+//   socket                                          remove: trees hold none, but it hides the lower
+//   anything else                                   put
 //
 // The marks are xattrs named trusted.overlay.* (mounts by root) or user.overlay.* (mounts with
 // userxattr); they are dropped from the result. Symbolic links of the parent are never followed: a
@@ -200,6 +200,11 @@ class Merge {
     std::unordered_map<std::uint64_t, std::uint64_t> groups_;  // upper's -> builder's
 };
 
+// What the host's security modules (SELinux, IMA) write on every file says nothing about the tree.
+bool is_host_label(std::string_view name) {
+    return name.starts_with("security.") && name != "security.capability";
+}
+
 bool has_metacopy(const walk::Entry& entry) {
     return entry.xattrs && marks_of(*entry.xattrs).is_metacopy;
 }
@@ -214,6 +219,7 @@ Tree merge_upper(const Tree& parent, const std::string& upper, const snapshot::S
                  snapshot::ScanStats* stats) {
     snapshot::ScanOptions scan_options = options;
     scan_options.walk.read_xattrs = true;
+    scan_options.walk.keep_xattr = [](std::string_view name) { return !is_host_label(name); };
     scan_options.keep_sockets = true;
     scan_options.skip_content = has_metacopy;
     const auto merge = [&] {

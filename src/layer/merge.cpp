@@ -39,23 +39,6 @@ FileType file_type(MemberType type) {
     return FileType::Regular;
 }
 
-EntrySpec spec_of(const TocEntry& entry) {
-    const tar::Member& member = entry.member;
-    EntrySpec spec;
-    spec.type = file_type(member.type);
-    spec.mode = member.mode;
-    spec.uid = member.uid;
-    spec.gid = member.gid;
-    spec.size = member.size;
-    spec.mtime_ns = member.mtime_ns;
-    spec.device_major = member.device_major;
-    spec.device_minor = member.device_minor;
-    if (spec.type == FileType::Symlink) spec.link_target = member.link_target;
-    spec.xattrs = without_reserved(member.xattrs);
-    if (spec.type == FileType::Regular) spec.content = entry.content;
-    return spec;
-}
-
 std::string_view parent_of(std::string_view path) {
     const auto slash = path.rfind('/');
     return slash == std::string_view::npos ? std::string_view() : path.substr(0, slash);
@@ -113,7 +96,7 @@ class Merger {
         if (member.type == MemberType::Hardlink) {
             link(member, path);
         } else {
-            put(path, spec_of(entry));
+            put(path, entry_spec(entry));
         }
     }
 
@@ -198,6 +181,23 @@ class Merger {
 };
 
 }  // namespace
+
+snapshot::EntrySpec entry_spec(const TocEntry& entry) {
+    const tar::Member& member = entry.member;
+    EntrySpec spec;
+    spec.type = file_type(member.type);
+    spec.mode = member.mode;
+    spec.uid = member.uid;
+    spec.gid = member.gid;
+    spec.size = member.size;
+    spec.mtime_ns = member.mtime_ns;
+    spec.device_major = member.device_major;
+    spec.device_minor = member.device_minor;
+    if (spec.type == FileType::Symlink) spec.link_target = member.link_target;
+    spec.xattrs = without_reserved(member.xattrs);
+    if (spec.type == FileType::Regular) spec.content = entry.content;
+    return spec;
+}
 
 snapshot::Tree merge(const snapshot::Tree& base, const Toc& toc) {
     return Merger(base).run(toc);

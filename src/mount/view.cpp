@@ -112,10 +112,13 @@ NodeId View::first_child(InodeId directory) const {
     return node == kNoNode ? kNoNode : state_->tree->first_child(node);
 }
 
-std::optional<View::DirectoryEntry> View::directory_entry(NodeId& position) const {
+std::optional<View::DirectoryEntry> View::directory_entry(InodeId directory,
+                                                          NodeId& position) const {
     const auto& tree = *state_->tree;
     const NodeId node = position;
-    if (node >= tree.size()) return std::nullopt;
+    if (node >= tree.size() || node == snapshot::kRoot ||
+        tree.parent(node) != state_->node_of(directory))
+        return std::nullopt;
     position = tree.next_sibling(node);
     return DirectoryEntry{tree.name(node), state_->attributes(node)};
 }

@@ -48,7 +48,8 @@ struct Listing {
 // Reads directories; one per thread, its buffers are reused.
 class ListingReader {
   public:
-    explicit ListingReader(const Options& options) : options_(options) {}
+    explicit ListingReader(const Options& options)
+        : options_(options), xattrs_(options.keep_xattr) {}
 
     // Never throws for what is wrong with the directory: the listing carries it.
     std::shared_ptr<Listing> read(int parent_fd, const char* name, const std::string& where);

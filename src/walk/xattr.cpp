@@ -91,6 +91,7 @@ std::vector<Xattr> XattrReader::read(int dir_fd, const char* name, std::uint64_t
     value_.resize(kMaxBytes);
     const char* const end = names_.data() + listed;
     for (const char* key = names_.data(); key < end; key += std::strlen(key) + 1) {
+        if (keep_ && !keep_(key)) continue;
         ++calls_;
         const ssize_t size = get(dir_fd, name, key, value_.data(), value_.size());
         if (size < 0 && is_gone(errno)) continue;  // removed in between

@@ -275,3 +275,78 @@ touch -d '2 minutes ago' "$SHALE_ROOT"/tmp/session-* "$SHALE_ROOT"/runtime/run-*
 check "the next build succeeds" build --no-cache --target base -t base "$ctx"
 check "it removed the dead one's cgroups" equal "$(find /sys/fs/cgroup -name "shale-$victim-*")" ""
 check "nothing of the dead session is left" equal "$(ls -A "$SHALE_ROOT/tmp")" ""
+
+# --- keys name what was made ---------------------------------------------------------------------
+k=$T/keys
+mkdir -p "$k/releases/v2/sub" "$k/data"
+cp "$busybox" "$k/busybox"
+cat > "$k/again.Dockerfile" <<'D'
+FROM scratch AS made
+COPY busybox /bin/sh
+RUN cat /proc/uptime > /stamp
+WORKDIR /app
+RUN read stamp < /stamp && echo "$stamp" > /app/stamp
+
+FROM scratch
+COPY --from=made /stamp /app/stamp /
+D
+stamps_agree() {
+    local stamp
+    stamp=$("$SHALE" cat "$1:/stamp") && equal "$("$SHALE" cat "$2:/$3")" "$stamp"
+}
+both() { build "$@" --target made -t again:made -f "$k/again.Dockerfile" "$k"; }
+check "a step that never gives the same" both
+check "run again without the cache" both --no-cache
+check "later steps saw what was made, not what was made before" stamps_agree again:made again:made \
+    app/stamp
+check "the stages after it too" build --no-cache-filter made -t again:final \
+    -f "$k/again.Dockerfile" "$k"
+check "the final stage took the new file" stamps_agree again:final again:final stamp
+check "WORKDIR over it is up to date" both
+check "and so is what a cached build shows" stamps_agree again:made again:made app/stamp
+
+cat > "$k/documents.Dockerfile" <<'D'
+FROM scratch AS base
+COPY busybox /one
+FROM scratch
+ARG V=first
+COPY --from=base /one <<EOF /d/
+$V
+EOF
+D
+check "a document beside --from" build -t doc:1 -f "$k/documents.Dockerfile" "$k"
+check "with another variable" build --build-arg V=second -t doc:2 -f "$k/documents.Dockerfile" "$k"
+check "has another body" equal "$("$SHALE" cat doc:2:/d/EOF)" second
+
+# --- links of the context ------------------------------------------------------------------------
+echo conf > "$k/releases/v2/app.conf"
+echo text > "$k/releases/v2/sub/a.txt"
+echo a > "$k/data/a" && echo b > "$k/data/b"
+ln -s releases/v2 "$k/current"
+ln -s data "$k/link"
+ln -s ../data/b "$k/releases/b.txt"
+printf 'FROM scratch\n%s\n' 'COPY current/app.conf /1' > "$k/l1.Dockerfile"
+printf 'FROM scratch\n%s\n' 'COPY current/sub/*.txt /2/' > "$k/l2.Dockerfile"
+printf 'FROM scratch\n%s\n%s\n' 'COPY data/a /a' 'COPY link /3/' > "$k/l3.Dockerfile"
+printf 'FROM scratch\n%s\n' 'COPY releases/*.txt /4/' > "$k/l4.Dockerfile"
+for n in 1 2 3 4; do
+    check "COPY through links of the context, case $n" build -t "links:$n" \
+        -f "$k/l$n.Dockerfile" "$k"
+done
+check "a file below a link" equal "$("$SHALE" cat links:1:/1)" conf
+check "a pattern below a link" equal "$("$SHALE" cat links:2:/2/a.txt)" text
+check "a link to what another COPY names a part of" equal "$("$SHALE" cat links:3:/3/b)" b
+check "a match that is a link" equal "$("$SHALE" cat links:4:/4/b.txt)" b
+
+# --- triggers ------------------------------------------------------------------------------------
+printf 'FROM scratch AS base\nONBUILD COPY . /src\nFROM base\nCOPY busybox /bin/sh\n' \
+    > "$k/child.Dockerfile"
+check "a trigger that copies the context" build -t child -f "$k/child.Dockerfile" "$k"
+check "copies all of it" equal "$("$SHALE" cat child:/src/data/b)" b
+
+# --- requests that cannot be ---------------------------------------------------------------------
+check_fails "an --add-host without an address" 1 'is no IP address' \
+    build --add-host db:nowhere -t app:prod "$ctx"
+check_fails "an entitlement nobody knows" 1 'entitlement bogus' build --allow bogus "$ctx"
+printf 'FROM scratch\nARG URL=https://example.com/a\nADD ${URL} /x\n' > "$k/url.Dockerfile"
+check_fails "a remote source behind a variable" 1 'remote source' build -f "$k/url.Dockerfile" "$k"

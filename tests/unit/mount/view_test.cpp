@@ -127,9 +127,14 @@ TEST_F(Fixture, DirectoriesListInOrderAndCountTheirSubdirectories) {
     EXPECT_EQ(d.nlink, 4u);
     std::string names;
     auto position = view->first_child(d.inode);
-    while (const auto entry = view->directory_entry(position))
+    while (const auto entry = view->directory_entry(d.inode, position))
         names += entry->name;
     EXPECT_EQ(names, "axy");
+    // A position comes from whoever lists: it may not lead into another directory.
+    position = view->first_child(d.inode);
+    EXPECT_FALSE(view->directory_entry(kRootInode, position));
+    position = snapshot::kRoot;
+    EXPECT_FALSE(view->directory_entry(kRootInode, position));
     EXPECT_EQ(view->parent(d.inode), kRootInode);
     EXPECT_EQ(view->parent(kRootInode), kRootInode);
 }
