@@ -144,7 +144,8 @@ int main(int argc, char** argv) {
     try {
         return shale::cli::run({argv + 1, argv + argc});
     } catch (const shale::Error& error) {  // standard output went away while printing help
-        if (error.sys_errno() != EPIPE) shale::cli::print_error(error.what());
+        if (error.sys_errno() == EPIPE) return shale::cli::kBrokenPipe;
+        shale::cli::print_error(error.what());
         return shale::cli::kFailure;
     }
 }

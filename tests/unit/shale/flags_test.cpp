@@ -66,6 +66,12 @@ TEST(BuildFlags, NamesTheFlagsOfDockerThatAreNotImplemented) {
     EXPECT_THAT(refusal({"--cache-from=type=registry"}), HasSubstr("--cache-from"));
 }
 
+TEST(BuildFlags, AttestationsMayBeTurnedOffButNotOn) {
+    EXPECT_EQ(refusal({"--provenance=false", "--sbom", "false"}), "accepted");
+    EXPECT_THAT(refusal({"--provenance=true"}), HasSubstr("--provenance true is not implemented"));
+    EXPECT_THAT(refusal({"--sbom=mode=max"}), HasSubstr("--sbom mode=max is not implemented"));
+}
+
 TEST(BuildFlags, NeedsExactlyOneContext) {
     EXPECT_THROW(parse({}), CLI::ParseError);
     EXPECT_THROW(parse({"one", "two"}), CLI::ParseError);
@@ -95,6 +101,52 @@ TEST(BuildRequest, CompressionReachesEveryOutputThatDoesNotSayItsOwn) {
                                "type=oci,dest=b,compression=zstd"});
     EXPECT_EQ(made.outputs.at(0).compression, oci::Compression::Gzip);
     EXPECT_EQ(made.outputs.at(1).compression, oci::Compression::Zstd);
+}
+
+TEST(BuildRequest, PushAndLoadApplyToTheImageOutputThatIsThere) {
+    const auto made = request({"--push", "--load", "-o", "type=image,name=reg.example/app:1"});
+    ASSERT_EQ(made.outputs.size(), 1u);
+    EXPECT_TRUE(made.outputs[0].push);
+    const auto beside = request({"--push", "-t", "x", "-o", "type=oci,dest=a"});
+    ASSERT_EQ(beside.outputs.size(), 2u);
+    EXPECT_FALSE(beside.outputs[0].push);
+    EXPECT_TRUE(beside.outputs[1].push);
+}
+
+TEST(BuildRequest, PushingNeedsAName) {
+    for (const auto& words :
+         std::vector<std::vector<std::string>>{{"--push"}, {"-o", "type=registry"}})
+        EXPECT_THAT(refusal(words), HasSubstr("tag is needed when pushing"));
+    EXPECT_EQ(refusal({"-o", "type=registry,name=reg.example/app:1"}), "accepted");
+    EXPECT_EQ(refusal({"-o", "type=registry", "-t", "reg.example/app:1"}), "accepted");
+    EXPECT_THAT(refusal({"-o", "type=image,name=A:B:C"}), HasSubstr("invalid reference format"));
+    EXPECT_THAT(refusal({"-t", "x", "-o", "type=oci,dest=a,push=true"}), HasSubstr("push=true"));
+}
+
+TEST(BuildRequest, ACompressionLevelAloneMeansZstd) {
+    EXPECT_EQ(request({"--compression-level", "19"}).outputs.at(0).compression,
+              oci::Compression::Zstd);
+    EXPECT_EQ(request({"-o", "type=oci,dest=a,compression-level=5"}).outputs.at(0).compression,
+              oci::Compression::Zstd);
+}
+
+TEST(BuildRequest, ALevelOutOfRangeIsRefusedBeforeTheBuildWhereverItsPartsComeFrom) {
+    EXPECT_THAT(refusal({"--compression", "gzip", "--compression-level", "15"}),
+                HasSubstr("unsupported compression-level: 15"));
+    EXPECT_THAT(refusal({"--compression", "gzip", "-o", "type=oci,dest=a,compression-level=15"}),
+                HasSubstr("unsupported compression-level: 15"));
+    EXPECT_THAT(refusal({"--compression-level", "23"}), HasSubstr("23"));
+}
+
+TEST(BuildRequest, StandardInputIsOneThing) {
+    BuildFlags flags;
+    flags.context = "-";
+    flags.file = "-";
+    EXPECT_THROW(build_request(flags), Error);
+    flags.file = "Dockerfile";
+    EXPECT_THROW(build_request(flags), Error);
+    flags.file.clear();
+    EXPECT_NO_THROW(build_request(flags));
 }
 
 TEST(BuildRequest, RefusesWhatContradictsItself) {
