@@ -233,6 +233,23 @@ check_fails "has nothing to copy" 1 '"/a": not found' sh -c "'$SHALE' build -q -
 check_fails "an archive there is refused by name" 1 "archive on standard input is not implemented" \
     sh -c "tar c -C '$s' . | '$SHALE' build -q -"
 
+# --- images without a name ----------------------------------------------------------------------
+id=$(quiet --label nameless=1 "$s")
+check "an image without a name is listed" sh -c "'$SHALE' images | grep -q '^<none> *<none> *'"
+check "its ID is known" sh -c "'$SHALE' images -q | grep -q '$(printf %.12s "${id#sha256:}")'"
+check "and leads to it" sh -c "'$SHALE' cat '$id:/a' | cmp - '$s/a'"
+check "it can be given a name" "$SHALE" tag "$id" named:1
+check "then it is nameless no more" sh -c "! '$SHALE' images | grep -q '$(printf %.12s "${id#sha256:}")' ||
+    '$SHALE' images named | grep -q '$(printf %.12s "${id#sha256:}")'"
+check "a repository can be listed alone" equal "$("$SHALE" images --json named | grep -c '"name"')" 1
+check "rm takes the ID" sh -c "'$SHALE' rm '$id' | grep -q 'untagged: named:1'"
+check_fails "which is gone then" 1 "no image" "$SHALE" rm "$id"
+id=$(quiet --label nameless=2 "$s")
+check "rm of a nameless image" "$SHALE" rm "$id"
+"$SHALE" tag app:prod rm:1 && "$SHALE" tag app:prod rm:2
+check_fails "a malformed name" 1 "invalid reference format" "$SHALE" rm rm:1 A:B:C rm:2
+check "saves no other" equal "$("$SHALE" images -q rm)" ""
+
 # --- mistakes --------------------------------------------------------------------------------
 before=$(cat "$SHALE_ROOT/index.json")
 bad() { printf '%b' "$2" > "$T/$1.Dockerfile"; }

@@ -64,7 +64,7 @@ class Serving {
         const auto view = std::make_shared<mount::View>(
             root.tree, store.content_index(root.sources), store.framed());
         fuse::Options options;
-        options.source_name = image.name.familiar();
+        options.source_name = shown_name(image);
         mounted_ = std::make_unique<fuse::Mounted>(view, target, options);
     }
     // Until somebody unmounts, or a signal asks us to.

@@ -162,6 +162,17 @@ TEST(BuildRequest, NoCacheFilterSplitsAtCommas) {
                 ElementsAre("a", "b", "c"));
 }
 
+TEST(Arguments, TakeEveryWord) {
+    CLI::App app;
+    std::vector<std::string> names;
+    bool lazy = false;
+    add_arguments(app, "REF", names, "")->required();
+    add_switch(app, "--lazy", lazy, "");
+    app.parse(std::vector<std::string>{"c", "--lazy", "b", "a"});  // CLI11 takes them from the end
+    EXPECT_THAT(names, ElementsAre("a", "b", "c"));
+    EXPECT_TRUE(lazy);
+}
+
 TEST(FlagTable, LeavesOutWhatIsHidden) {
     const Parser parser(*find_command("build"));
     const auto names = long_flag_names(parser.app);
