@@ -222,7 +222,8 @@ check_fails "pushing needs a name" 1 "tag is needed when pushing" quiet --push "
 check "build at one level" quiet --compression-level 1 -t level:1 "$s"
 check "build at another" quiet --compression-level 19 -t level:19 "$s"
 check "a level alone has an effect" sh -c "'$SHALE' images --json | python3 -c 'import json, sys
-sizes = {i[\"name\"][-1]: i[\"compressedBytes\"] for i in json.load(sys.stdin) if \"/level:\" in i[\"name\"]}
+sizes = {i[\"name\"][-1]: i[\"compressedBytes\"]
+         for i in json.load(sys.stdin) if \"/level:\" in i[\"name\"]}
 assert sizes[\"9\"] < sizes[\"1\"], sizes'"
 check "rawjson is JSON to its end" sh -c \
     "'$SHALE' build --progress rawjson '$s' 2>&1 | python3 -c 'import json, sys

@@ -35,8 +35,7 @@ class ImageLookup : public testing::Test {
         return put_document(oci::encode(manifest), oci::media::kManifest);
     }
     oci::Descriptor put_document(const std::string& json, std::string_view media_type) {
-        return {
-            std::string(media_type), store().put_blob(as_bytes(json)), json.size(), {}, {}};
+        return {std::string(media_type), store().put_blob(as_bytes(json)), json.size(), {}, {}};
     }
     store::Store& store() { return workspace_.store(); }
     static Globals globals(const std::string& root) {
@@ -75,8 +74,7 @@ TEST_F(ImageLookup, WhatIsFoundByIdIsNotPulled) {
     EXPECT_THAT(text, HasSubstr(id_.substr(0, 12) + " lacks layers"));
     EXPECT_THAT(text, HasSubstr("build it again"));
     store().tag(oci::Reference::parse("app:1"), put("a"));
-    EXPECT_THAT(error_of([&] { obtain_image(workspace_, id_); }),
-                HasSubstr("`shale pull app:1`"));
+    EXPECT_THAT(error_of([&] { obtain_image(workspace_, id_); }), HasSubstr("`shale pull app:1`"));
 }
 
 TEST_F(ImageLookup, OneImageUnderTwoNamesIsNotAmbiguous) {
