@@ -1,4 +1,8 @@
 // shale build: a Dockerfile and a context to an image, with the flags of docker buildx build.
+//
+// build_request.hpp turns the flags into a request; here is what surrounds the build itself: the
+// Dockerfile on standard input, the display, the explanation of a failure, and the files that tell
+// scripts what came out.
 #include "build_request.hpp"
 #include "command.hpp"
 #include "console.hpp"
