@@ -222,7 +222,8 @@ check "does not leave that of another" absent "$T/iid"
 check_fails "pushing needs a name" 1 "tag is needed when pushing" quiet --push "$s"
 check "build at one level" quiet --compression-level 1 -t level:1 "$s"
 check "build at another" quiet --compression-level 19 -t level:19 "$s"
-check "a level alone has an effect" sh -c "'$SHALE' images --json level | python3 -c 'import json, sys
+check "a level alone has an effect" sh -c "'$SHALE' images --json level | python3 -c '
+import json, sys
 sizes = {i[\"tag\"]: i[\"compressedBytes\"] for i in json.load(sys.stdin)}
 assert sizes[\"19\"] < sizes[\"1\"], sizes'"
 check "rawjson is JSON to its end" sh -c \
