@@ -186,12 +186,46 @@ inline constexpr std::uint64_t kMaxSlurpBytes = 64ull << 20;
 // Whole file as text. Invalid if it is larger than `limit` bytes.
 std::string read_file(const std::string& path, std::uint64_t limit = kMaxSlurpBytes);
 // Temporary file in the same directory, write, fsync, rename, fsync of the directory.
+// For files of our own: whatever bore the name before, a device too, is replaced. Files that a user
+// names are OutputFile's.
 void write_file_atomic(const std::string& path, Bytes bytes, unsigned mode = 0644);
 void write_all(int fd, Bytes bytes, std::string_view subject);
 // Reads exactly `out.size()` bytes at `offset`; Corrupt if the file ends first.
 void pread_exact(int fd, MutableBytes out, std::uint64_t offset, std::string_view subject);
 void make_directories(const std::string& path, unsigned mode = 0755);
 bool path_exists(const std::string& path);  // lstat
+
+// An anonymous file in `directory`: gone when closed, whatever kills the program.
+UniqueFd anonymous_file(const std::string& directory);
+
+// A file that a user named as the place for a result, written as a stream.
+//
+// "-" is standard output; an existing device, pipe or /dev/stdout is written directly. Otherwise
+// the bytes go to a temporary file beside the target, and commit() gives it the name in one step;
+// without commit() nothing appears. Symbolic links are followed. A directory is EISDIR.
+class OutputFile {
+  public:
+    // NotSynced as cp(1) does it: the kernel writes large results when it likes.
+    enum class Durability { Synced, NotSynced };
+
+    explicit OutputFile(const std::string& path);
+    ~OutputFile();
+    OutputFile(const OutputFile&) = delete;
+    void write(Bytes bytes);
+    void commit(Durability durability = Durability::Synced);
+    bool is_stdout() const { return is_stdout_; }  // by the name "-"
+
+  private:
+    void create_temporary();
+    void publish(Durability durability);
+
+    std::string subject_;    // for messages
+    std::string target_;     // what commit() replaces; empty if written directly
+    std::string temporary_;  // a name to unlink; empty while the file is anonymous
+    UniqueFd fd_;
+    bool is_stdout_ = false;
+};
+void write_output_file(const std::string& path, Bytes bytes);  // the whole of an OutputFile
 
 // Lexical path work. Paths are bytes; nothing here touches the disk.
 // "/a/./b/../c//" -> "/a/c"; never climbs above "/" ; relative input is taken from "/".

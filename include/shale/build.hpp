@@ -210,6 +210,11 @@ struct Services {
     const Clock& clock = system_clock();
 };
 
+// For a request put together from several flags, before build(): fills in what follows from the
+// rest (a compression level alone means zstd) and refuses as Invalid what contradicts itself, such
+// as pushing without a name, so that nobody learns of it after the whole build.
+void settle_outputs(Request& request);
+
 // Throws BuildError (Invalid, NotFound, Failed, ...) or Error. On failure the store holds finished
 // steps only; no tag moves, no output file appears.
 Result build(const Request& request, Services& services, std::stop_token stop = {});

@@ -46,7 +46,8 @@ struct Spec {
     Network network = Network::Private;
     std::vector<BindMount> mounts;
     std::uint64_t shm_bytes = 64ull << 20;
-    bool terminal = false;  // inherit the caller's terminal and standard input (shale shell)
+    bool terminal = false;        // inherit the caller's terminal and standard input (shale shell)
+    bool standard_input = false;  // without a terminal: the caller's input instead of nothing
     // Every capability, no system-call filter, no masked paths, all devices (--security=insecure).
     bool privileged = false;
 };

@@ -98,10 +98,19 @@ class Store : public oci::BlobSource {
     bool untag(const oci::Reference& name);
     std::optional<oci::Descriptor> resolve(const oci::Reference& name) const;
     std::vector<ImageRecord> images() const;  // sorted by name
+    // An image without a name, as a build without --tag makes it. It stays until it is forgotten,
+    // or until tag() gives this manifest a name. One that bears a name already is left as it is.
+    void keep(const oci::Descriptor& manifest);
+    bool forget(const Digest& manifest);  // false if no unnamed image has this manifest
+    std::vector<oci::Descriptor> unnamed() const;
     oci::Manifest manifest(const oci::Descriptor& manifest);
     oci::ImageConfig config(const oci::Manifest& manifest);
     // Merges the layers (all must be in the store); remembered by chain of DiffIDs.
     ImageTree image_tree(const oci::Manifest& manifest, const oci::ImageConfig& config);
+
+    // The merged tree if an earlier image_tree() left it behind; reads no layer. Null otherwise.
+    // The config is believed about its DiffIDs.
+    std::shared_ptr<const snapshot::Tree> known_tree(const oci::ImageConfig& config);
 
     // --- trees and the build cache -------------------------------------------------------------
     Digest put_tree(const snapshot::Tree& tree);

@@ -145,7 +145,9 @@ void export_image(Session& session, const StageState& state, const Output& outpu
             .add("dockerfile", session.definition_path)
             .finish()
             .short_hex();
-    for (const auto& name : names_of(session, output)) {
+    const auto names = names_of(session, output);
+    if (names.empty()) store.keep(descriptor);
+    for (const auto& name : names) {
         store.tag(name, descriptor);
         if (output.push) session.services.images.push(name, session.tracker);
     }

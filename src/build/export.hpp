@@ -34,9 +34,4 @@ void write_archive(Session& session, const Output& output, const FinalImage& ima
                    const std::vector<oci::Reference>& names);
 void write_tree(Session& session, const Output& output, Root& root);
 
-// Calls `body` with a sink that ends in `destination`: standard output for "-", else a temporary
-// file renamed into place when `body` returns.
-void write_output_file(const std::string& destination,
-                       const std::function<void(const codec::Sink&)>& body);
-
 }  // namespace shale::build

@@ -7,11 +7,8 @@
 #include "step.hpp"
 #include "tree_tar.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <memory>
@@ -152,36 +149,23 @@ void write_parts(const std::vector<Part>& parts, const codec::Sink& sink) {
     sink(as_bytes(std::string(tar::kTrailerBytes, '\0')));
 }
 
+// Calls `body` with a sink that ends in `destination`, which appears when `body` returns.
+void write_result(const std::string& destination,
+                  const std::function<void(const codec::Sink&)>& body) {
+    OutputFile file(destination);
+    body([&](Bytes bytes) { file.write(bytes); });
+    file.commit(OutputFile::Durability::NotSynced);
+}
+
 void write_parts_to_directory(const std::vector<Part>& parts, const std::string& directory) {
     for (const auto& part : parts) {
         const auto path = join_path(directory, part.path);
         make_directories(path.substr(0, path.rfind('/')));
-        write_output_file(path, [&](const codec::Sink& sink) { pump(part.open(), sink); });
+        write_result(path, [&](const codec::Sink& sink) { pump(part.open(), sink); });
     }
 }
 
 }  // namespace
-
-void write_output_file(const std::string& destination,
-                       const std::function<void(const codec::Sink&)>& body) {
-    if (destination == "-") {
-        body([](Bytes bytes) { write_all(STDOUT_FILENO, bytes, "standard output"); });
-        return;
-    }
-    std::string temporary = destination + ".XXXXXX";
-    UniqueFd fd(::mkostemp(temporary.data(), O_CLOEXEC));
-    if (!fd) throw_errno("create", temporary);
-    try {
-        body([&](Bytes bytes) { write_all(fd.get(), bytes, destination); });
-        if (::fchmod(fd.get(), 0644) != 0) throw_errno("fchmod", temporary);
-        fd.close_checked(temporary);
-        if (::rename(temporary.c_str(), destination.c_str()) != 0)
-            throw_errno("rename", destination);
-    } catch (...) {  // no half-written archive stays behind
-        ::unlink(temporary.c_str());
-        throw;
-    }
-}
 
 oci::Descriptor recompress(Session& session, const oci::Descriptor& layer, const Digest& diff_id,
                            oci::Compression compression, std::optional<int> level) {
@@ -230,8 +214,8 @@ void write_archive(Session& session, const Output& output, const FinalImage& ima
     if (output.as_directory)
         write_parts_to_directory(parts, output.destination);
     else
-        write_output_file(output.destination,
-                          [&](const codec::Sink& sink) { write_parts(parts, sink); });
+        write_result(output.destination,
+                     [&](const codec::Sink& sink) { write_parts(parts, sink); });
 }
 
 void write_tree(Session& session, const Output& output, Root& root) {
@@ -247,7 +231,7 @@ void write_tree(Session& session, const Output& output, Root& root) {
         make_directories(output.destination);
         layer::apply(stream, "build result", output.destination);
     } else {
-        write_output_file(output.destination, [&](const codec::Sink& sink) { pump(stream, sink); });
+        write_result(output.destination, [&](const codec::Sink& sink) { pump(stream, sink); });
     }
 }
 

@@ -75,11 +75,31 @@ void check(const Output& output) {
         const int top = output.compression == oci::Compression::Gzip ? 9 : 22;
         if (*output.compression_level < 0 || *output.compression_level > top)
             fail(ErrorKind::Invalid,
-                 "unsupported compression-level: " + std::to_string(*output.compression_level));
+                 "unsupported compression-level: " + std::to_string(*output.compression_level) +
+                     " (0 to " + std::to_string(top) + " are)");
     }
 }
 
+void settle(Output& output, const Request& request) {
+    if (output.compression_level && !output.compression)
+        output.compression = oci::Compression::Zstd;
+    check(output);
+    for (const auto& name : output.names)
+        if (oci::Reference::parse(name).digest)
+            fail(ErrorKind::Invalid,
+                 "--output: invalid name \"" + name + "\": a tag cannot have a digest");
+    if (output.push && output.type != OutputType::Image)
+        fail(ErrorKind::Invalid, "--output: push=true needs type=image");
+    if (output.push && request.tags.empty() && output.names.empty())
+        fail(ErrorKind::Invalid, "tag is needed when pushing: give --tag, or name= in --output");
+}
+
 }  // namespace
+
+void settle_outputs(Request& request) {
+    for (auto& output : request.outputs)
+        settle(output, request);
+}
 
 Output parse_output(std::string_view text) {
     Output output;

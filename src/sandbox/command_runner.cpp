@@ -126,8 +126,9 @@ class SystemCommandRunner : public CommandRunner {
         }
         const UniqueFd nowhere = open_file("/dev/null", O_RDONLY);
         Pipe out, err;
-        Child child = Child::start_contained(
-            command, {nowhere.get(), out.write_end.get(), err.write_end.get()});
+        const int input = command.standard_input ? STDIN_FILENO : nowhere.get();
+        Child child =
+            Child::start_contained(command, {input, out.write_end.get(), err.write_end.get()});
         out.write_end.reset();
         err.write_end.reset();
         return finish(child, pump(child, out.read_end, err.read_end, output, stop_signal));

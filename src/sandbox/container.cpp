@@ -225,6 +225,7 @@ Result run_container(const Engine& engine, const Host& host, const Spec& spec,
     command.join_cgroup = cgroup.join_file();
     command.only_cgroup2 = engine.own_cgroup;
     command.terminal = spec.terminal;
+    command.standard_input = spec.standard_input;
 
     OutputFilter filter(output, directory.file("log"));
     command.network_fd = network.wait_ready();

@@ -101,4 +101,10 @@ ImageTree Store::image_tree(const oci::Manifest& manifest, const oci::ImageConfi
     return image;
 }
 
+std::shared_ptr<const snapshot::Tree> Store::known_tree(const oci::ImageConfig& config) {
+    const auto chain = chain_ids(config.diff_ids);
+    Start start = find_start(chain, *state_->database, state_->trees);
+    return start.layers == chain.size() ? std::move(start.tree) : nullptr;
+}
+
 }  // namespace shale::store

@@ -133,7 +133,7 @@ std::optional<oci::Reference> name_of(const oci::Annotations& annotations) {
 }
 
 IndexFile::Item make_item(std::string_view json) {
-    IndexFile::Item item{std::string(json), std::nullopt, std::nullopt};
+    IndexFile::Item item{std::string(json), std::nullopt, std::nullopt, false};
     try {
         const oci::Index index =
             oci::decode_index(R"({"schemaVersion":2,"manifests":[)" + item.json + "]}");
@@ -141,8 +141,19 @@ IndexFile::Item make_item(std::string_view json) {
     } catch (const Error&) {  // not a descriptor that we can use: carried along as it is
         return item;
     }
-    if (item.descriptor) item.name = name_of(item.descriptor->annotations);
+    if (!item.descriptor) return item;
+    const auto& annotations = item.descriptor->annotations;
+    item.name = name_of(annotations);
+    // A tool that gave it a name meanwhile may have left our mark behind.
+    item.unnamed = annotations.count(std::string(kUnnamedKey)) != 0 &&
+                   annotations.count(std::string(kRefNameKey)) == 0;
     return item;
+}
+
+auto is_unnamed(const Digest& manifest) {
+    return [&manifest](const IndexFile::Item& item) {
+        return item.unnamed && item.descriptor->digest == manifest;
+    };
 }
 
 std::string encode_descriptor(const oci::Descriptor& descriptor) {
@@ -212,9 +223,28 @@ void IndexFile::put(const oci::Reference& name, const oci::Descriptor& manifest)
 
     const auto first = std::find_if(items_.begin(), items_.end(),
                                     [&](const Item& other) { return other.name == name; });
-    const auto place = first - items_.begin();
+    auto place = first - items_.begin();
     remove(name);
+    const auto behind = items_.begin() + place;
+    const auto dropped = std::count_if(items_.begin(), behind, is_unnamed(manifest.digest));
+    std::erase_if(items_, is_unnamed(manifest.digest));
+    place -= dropped;
     items_.insert(items_.begin() + place, std::move(item));
+}
+
+bool IndexFile::keep(const oci::Descriptor& manifest) {
+    const bool known = std::any_of(items_.begin(), items_.end(), [&](const Item& item) {
+        return (item.name || item.unnamed) && item.descriptor->digest == manifest.digest;
+    });
+    if (known) return false;
+    oci::Descriptor marked = manifest;
+    marked.annotations[std::string(kUnnamedKey)] = "true";
+    items_.push_back(make_item(encode_descriptor(marked)));
+    return true;
+}
+
+bool IndexFile::forget(const Digest& manifest) {
+    return std::erase_if(items_, is_unnamed(manifest)) > 0;
 }
 
 bool IndexFile::remove(const oci::Reference& name) {

@@ -17,6 +17,8 @@ namespace shale::store {
 
 inline constexpr std::string_view kRefNameKey = "org.opencontainers.image.ref.name";
 inline constexpr std::string_view kContainerdNameKey = "io.containerd.image.name";
+// Marks the images that we keep without a name. Nameless descriptors of other tools are theirs.
+inline constexpr std::string_view kUnnamedKey = "dev.shale.unnamed";
 
 class IndexFile {
   public:
@@ -25,6 +27,7 @@ class IndexFile {
         // Absent if the descriptor is beyond us; such items are carried along.
         std::optional<oci::Descriptor> descriptor;
         std::optional<oci::Reference> name;
+        bool unnamed = false;  // an image that we keep without a name
     };
     // Corrupt, with the offset, if the text is not an index.
     static IndexFile parse(std::string_view text);
@@ -32,9 +35,13 @@ class IndexFile {
     std::string str() const;
 
     const std::vector<Item>& items() const { return items_; }
-    // One descriptor per name: replaces any earlier ones, keeping the place of the first.
+    // One descriptor per name: replaces any earlier ones, keeping the place of the first. The
+    // manifest is not unnamed any more.
     void put(const oci::Reference& name, const oci::Descriptor& manifest);
     bool remove(const oci::Reference& name);  // false if there was none
+    // Adds the manifest without a name; false if it is there already, named or not.
+    bool keep(const oci::Descriptor& manifest);
+    bool forget(const Digest& manifest);  // false if it was not there unnamed
 
   private:
     std::vector<std::pair<std::string, std::string>> members_;  // raw "key", raw value

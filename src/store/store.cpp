@@ -93,6 +93,18 @@ void Store::tag(const oci::Reference& name, const oci::Descriptor& manifest) {
 bool Store::untag(const oci::Reference& name) {
     return state_->tags.remove(name);
 }
+void Store::keep(const oci::Descriptor& manifest) {
+    if (!has_blob(manifest.digest))
+        fail(ErrorKind::NotFound,
+             "cannot keep an image: manifest " + manifest.digest.str() + " is not in the store");
+    state_->tags.keep(manifest);
+}
+bool Store::forget(const Digest& manifest) {
+    return state_->tags.forget(manifest);
+}
+std::vector<oci::Descriptor> Store::unnamed() const {
+    return state_->tags.unnamed();
+}
 std::optional<oci::Descriptor> Store::resolve(const oci::Reference& name) const {
     return state_->tags.find(name);
 }

@@ -13,6 +13,7 @@ constexpr std::uint64_t kMaxIndexBytes = 16u << 20;
 oci::Descriptor without_name(oci::Descriptor descriptor) {
     descriptor.annotations.erase(std::string(kRefNameKey));
     descriptor.annotations.erase(std::string(kContainerdNameKey));
+    descriptor.annotations.erase(std::string(kUnnamedKey));
     return descriptor;
 }
 
@@ -55,6 +56,31 @@ bool Tags::remove(const oci::Reference& name) {
     const bool removed = index.remove(name);
     if (removed) write(index);
     return removed;
+}
+
+void Tags::keep(const oci::Descriptor& manifest) {
+    const FileLock lock(lock_path_, FileLock::Mode::Exclusive);
+    IndexFile index = read();
+    if (index.keep(manifest))
+        write(index);
+    else
+        sync_directory_of(path_);
+}
+
+bool Tags::forget(const Digest& manifest) {
+    const FileLock lock(lock_path_, FileLock::Mode::Exclusive);
+    IndexFile index = read();
+    const bool removed = index.forget(manifest);
+    if (removed) write(index);
+    return removed;
+}
+
+std::vector<oci::Descriptor> Tags::unnamed() const {
+    std::vector<oci::Descriptor> manifests;
+    const IndexFile index = read();
+    for (const auto& item : index.items())
+        if (item.unnamed) manifests.push_back(without_name(*item.descriptor));
+    return manifests;
 }
 
 std::optional<oci::Descriptor> Tags::find(const oci::Reference& name) const {

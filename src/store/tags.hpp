@@ -22,6 +22,10 @@ class Tags {
     void create();
     void set(const oci::Reference& name, const oci::Descriptor& manifest);
     bool remove(const oci::Reference& name);
+    // Images without a name; see Store.
+    void keep(const oci::Descriptor& manifest);
+    bool forget(const Digest& manifest);
+    std::vector<oci::Descriptor> unnamed() const;
     std::optional<oci::Descriptor> find(const oci::Reference& name) const;
     std::vector<ImageRecord> list() const;  // sorted by name
 

@@ -198,6 +198,60 @@ else
     echo "note: dockerd is not installed; docker load was not tried"
 fi
 
+# --- where results go ---------------------------------------------------------------------------
+s=$T/small
+mkdir "$s"
+printf 'FROM scratch\nCOPY a /\n' > "$s/Dockerfile"
+cp "$busybox" "$s/a"
+mkfifo "$T/fifo"
+mknod "$T/null" c 1 3
+check "results go into devices" quiet --metadata-file "$T/null" -o "type=tar,dest=$T/null" "$s"
+check "which stay devices" test -c "$T/null"
+cat "$T/fifo" > "$T/through-fifo" &
+check "a result goes into a pipe" quiet --iidfile "$T/fifo" "$s"
+wait $!
+check "which stays a pipe" test -p "$T/fifo"
+check "its reader gets the ID" grep -q '^sha256:' "$T/through-fifo"
+check "--iidfile /dev/stdout is the output" sh -c \
+    "'$SHALE' build -q --iidfile /dev/stdout '$s' > '$T/redirected' &&
+     grep -q sha256: '$T/redirected'"
+check "/dev/stdout is still a link" test -L /dev/stdout
+check "a build that succeeds leaves its ID" quiet --iidfile "$T/iid" "$s"
+check_fails "one that fails" 1 "" quiet --iidfile "$T/iid" --target nowhere "$s"
+check "does not leave that of another" absent "$T/iid"
+check_fails "pushing needs a name" 1 "tag is needed when pushing" quiet --push "$s"
+check "build at one level" quiet --compression-level 1 -t level:1 "$s"
+check "build at another" quiet --compression-level 19 -t level:19 "$s"
+check "a level alone has an effect" sh -c "'$SHALE' images --json level | python3 -c '
+import json, sys
+sizes = {i[\"tag\"]: i[\"compressedBytes\"] for i in json.load(sys.stdin)}
+assert sizes[\"19\"] < sizes[\"1\"], sizes'"
+check "rawjson is JSON to its end" sh -c \
+    "'$SHALE' build --progress rawjson '$s' 2>&1 | python3 -c 'import json, sys
+for line in sys.stdin: json.loads(line)'"
+check "the Dockerfile alone on standard input" sh -c \
+    "printf 'FROM scratch\nENV A=1\n' | '$SHALE' build -q -t stdin:1 -"
+check_fails "has nothing to copy" 1 '"/a": not found' sh -c "'$SHALE' build -q - < '$s/Dockerfile'"
+check_fails "an archive there is refused by name" 1 "archive on standard input is not implemented" \
+    sh -c "tar c -C '$s' . | '$SHALE' build -q -"
+
+# --- images without a name ----------------------------------------------------------------------
+id=$(quiet --label nameless=1 "$s")
+check "an image without a name is listed" sh -c "'$SHALE' images | grep -q '^<none> *<none> *'"
+short=${id#sha256:} short=${short:0:12}
+check "its ID is known" sh -c "'$SHALE' images -q | grep -qx '$short'"
+check "and leads to it" sh -c "'$SHALE' cat '$id:/a' | cmp - '$s/a'"
+check "it can be given a name" "$SHALE" tag "$id" named:1
+check "a repository can be listed alone" equal "$("$SHALE" images -q named)" "$short"
+check "and it is nameless no more" sh -c "! '$SHALE' images | grep '^<none>' | grep -q '$short'"
+check "rm takes the ID" sh -c "'$SHALE' rm '$id' | grep -q 'untagged: named:1'"
+check_fails "which is gone then" 1 "no image" "$SHALE" rm "$id"
+id=$(quiet --label nameless=2 "$s")
+check "rm of a nameless image" "$SHALE" rm "$id"
+"$SHALE" tag app:prod rm:1 && "$SHALE" tag app:prod rm:2
+check_fails "a malformed name" 1 "invalid reference format" "$SHALE" rm rm:1 A:B:C rm:2
+check "saves no other" equal "$("$SHALE" images -q rm)" ""
+
 # --- mistakes --------------------------------------------------------------------------------
 before=$(cat "$SHALE_ROOT/index.json")
 bad() { printf '%b' "$2" > "$T/$1.Dockerfile"; }

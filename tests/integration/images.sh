@@ -45,6 +45,9 @@ if command -v skopeo > /dev/null; then
 fi
 export SHALE_ROOT=$T/store2
 check "pull into another store" "$SHALE" pull -q "$remote"
+digest=$("$SHALE" inspect "$remote" | sed -n 's/^    "digest": "\(.*\)",/\1/p')
+check "pull by digest prints one digest" equal "$("$SHALE" pull -q "$remote@$digest")" \
+    "$remote@$digest"
 m=$T/mnt
 mkdir "$m"
 check "mount what was pulled" "$SHALE" mount "$remote" "$m"
@@ -58,8 +61,57 @@ check_fails "shell returns the command's status" 7 "" "$SHALE" shell "$remote" -
 check_fails "a missing command" 127 "" "$SHALE" shell "$remote" -- /no/such/program
 check "what a shell writes is thrown away" sh -c "'$SHALE' shell '$remote' -- sh -c 'echo > /new' &&
     ! '$SHALE' cat '$remote:/new'"
+# --- shell and mount, when things go other ways -------------------------------------------------
+check "standard input reaches the command" \
+    equal "$(echo 'echo from $0' | "$SHALE" shell "$remote" -- sh)" "from sh"
+check "all of it" equal \
+    "$(head -c 300000 /dev/zero | "$SHALE" shell "$remote" -- sh -c 'cat' | wc -c)" 300000
+check "a closed one is an empty one" sh -c "'$SHALE' shell '$remote' -- sh -c 'cat' <&-"
+check_fails "SIGTERM ends it with 143" 143 "" timeout --foreground --preserve-status -s TERM 2 \
+    "$SHALE" shell "$remote" -- sh -c 'sleep 60'
+check_fails "SIGINT with 130" 130 "" timeout --foreground --preserve-status -s INT 2 \
+    "$SHALE" shell "$remote" -- sh -c 'sleep 60'
+check "it ends a mount in the foreground" timeout --foreground --preserve-status -s TERM 2 \
+    "$SHALE" mount --foreground "$remote" "$m"
+check "which takes its mount along" sh -c "! mountpoint -q '$m'"
+
+# A dead mount, named by a relative path.
+"$SHALE" mount "$remote" "$m"
+kill -9 "$(pgrep -f "mount $remote $m")"
+check "a dead mount can be unmounted" sh -c "cd '$T' && '$SHALE' umount mnt/"
+
+# A registry that accepts and never answers holds a mount in its pull.
+python3 -c 'import socket, time
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+s.listen()
+print(s.getsockname()[1], flush=True)
+time.sleep(120)' > "$T/silent.port" &
+silent=$!
+while [ ! -s "$T/silent.port" ]; do sleep 0.05; done
+pending() { # starts a mount that cannot finish; sets parent and child
+    "$SHALE" mount "localhost:$(cat "$T/silent.port")/x" "$m" > "$T/pending.log" 2>&1 &
+    parent=$!
+    for _ in $(seq 100); do child=$(pgrep -P "$parent") && break; sleep 0.05; done
+    for _ in $(seq 100); do grep -q pulling "$T/pending.log" && break; sleep 0.05; done
+}
+pending
+kill -9 "$child"
+wait "$parent"
+check "a serving process that is killed is no success" equal $? 1
+check "and is reported" grep -q "killed by signal 9" "$T/pending.log"
+pending
+kill -TERM "$parent"
+wait "$parent" 2> /dev/null
+for _ in $(seq 100); do kill -0 "$child" 2> /dev/null || break; sleep 0.05; done
+check "an interrupted mount leaves no process" sh -c "! kill -0 '$child' 2> /dev/null"
+kill "$silent"
+wait "$silent" 2> /dev/null
+
 if command -v skopeo > /dev/null; then
     check "a foreign gzip image is pulled" "$SHALE" pull -q "localhost:$port/team/gz:v1"
+    check "a list does not frame its layers" sh -c "'$SHALE' images && '$SHALE' images -q &&
+        '$SHALE' images --json && [ -z \"\$(ls -A '$SHALE_ROOT/frames')\" ]"
     check "and read lazily" equal "$("$SHALE" cat "localhost:$port/team/gz:v1:/hello.txt")" hello
 fi
 check "images as JSON" sh -c "'$SHALE' images --json | python3 -m json.tool"

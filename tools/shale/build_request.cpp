@@ -15,8 +15,22 @@ namespace {
 // Flags of docker buildx that shale knows of and does not implement: naming them beats "unknown".
 constexpr const char* kNotImplemented[] = {
     "--annotation", "--attest",        "--build-context", "--cache-from", "--cache-to",
-    "--call",       "--cgroup-parent", "--policy",        "--provenance", "--resource",
-    "--sbom",       "--secret",        "--shm-size",      "--ssh",        "--ulimit"};
+    "--call",       "--cgroup-parent", "--policy",        "--resource",   "--secret",
+    "--shm-size",   "--ssh",           "--ulimit"};
+// Attestations that shale does not make: turning them off is what it does anyway.
+constexpr const char* kAttestations[] = {"--provenance", "--sbom"};
+
+void refuse_flag(CLI::App& app, const std::string& name, const std::string& accepted = {}) {
+    auto* option = app.add_option(
+        name,
+        [name, accepted](const CLI::results_t& words) -> bool {
+            if (!accepted.empty() && words.back() == accepted) return true;
+            throw CLI::ValidationError(name + (accepted.empty() ? "" : " " + words.back()) +
+                                       " is not implemented yet");
+        },
+        "Not implemented");
+    hide(option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast));
+}
 
 build::KeyValue split_pair(const std::string& text, const std::string& flag) {
     const auto equals = text.find('=');
@@ -69,12 +83,13 @@ std::vector<build::Output> outputs_of(const BuildFlags& flags) {
     std::vector<build::Output> outputs;
     for (const auto& text : flags.outputs)
         outputs.push_back(build::parse_output(text));
-    if (flags.load || flags.push || outputs.empty()) {
-        build::Output image;
-        image.push = flags.push;
-        outputs.push_back(std::move(image));
-    }
+    const auto is_image = [](const build::Output& output) {
+        return output.type == build::OutputType::Image;
+    };
+    const bool wanted = flags.load || flags.push || outputs.empty();
+    if (wanted && std::none_of(outputs.begin(), outputs.end(), is_image)) outputs.emplace_back();
     for (auto& output : outputs) {
+        if (flags.push && is_image(output)) output.push = true;
         if (!flags.compression.empty() && !output.compression)
             output.compression = oci::parse_compression(flags.compression);
         if (flags.compression_level && !output.compression_level)
@@ -98,7 +113,8 @@ void check_iidfile(const BuildFlags& flags, const std::vector<build::Output>& ou
 }  // namespace
 
 void declare_build_flags(CLI::App& app, BuildFlags& flags) {
-    add_argument(app, "CONTEXT", flags.context, "Directory that COPY and ADD read from")
+    add_argument(app, "CONTEXT", flags.context,
+                 "Directory that COPY and ADD read from; - reads a Dockerfile that needs none")
         ->required();
     add_value(app, "-f,--file", flags.file, "FILE",
               "Dockerfile (default CONTEXT/Dockerfile; - reads standard input)");
@@ -117,7 +133,7 @@ void declare_build_flags(CLI::App& app, BuildFlags& flags) {
     add_value(app, "--compression", flags.compression, "zstd|gzip|uncompressed",
               "Compression of new layers (default zstd)");
     add_number(app, "--compression-level", flags.compression_level,
-               "Level of that compression (default 3 for zstd, 6 for gzip)");
+               "Level of that compression (default 3 for zstd, 6 for gzip); without one, of zstd");
     add_switch(app, "--no-cache", flags.no_cache, "Run every command and copy again");
     add_values(app, "--no-cache-filter", flags.no_cache_filter, "STAGE[,STAGE]",
                "Run these stages again");
@@ -138,18 +154,19 @@ void declare_build_flags(CLI::App& app, BuildFlags& flags) {
     hide(add_switch(app, "--force-rm", flags.force_rm, "Ignored"));
     hide(add_switch(app, "--compress", flags.compress, "Ignored"));
     for (const char* name : kNotImplemented)
-        hide(app.add_option(
-            name,
-            [name](const CLI::results_t&) -> bool {
-                throw CLI::ValidationError(std::string(name) + " is not implemented yet");
-            },
-            "Not implemented"));
+        refuse_flag(app, name);
+    for (const char* name : kAttestations)
+        refuse_flag(app, name, "false");
 }
 
 build::Request build_request(const BuildFlags& flags) {
     if (flags.no_cache && !flags.no_cache_filter.empty())
         fail(ErrorKind::Invalid,
              "--no-cache and --no-cache-filter cannot currently be used together");
+    if (flags.context == "-" && !flags.file.empty())
+        fail(ErrorKind::Invalid, flags.file == "-"
+                                     ? "can't use stdin for both build context and dockerfile"
+                                     : "--file needs a context that is a directory, not \"-\"");
     build::Request request;
     request.context = flags.context;
     request.dockerfile = flags.file;
@@ -163,6 +180,7 @@ build::Request build_request(const BuildFlags& flags) {
     for (const auto& label : flags.labels)
         request.labels.push_back(split_pair(label, "--label"));
     request.outputs = outputs_of(flags);
+    build::settle_outputs(request);
     check_iidfile(flags, request.outputs);
     request.no_cache = flags.no_cache;
     request.no_cache_filter = split_commas(flags.no_cache_filter);

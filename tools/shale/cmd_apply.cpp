@@ -4,7 +4,6 @@
 // truncated or damaged layer is refused before the directory has changed; the second extracts.
 #include "command.hpp"
 #include "flags.hpp"
-#include "output_file.hpp"
 
 #include <shale/base.hpp>
 #include <shale/codec.hpp>

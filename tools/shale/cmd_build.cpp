@@ -1,4 +1,8 @@
 // shale build: a Dockerfile and a context to an image, with the flags of docker buildx build.
+//
+// build_request.hpp turns the flags into a request; here is what surrounds the build itself: the
+// Dockerfile on standard input, the display, the explanation of a failure, and the files that tell
+// scripts what came out.
 #include "build_request.hpp"
 #include "command.hpp"
 #include "console.hpp"
@@ -14,9 +18,14 @@
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdio>
+#include <iostream>
+#include <iterator>
 #include <memory>
+#include <optional>
 
 namespace shale::cli {
 
@@ -62,7 +71,36 @@ void write_metadata(const std::string& path, const build::Request& request,
     }
     json["shale.steps"] = result.steps;
     json["shale.steps.cached"] = result.cached_steps;
-    write_file_atomic(path, as_bytes(json.dump(2) + "\n"));
+    write_output_file(path, as_bytes(json.dump(2) + "\n"));
+}
+
+// `shale build -`: the Dockerfile comes on standard input and there is nothing to copy. docker
+// takes a tar of a whole context there too; that is not implemented, and must not be parsed as a
+// Dockerfile.
+void read_definition_from_stdin(build::Request& request, const std::string& empty_directory) {
+    constexpr std::size_t kTarMagicOffset = 257;
+    std::string text(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
+    const bool is_archive =
+        text.starts_with("\x1f\x8b") ||
+        text.starts_with("\xfd"
+                         "7zXZ") ||
+        text.starts_with("BZh") || text.starts_with("\x28\xb5\x2f\xfd") ||
+        (text.size() > kTarMagicOffset && text.compare(kTarMagicOffset, 5, "ustar") == 0);
+    if (is_archive)
+        fail(ErrorKind::Unsupported,
+             "a context as an archive on standard input is not implemented; unpack it and give "
+             "its directory");
+    request.dockerfile = "-";
+    request.dockerfile_text = std::move(text);
+    request.context = empty_directory;
+}
+
+// The ID of an earlier build must not be taken for that of one that failed. Only a file of ours is
+// removed: a device or a pipe holds nothing old.
+void forget_image_id(const std::string& path) {
+    struct stat status {};
+    if (path.empty() || ::lstat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return;
+    if (::unlink(path.c_str()) != 0) throw_errno("remove", path);
 }
 
 void summarise(const build::Request& request, const build::Result& result) {
@@ -79,7 +117,10 @@ int run(const BuildFlags& flags, Workspace& workspace) {
     if (flags.quiet && !flags.progress.empty() && mode != ProgressMode::Quiet)
         fail(ErrorKind::Invalid,
              "progress=" + flags.progress + " and quiet cannot be used together");
-    const auto request = build_request(flags);
+    auto request = build_request(flags);
+    std::optional<TempDir> no_context;
+    if (flags.context == "-") read_definition_from_stdin(request, no_context.emplace().path());
+    forget_image_id(flags.iidfile);
     for (const auto& [given, name] : {std::pair{flags.rm, "--rm"},
                                       {flags.force_rm, "--force-rm"},
                                       {flags.compress, "--compress"}})
@@ -105,11 +146,11 @@ int run(const BuildFlags& flags, Workspace& workspace) {
         to_stderr("ERROR: failed to solve: " + printable(error.what()) + "\n");
         return kFailure;
     }
-    if (!flags.iidfile.empty()) write_file_atomic(flags.iidfile, as_bytes(result.image_id.str()));
+    if (!flags.iidfile.empty()) write_output_file(flags.iidfile, as_bytes(result.image_id.str()));
     if (!flags.metadata_file.empty()) write_metadata(flags.metadata_file, request, result);
     if (flags.quiet) {
         if (!result.image_id.is_zero()) print_result(result.image_id.str() + "\n");
-    } else {
+    } else if (mode != ProgressMode::RawJson) {  // whose readers expect nothing but JSON lines
         summarise(request, result);
     }
     return kOk;

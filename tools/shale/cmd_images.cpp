@@ -21,6 +21,7 @@ namespace shale::cli {
 namespace {
 
 struct Flags {
+    std::string filter;
     bool json = false, digests = false, quiet = false, names = false;
 };
 
@@ -41,23 +42,60 @@ std::string annotation(const oci::Descriptor& descriptor, std::string_view key) 
     return found == descriptor.annotations.end() ? std::string() : found->second;
 }
 
+// A size that cannot be told is no reason to leave the image out.
+std::optional<std::uint64_t> size_if_known(store::Store& store, const StoredImage& image) {
+    try {
+        return unpacked_bytes(store, image);
+    } catch (const Error& error) {
+        log(LogLevel::Debug, shown_name(image) + ": " + error.what());
+        return std::nullopt;
+    }
+}
+
 // One unreadable image must not hide the others.
+void append_row(store::Store& store, const std::optional<oci::Reference>& name,
+                const oci::Descriptor& descriptor, std::vector<Row>& rows) {
+    try {
+        Row row;
+        row.image = {name, descriptor, store.manifest(descriptor), {}};
+        row.image.config = store.config(row.image.manifest);
+        row.recipe = annotation(descriptor, build::kAnnotationRecipe);
+        rows.push_back(std::move(row));
+    } catch (const Error& error) {
+        log(LogLevel::Warn,
+            (name ? name->familiar() : descriptor.digest.str()) + ": " + error.what());
+    }
+}
+
 std::vector<Row> load_rows(store::Store& store) {
     std::vector<Row> rows;
-    for (const auto& record : store.images()) {
-        try {
-            Row row;
-            row.image = {record.name, record.manifest, store.manifest(record.manifest), {}};
-            row.image.config = store.config(row.image.manifest);
-            row.unpacked = unpacked_bytes(store, row.image);
-            row.recipe = annotation(record.manifest, build::kAnnotationRecipe);
-            rows.push_back(std::move(row));
-        } catch (const Error& error) {
-            log(LogLevel::Warn, record.name.familiar() + ": " + error.what());
-        }
-    }
+    for (const auto& record : store.images())
+        append_row(store, record.name, record.manifest, rows);
+    for (const auto& descriptor : store.unnamed())
+        append_row(store, std::nullopt, descriptor, rows);
     return rows;
 }
+
+// `docker images REPO[:TAG]`: all tags of a repository, or one.
+class Filter {
+  public:
+    explicit Filter(const std::string& text) {
+        if (text.empty()) return;
+        wanted_ = oci::Reference::parse(text);
+        const auto last = text.rfind('/') + 1;  // npos + 1 is 0
+        any_tag_ = text.find_first_of(":@", last) == std::string::npos;
+    }
+    bool takes(const std::optional<oci::Reference>& name) const {
+        if (!wanted_) return true;
+        if (!name) return false;
+        if (!any_tag_) return *name == *wanted_;
+        return name->domain == wanted_->domain && name->repository == wanted_->repository;
+    }
+
+  private:
+    std::optional<oci::Reference> wanted_;
+    bool any_tag_ = false;
+};
 
 void compare_recipes(std::vector<Row>& rows) {
     for (auto& row : rows) {
@@ -74,84 +112,97 @@ std::string repository_of(const oci::Reference& name) {
     oci::Reference plain = name;
     plain.tag.clear();
     plain.digest.reset();
-    auto text = plain.familiar();
-    // familiar() of a name without tag and digest may show the default tag.
-    const auto colon = text.rfind(':');
-    const bool is_tag = colon != std::string::npos && text.find('/', colon) == std::string::npos;
-    return is_tag ? text.substr(0, colon) : text;
+    return plain.familiar();
 }
 
-std::string render_table(const std::vector<Row>& rows, bool digests) {
+std::string render_table(const std::vector<const Row*>& rows, bool digests) {
     std::vector<std::string> header = {"REPOSITORY", "TAG"};
     if (digests) header.push_back("DIGEST");
     for (const char* title : {"IMAGE ID", "CREATED", "SIZE", "COMPRESSED", "SAVING"})
         header.push_back(title);
     Table table(std::move(header));
     const auto now = system_clock().now_ns();
-    for (const auto& row : rows) {
+    for (const Row* shown : rows) {
+        const Row& row = *shown;
         const auto& [name, descriptor, manifest, config] = row.image;
-        std::vector<std::string> cells = {repository_of(name),
-                                          name.tag.empty() ? "<none>" : name.tag};
+        std::vector<std::string> cells = {name ? repository_of(*name) : "<none>",
+                                          name && !name->tag.empty() ? name->tag : "<none>"};
         if (digests) cells.push_back(descriptor.digest.str());
         cells.push_back(manifest.config.digest.short_hex());
         cells.push_back(config.created_ns ? format_age(now, *config.created_ns) : "-");
         cells.push_back(row.unpacked ? format_size(*row.unpacked) : "-");
         cells.push_back(format_size(compressed_bytes(manifest)));
         cells.push_back(row.compared_with ? fmt::format("-{:.0f}% vs {}", row.saving() * 100,
-                                                        row.compared_with->image.name.familiar())
+                                                        shown_name(row.compared_with->image))
                                           : "-");
         table.add(std::move(cells));
     }
     return table.str();
 }
 
-std::string render_json(const std::vector<Row>& rows) {
-    auto list = nlohmann::ordered_json::array();
-    for (const auto& row : rows) {
+std::string full_name(const StoredImage& image) {
+    return image.name ? image.name->str() : image.manifest.config.digest.str();
+}
+
+std::string render_json(const std::vector<const Row*>& rows) {
+    using Json = nlohmann::ordered_json;
+    auto list = Json::array();
+    for (const Row* shown : rows) {
+        const Row& row = *shown;
         const auto& [name, descriptor, manifest, config] = row.image;
-        nlohmann::ordered_json item = {{"name", name.str()},
-                                       {"repository", repository_of(name)},
-                                       {"tag", name.tag},
-                                       {"id", manifest.config.digest.str()},
-                                       {"digest", descriptor.digest.str()},
-                                       {"platform", config.platform.str()},
-                                       {"layers", manifest.layers.size()},
-                                       {"compressedBytes", compressed_bytes(manifest)}};
+        Json item = {{"name", name ? Json(name->str()) : Json()},
+                     {"repository", name ? Json(repository_of(*name)) : Json()},
+                     {"tag", name ? Json(name->tag) : Json()},
+                     {"id", manifest.config.digest.str()},
+                     {"digest", descriptor.digest.str()},
+                     {"platform", config.platform.str()},
+                     {"layers", manifest.layers.size()},
+                     {"compressedBytes", compressed_bytes(manifest)}};
         if (config.created_ns) item["created"] = format_rfc3339(*config.created_ns);
         if (row.unpacked) item["unpackedBytes"] = *row.unpacked;
         if (const auto stage = annotation(descriptor, build::kAnnotationStage); !stage.empty())
             item["stage"] = stage;
         if (row.compared_with)
             item["saving"] = {{"fraction", row.saving()},
-                              {"comparedWith", row.compared_with->image.name.str()}};
+                              {"comparedWith", full_name(row.compared_with->image)}};
         list.push_back(std::move(item));
     }
     return list.dump(2) + "\n";
 }
 
 int run(const Flags& flags, Workspace& workspace) {
-    auto rows = load_rows(workspace.store());
-    if (flags.quiet) {
-        std::string ids;
-        for (const auto& row : rows)
-            ids += row.image.manifest.config.digest.short_hex() + "\n";
-        print_result(ids);
-        return kOk;
-    }
-    if (flags.names) {
+    auto& store = workspace.store();
+    const Filter filter(flags.filter);
+    if (flags.names) {  // reads no image: shells ask for this at every TAB
         std::string names;
-        for (const auto& row : rows)
-            names += row.image.name.familiar() + "\n";
+        for (const auto& record : store.images())
+            if (filter.takes(record.name)) names += record.name.familiar() + "\n";
         print_result(names);
         return kOk;
     }
-    compare_recipes(rows);
-    print_result(flags.json ? render_json(rows) : render_table(rows, flags.digests));
+    auto rows = load_rows(store);
+    if (!flags.quiet) {
+        for (auto& row : rows)
+            row.unpacked = size_if_known(store, row.image);
+        compare_recipes(rows);
+    }
+    std::vector<const Row*> shown;
+    for (const auto& row : rows)
+        if (filter.takes(row.image.name)) shown.push_back(&row);
+    if (flags.quiet) {
+        std::string ids;
+        for (const Row* row : shown)
+            ids += row->image.manifest.config.digest.short_hex() + "\n";
+        print_result(ids);
+        return kOk;
+    }
+    print_result(flags.json ? render_json(shown) : render_table(shown, flags.digests));
     return kOk;
 }
 
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
+    add_argument(app, "REPO", flags->filter, "Only images of this repository, or one REPO:TAG");
     add_switch(app, "--digests", flags->digests, "Show the digests of the manifests");
     add_switch(app, "-q,--quiet", flags->quiet, "Print image IDs only");
     add_switch(app, "--names", flags->names, "Print names only, one a line");
@@ -166,10 +217,11 @@ const Command& images_command() {
         .name = "images",
         .group = "Images",
         .summary = "List the images of the store",
-        .usage = "[OPTIONS]",
+        .usage = "[OPTIONS] [REPO[:TAG]]",
         .details =
             "SIZE is what the files of the image take when unpacked, COMPRESSED what its layers "
-            "take in the store and on the wire.\n\n"
+            "take in the store and on the wire. The size of an image that was pulled and never "
+            "looked into is not known yet. An image built without a name is shown as <none>.\n\n"
             "SAVING compares an image with the largest other image that was built from the same "
             "Dockerfile and context, usually the stage that it left behind: \"-83% vs "
             "app:builder\".",

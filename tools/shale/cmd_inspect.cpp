@@ -33,7 +33,7 @@ int run(const Flags& flags, Workspace& workspace) {
     // The documents as they lie in the store, fields that shale does not know included.
     const auto manifest = store.read_document(image.descriptor.digest, oci::kMaxManifestBytes);
     const auto config = store.read_document(image.manifest.config.digest, oci::kMaxConfigBytes);
-    const Json value = {{"name", image.name.str()},
+    const Json value = {{"name", image.name ? Json(image.name->str()) : Json()},
                         {"id", image.manifest.config.digest.str()},
                         {"descriptor", to_json(image.descriptor)},
                         {"manifest", Json::parse(manifest)},

@@ -3,7 +3,6 @@
 #include "console.hpp"
 #include "flags.hpp"
 #include "layer_output.hpp"
-#include "output_file.hpp"
 #include "tree_argument.hpp"
 
 #include <shale/base.hpp>

@@ -1,7 +1,9 @@
 // shale mount: an image as a directory, read lazily; without arguments, what is mounted.
 //
 // The serving process is forked before anything starts a thread or opens the store. It reports over
-// a pipe: nothing but end-of-file means it is serving, bytes are the reason why it is not.
+// a pipe: one zero byte means it is serving, other bytes are the reason why it is not. End-of-file
+// alone means that it died. Until it serves it stays in our session and dies with us, so that
+// Ctrl-C ends the pull or the merge that it is at.
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
@@ -15,10 +17,13 @@
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <climits>
+#include <csignal>
 #include <cstdlib>
 #include <memory>
 #include <optional>
@@ -63,9 +68,12 @@ class Serving {
         const auto root = store.image_tree(image.manifest, image.config);
         const auto view = std::make_shared<mount::View>(
             root.tree, store.content_index(root.sources), store.framed());
+        // Before the mount is made: a signal that came between would leave it behind.
+        const auto stop = workspace.stop();
         fuse::Options options;
-        options.source_name = image.name.familiar();
+        options.source_name = shown_name(image);
         mounted_ = std::make_unique<fuse::Mounted>(view, target, options);
+        if (stop.stop_requested()) fail(ErrorKind::Cancelled, "interrupted");
     }
     // Until somebody unmounts, or a signal asks us to.
     void wait(Workspace& workspace) {
@@ -91,52 +99,71 @@ void detach_from_terminal(const std::string& log_path) {
     if (::chdir("/") != 0) throw_errno("chdir", "/");
 }
 
+constexpr char kReady = '\0';  // no message begins so
+
 // The child: serves until unmounted. Returns the exit status nobody but init sees.
 int serve_in_background(const Flags& flags, Workspace& workspace, const std::string& target,
-                        UniqueFd report) {
-    ::setsid();
+                        pid_t parent, UniqueFd report) {
     try {
+        if (::prctl(PR_SET_PDEATHSIG, SIGTERM) != 0) throw_errno("prctl");
+        if (::getppid() != parent) return kFailure;  // it died before we asked to be told
         Serving serving(flags, workspace, target);
+        ::setsid();
+        ::prctl(PR_SET_PDEATHSIG, 0);
         detach_from_terminal(join_path(workspace.root(), "mount.log"));
+        write_all(report.get(), as_bytes(std::string_view(&kReady, 1)), "pipe");
         report.reset();
         serving.wait(workspace);
         return kOk;
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {  // the root of a process
         const std::string_view text = error.what();
-        if (report)
-            write_all(report.get(), as_bytes(text), "pipe");
-        else
+        if (!report)
             log(LogLevel::Error, error.what());
+        else if (text.empty() ||
+                 ::write(report.get(), text.data(), text.size()) != ssize_t(text.size()))
+            log(LogLevel::Error, "cannot report: " + std::string(text));
         return kFailure;
     }
+}
+
+std::string read_report(int fd) {
+    std::string report;
+    char buffer[4096];
+    for (ssize_t count; (count = ::read(fd, buffer, sizeof buffer)) != 0;) {
+        if (count < 0 && errno != EINTR) throw_errno("read", "pipe");
+        if (count > 0) report.append(buffer, static_cast<std::size_t>(count));
+    }
+    return report;
+}
+
+[[noreturn]] void fail_without_report(pid_t child, const std::string& log_path) {
+    int status = 0;
+    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    const auto how = WIFSIGNALED(status)
+                         ? "was killed by signal " + std::to_string(WTERMSIG(status))
+                         : "ended with status " + std::to_string(WEXITSTATUS(status));
+    fail(ErrorKind::Failed, "the serving process " + how + " before it served; see " + log_path);
 }
 
 int mount_in_background(const Flags& flags, Workspace& workspace, const std::string& target) {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) throw_errno("pipe2");
     UniqueFd read_end(ends[0]), write_end(ends[1]);
+    const pid_t parent = ::getpid();
     const pid_t child = ::fork();
     if (child < 0) throw_errno("fork");
-    if (child == 0) {
+    if (child == 0) {  // returns through main(), so that the store and its session are closed
         read_end.reset();
-        ::_exit(serve_in_background(flags, workspace, target, std::move(write_end)));
+        return serve_in_background(flags, workspace, target, parent, std::move(write_end));
     }
     write_end.reset();
-    std::string report;
-    char buffer[4096];
-    for (ssize_t count; (count = ::read(read_end.get(), buffer, sizeof buffer)) != 0;) {
-        if (count < 0 && errno != EINTR) throw_errno("read", "pipe");
-        if (count > 0) report.append(buffer, static_cast<std::size_t>(count));
+    const auto report = read_report(read_end.get());
+    if (report.empty()) fail_without_report(child, join_path(workspace.root(), "mount.log"));
+    if (report.front() == kReady) return kOk;
+    while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
     }
-    if (!report.empty()) {
-        ::waitpid(child, nullptr, 0);
-        fail(ErrorKind::Failed, report);
-    }
-    int status = 0;
-    if (::waitpid(child, &status, WNOHANG) == child)
-        fail(ErrorKind::Failed,
-             "the serving process ended at once; see " + join_path(workspace.root(), "mount.log"));
-    return kOk;
+    fail(ErrorKind::Failed, report);
 }
 
 int run(const Flags& flags, Workspace& workspace) {

@@ -24,7 +24,7 @@ int run(const Flags& flags, Workspace& workspace) {
     build::Tracker tracker(*display);
     const auto image = workspace.images().pull(name, platform, tracker);
     display->close();
-    print_result(name.str() + "@" + image.descriptor.digest.str() + "\n");
+    print_result(with_digest(name, image.descriptor.digest) + "\n");
     return kOk;
 }
 

@@ -18,7 +18,7 @@ int run(const TransferFlags& flags, Workspace& workspace) {
     build::Tracker tracker(*display);
     const auto manifest = workspace.images().push(name, tracker);
     display->close();
-    print_result(name.str() + "@" + manifest.digest.str() + "\n");
+    print_result(with_digest(name, manifest.digest) + "\n");
     return kOk;
 }
 

@@ -1,11 +1,12 @@
-// shale rm: names taken away.
+// shale rm: names taken away, and images that have none.
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
-#include "workspace.hpp"
+#include "image_lookup.hpp"
 
 #include <shale/base.hpp>
 
+#include <cerrno>
 #include <memory>
 #include <vector>
 
@@ -17,16 +18,48 @@ struct Flags {
     std::vector<std::string> references;
 };
 
-// Every name is tried; one that is missing does not save the others.
+// By ID: the one name that the image has, or the image that has none.
+void remove_by_id(store::Store& store, const std::string& text) {
+    const auto images = images_with_id(store, text);
+    if (images.empty()) fail(ErrorKind::NotFound, "no image \"" + text + "\" in the store");
+    std::vector<oci::Reference> names;
+    for (const auto& image : images)
+        if (image.name) names.push_back(*image.name);
+    if (names.size() > 1) {
+        std::string list;
+        for (const auto& name : names)
+            list += (list.empty() ? "" : ", ") + name.familiar();
+        fail(ErrorKind::Invalid,
+             "image " + text + " has several names, remove them by name: " + list);
+    }
+    if (!names.empty() && store.untag(names.front()))
+        print_result("untagged: " + names.front().familiar() + "\n");
+    for (const auto& image : images)
+        if (!image.name && store.forget(image.descriptor.digest))
+            print_result("removed: " + image.manifest.config.digest.str() + "\n");
+}
+
+void remove_image(store::Store& store, const std::string& text) {
+    const auto name = parse_reference(text);
+    if (name && store.untag(*name)) {
+        print_result("untagged: " + name->familiar() + "\n");
+        return;
+    }
+    if (!name && images_with_id(store, text).empty())
+        oci::Reference::parse(text);  // throws what is wrong with it
+    remove_by_id(store, text);
+}
+
+// Everything is tried; one that is missing or malformed does not save the others.
 int run(const Flags& flags, Workspace& workspace) {
     auto& store = workspace.store();
     int status = kOk;
     for (const auto& text : flags.references) {
-        const auto name = oci::Reference::parse(text);
-        if (store.untag(name)) {
-            print_result("untagged: " + name.familiar() + "\n");
-        } else {
-            print_error("no image \"" + text + "\" in the store");
+        try {
+            remove_image(store, text);
+        } catch (const Error& error) {
+            if (error.sys_errno() == EPIPE) throw;
+            print_error(error.what());
             status = kFailure;
         }
     }
@@ -35,7 +68,7 @@ int run(const Flags& flags, Workspace& workspace) {
 
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
-    add_arguments(app, "REF", flags->references, "Image names")->required();
+    add_arguments(app, "REF", flags->references, "Image names or IDs")->required();
     return [flags](Workspace& workspace) { return run(*flags, workspace); };
 }
 
@@ -47,7 +80,9 @@ const Command& rm_command() {
         .group = "Images",
         .summary = "Remove names of images from the store",
         .usage = "REF...",
-        .details = "Removes names only. Layers stay for the build cache and for other images.",
+        .details =
+            "An ID stands for the only name of its image, or for an image without a name. Layers "
+            "stay for the build cache and for other images.",
         .examples = {{"shale rm app:prod app:builder", "Remove two names"}},
         .declare = declare,
     };

@@ -55,7 +55,7 @@ std::vector<std::string> environment(const Flags& flags, const oci::RunConfig& c
 }
 
 sandbox::Spec sandbox_spec(const Flags& flags, const std::vector<std::string>& command,
-                           const StoredImage& image, build::WritableRoot& root) {
+                           const StoredImage& image, build::WritableRoot& root, bool terminal) {
     const auto& config = image.config.config;
     const auto user = build::resolve_user(root.view().tree(), root.view().contents(),
                                           flags.user.empty() ? config.user : flags.user);
@@ -63,7 +63,9 @@ sandbox::Spec sandbox_spec(const Flags& flags, const std::vector<std::string>& c
     spec.root = root.path();
     spec.argv = command;
     if (spec.argv.empty()) spec.argv = {"/bin/sh"};
-    spec.terminal = is_terminal(STDIN_FILENO) && is_terminal(STDOUT_FILENO);
+    spec.terminal = terminal;
+    // A terminal that is not the container's stays ours: it would be in two sessions.
+    spec.standard_input = !is_terminal(STDIN_FILENO);
     spec.env = environment(flags, config, user.home, spec.terminal);
     spec.cwd = !flags.workdir.empty()       ? flags.workdir
                : config.working_dir.empty() ? "/"
@@ -85,10 +87,12 @@ int run(const Flags& flags, Workspace& workspace) {
     const auto image = obtain_image(workspace, flags.reference);
     auto& store = workspace.store();
     const auto tree = store.image_tree(image.manifest, image.config);
+    // Before the first mount: a signal that came between would leave it behind.
+    const bool terminal = is_terminal(STDIN_FILENO) && is_terminal(STDOUT_FILENO);
+    const auto stop = terminal ? workspace.stop_except_keyboard() : workspace.stop();
     FuseMounter mounter;
     build::WritableRoot root(store, mounter, tree.tree, tree.sources);
-    const auto spec = sandbox_spec(flags, workspace.globals().rest, image, root);
-    const auto stop = spec.terminal ? workspace.stop_except_keyboard() : workspace.stop();
+    const auto spec = sandbox_spec(flags, workspace.globals().rest, image, root, terminal);
     const auto result = workspace.runtime().run(
         spec,
         [](sandbox::OutputStream stream, std::string_view text) {
@@ -97,11 +101,10 @@ int run(const Flags& flags, Workspace& workspace) {
         },
         stop);
     root.unmount();
-    if (result.start_error.empty()) return result.exit_code;
-    print_error(result.start_error);
-    const bool missing = result.start_error.find("not found") != std::string::npos ||
-                         result.start_error.find("no such file") != std::string::npos;
-    return missing ? kCommandNotFound : kCannotStart;
+    // The status is then the signal's, not that of the command we killed for it.
+    if (stop.stop_requested()) fail(ErrorKind::Cancelled, "interrupted");
+    if (!result.start_error.empty()) print_error(result.start_error);
+    return result.exit_code;
 }
 
 Run declare(CLI::App& app) {
@@ -127,7 +130,7 @@ const Command& shell_command() {
         .details =
             "The image is mounted, not unpacked; what the command writes goes to a scratch layer "
             "that is thrown away. Environment, user and working directory are the image's; its "
-            "entrypoint is not used.\n\n"
+            "entrypoint is not used. Standard input reaches the command.\n\n"
             "The status is the command's, 128 + N if signal N killed it, 125 if shale failed, 126 "
             "if the command cannot be run, 127 if the image does not hold it.",
         .examples = {{"shale shell app:prod", "A shell, to look around"},

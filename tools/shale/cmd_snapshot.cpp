@@ -2,7 +2,6 @@
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
-#include "output_file.hpp"
 
 #include <shale/base.hpp>
 #include <shale/dockerfile.hpp>

@@ -24,10 +24,17 @@ struct Flags {
     bool lazy = false;
 };
 
-// The kernel names mounts by their real path; a dead mount cannot be resolved, so the text stays.
-std::string mount_path(const std::string& text) {
+// The kernel names mounts by their real path. A dead mount cannot be resolved (ENOTCONN), the
+// directory that holds it can.
+std::string mount_path(std::string text) {
     char resolved[PATH_MAX];
-    return ::realpath(text.c_str(), resolved) ? resolved : clean_absolute_path(text);
+    if (::realpath(text.c_str(), resolved)) return resolved;
+    while (text.size() > 1 && text.ends_with('/'))
+        text.pop_back();
+    const auto slash = text.rfind('/');
+    const auto parent = slash == std::string::npos ? "." : text.substr(0, slash + 1);
+    if (!::realpath(parent.c_str(), resolved)) throw_errno("umount", text);
+    return join_path(resolved, text.substr(slash + 1));  // npos + 1 is 0
 }
 
 void unmount(const std::string& text, bool lazy) {

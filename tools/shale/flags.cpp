@@ -99,6 +99,8 @@ CLI::Option* add_arguments(CLI::App& app, const std::string& name, std::vector<s
         },
         meaning);
     option->type_name("")->type_size(1)->expected(1, CLI::detail::expected_max_vector_size);
+    // Without it CLI11 takes only as many as must be there.
+    option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->allow_extra_args();
     return option;
 }
 

@@ -17,29 +17,28 @@ namespace {
 constexpr std::size_t kFewestIdDigits = 4;
 constexpr std::string_view kHexDigits = "0123456789abcdef";
 
-StoredImage load(store::Store& store, const oci::Reference& name,
+StoredImage load(store::Store& store, std::optional<oci::Reference> name,
                  const oci::Descriptor& descriptor) {
-    StoredImage image{name, descriptor, store.manifest(descriptor), {}};
+    StoredImage image{std::move(name), descriptor, store.manifest(descriptor), {}};
     image.config = store.config(image.manifest);
     return image;
 }
 
-std::optional<StoredImage> find_by_id(store::Store& store, std::string_view text) {
-    if (text.starts_with("sha256:")) text.remove_prefix(7);
-    if (text.size() < kFewestIdDigits ||
-        text.find_first_not_of(kHexDigits) != std::string_view::npos)
-        return std::nullopt;
-    std::optional<StoredImage> found;
-    for (const auto& record : store.images()) {
-        const auto manifest = store.manifest(record.manifest);
-        if (!manifest.config.digest.hex().starts_with(text)) continue;
-        if (found && found->manifest.config.digest != manifest.config.digest)
-            fail(ErrorKind::Invalid,
-                 "image ID " + std::string(text) + " is ambiguous; give more digits");
-        if (!found) found = load(store, record.name, record.manifest);
+// Appends the image if its ID begins with `digits`.
+void append_if_matching(store::Store& store, std::string_view digits,
+                        const std::optional<oci::Reference>& name,
+                        const oci::Descriptor& descriptor, std::vector<StoredImage>& found) {
+    try {
+        const auto manifest = store.manifest(descriptor);
+        if (manifest.config.digest.hex().starts_with(digits))
+            found.push_back(load(store, name, descriptor));
+    } catch (const Error& error) {  // a broken image must not hide the others
+        log(LogLevel::Debug,
+            (name ? name->familiar() : descriptor.digest.str()) + ": " + error.what());
     }
-    return found;
 }
+
+}  // namespace
 
 std::optional<oci::Reference> parse_reference(std::string_view text) {
     try {
@@ -51,15 +50,36 @@ std::optional<oci::Reference> parse_reference(std::string_view text) {
     }
 }
 
-}  // namespace
+std::string shown_name(const StoredImage& image) {
+    return image.name ? image.name->familiar() : image.manifest.config.digest.short_hex();
+}
+
+std::vector<StoredImage> images_with_id(store::Store& store, std::string_view text) {
+    auto digits = text;
+    if (digits.starts_with("sha256:")) digits.remove_prefix(7);
+    std::vector<StoredImage> found;
+    if (digits.size() < kFewestIdDigits ||
+        digits.find_first_not_of(kHexDigits) != std::string_view::npos)
+        return found;
+    for (const auto& record : store.images())
+        append_if_matching(store, digits, record.name, record.manifest, found);
+    for (const auto& descriptor : store.unnamed())
+        append_if_matching(store, digits, std::nullopt, descriptor, found);
+    for (const auto& image : found)
+        if (image.manifest.config.digest != found.front().manifest.config.digest)
+            fail(ErrorKind::Invalid,
+                 "image ID " + std::string(text) + " is ambiguous; give more digits");
+    return found;
+}
 
 std::optional<StoredImage> find_image(store::Store& store, std::string_view text) {
     const auto name = parse_reference(text);
     if (name)
         if (const auto descriptor = store.resolve(*name)) return load(store, *name, *descriptor);
-    auto found = find_by_id(store, text);
-    if (!found && !name) oci::Reference::parse(text);  // throws what is wrong with it
-    return found;
+    auto found = images_with_id(store, text);
+    if (!found.empty()) return std::move(found.front());
+    if (!name) oci::Reference::parse(text);  // throws what is wrong with it
+    return std::nullopt;
 }
 
 StoredImage require_image(store::Store& store, std::string_view text) {
@@ -73,8 +93,15 @@ StoredImage require_image(store::Store& store, std::string_view text) {
 
 StoredImage obtain_image(Workspace& workspace, std::string_view text) {
     auto& store = workspace.store();
-    if (auto image = find_image(store, text); image && has_all_layers(store, image->manifest))
-        return std::move(*image);
+    if (auto image = find_image(store, text)) {
+        if (has_all_layers(store, image->manifest)) return std::move(*image);
+        const auto by_name = parse_reference(text);
+        if (!by_name || !store.resolve(*by_name))
+            fail(ErrorKind::NotFound,
+                 "image " + std::string(text) + " lacks layers; " +
+                     (image->name ? "`shale pull " + image->name->familiar() + "` fetches them"
+                                  : "it has no name to pull it by, build it again"));
+    }
     print_note(std::string(text) + " is not in the store, pulling it");
     const auto name = oci::Reference::parse(text);
     const auto display = make_display(ProgressMode::Auto, "Pulling");
@@ -105,12 +132,12 @@ std::optional<std::uint64_t> unpacked_bytes(store::Store& store, const StoredIma
         const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), bytes);
         if (error == std::errc() && end == text.data() + text.size()) return bytes;
     }
-    if (!has_all_layers(store, image.manifest)) return std::nullopt;
-    const auto merged = store.image_tree(image.manifest, image.config);
+    const auto tree = store.known_tree(image.config);
+    if (!tree) return std::nullopt;
     std::uint64_t total = 0;
     std::set<std::uint64_t> groups_seen;
-    for (snapshot::NodeId node = 0; node < merged.tree->size(); ++node) {
-        const auto entry = merged.tree->entry(node);
+    for (snapshot::NodeId node = 0; node < tree->size(); ++node) {
+        const auto entry = tree->entry(node);
         if (entry.type != FileType::Regular) continue;
         if (entry.link_group == 0 || groups_seen.insert(entry.link_group).second)
             total += entry.size;

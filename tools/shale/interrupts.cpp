@@ -21,6 +21,7 @@ namespace shale::cli {
 namespace {
 
 constexpr std::array<int, 3> kStopSignals = {SIGINT, SIGTERM, SIGHUP};
+constexpr std::array<int, 2> kKeyboardSignals = {SIGINT, SIGQUIT};
 
 std::atomic<int> g_received{0};
 std::atomic<int> g_wake_fd{-1};
@@ -36,12 +37,15 @@ void on_stop_signal(int number) {
 
 void on_ignored_signal(int) {}
 
-void set_handler(int number, void (*handler)(int)) {
-    struct sigaction action {};
+// Returns the action that was in force.
+struct sigaction set_handler(int number, void (*handler)(int)) {
+    struct sigaction action {
+    }, before{};
     action.sa_handler = handler;
     action.sa_flags = SA_RESTART;
     ::sigemptyset(&action.sa_mask);
-    if (::sigaction(number, &action, nullptr) != 0) throw_errno("sigaction");
+    if (::sigaction(number, &action, &before) != 0) throw_errno("sigaction");
+    return before;
 }
 
 }  // namespace
@@ -61,17 +65,23 @@ Interrupts::Interrupts(bool keyboard) {
         if (::read(fd.get(), &byte, 1) == 1) source.request_stop();
     });
     for (const int number : kStopSignals)
-        set_handler(number, on_stop_signal);
-    if (!keyboard) {
-        set_handler(SIGINT, on_ignored_signal);
-        set_handler(SIGQUIT, on_ignored_signal);
-    }
+        take_over(number, on_stop_signal);
+    if (!keyboard)
+        for (const int number : kKeyboardSignals)
+            take_over(number, on_ignored_signal);
+}
+
+// A signal that whoever started us had ignored stays ignored: nohup, `cmd &` in a script.
+void Interrupts::take_over(int number, void (*handler)(int)) {
+    const auto before = set_handler(number, handler);
+    if (before.sa_handler == SIG_IGN) ::sigaction(number, &before, nullptr);
+    saved_.emplace_back(number, before);
 }
 
 Interrupts::~Interrupts() {
-    for (const int number : kStopSignals)
-        std::signal(number, SIG_DFL);
-    std::signal(SIGQUIT, SIG_DFL);
+    // Backwards: a signal that was taken over twice gets its first action back.
+    for (auto taken = saved_.rbegin(); taken != saved_.rend(); ++taken)
+        ::sigaction(taken->first, &taken->second, nullptr);
     ::close(g_wake_fd.exchange(-1));
 }
 

@@ -1,8 +1,11 @@
 // Ctrl-C and SIGTERM as a std::stop_token.
 #pragma once
 
+#include <csignal>
 #include <stop_token>
 #include <thread>
+#include <utility>
+#include <vector>
 
 namespace shale::cli {
 
@@ -11,7 +14,8 @@ namespace shale::cli {
 void turn_sigpipe_into_epipe();
 
 // While it lives, SIGINT, SIGTERM and SIGHUP request a stop instead of killing the program; a
-// second SIGINT or SIGTERM exits at once. One at a time. Starts a thread: create it after forking.
+// second SIGINT or SIGTERM exits at once. A signal that was ignored before stays ignored, and the
+// end brings the earlier actions back. One at a time. Starts a thread: create it after forking.
 class Interrupts {
   public:
     // `keyboard`: false leaves SIGINT and SIGQUIT to the command on the terminal (shale shell);
@@ -25,6 +29,9 @@ class Interrupts {
     static int received();
 
   private:
+    void take_over(int number, void (*handler)(int));
+
+    std::vector<std::pair<int, struct sigaction>> saved_;
     std::stop_source source_;
     std::jthread watcher_;
 };

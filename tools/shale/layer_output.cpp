@@ -3,8 +3,6 @@
 // place that knows how changes become members, at the price of one fast compression.
 #include "layer_output.hpp"
 
-#include "output_file.hpp"
-
 #include <shale/base.hpp>
 
 #include <fmt/format.h>

@@ -11,6 +11,8 @@
 #include <shale/base.hpp>
 
 #include <CLI/Error.hpp>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -135,16 +137,25 @@ int run(const std::vector<std::string>& words) {
     return run_command(*command, std::move(rest));
 }
 
+// A file opened by us must not become standard input, output or error of a command, or receive
+// what is meant for them, because we were started with one of them closed.
+void fill_standard_descriptors() {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd)
+        if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", O_RDWR) < 0) ::_exit(kFailure);
+}
+
 }  // namespace
 
 }  // namespace shale::cli
 
 int main(int argc, char** argv) {
+    shale::cli::fill_standard_descriptors();
     shale::cli::turn_sigpipe_into_epipe();
     try {
         return shale::cli::run({argv + 1, argv + argc});
     } catch (const shale::Error& error) {  // standard output went away while printing help
-        if (error.sys_errno() != EPIPE) shale::cli::print_error(error.what());
+        if (error.sys_errno() == EPIPE) return shale::cli::kBrokenPipe;
+        shale::cli::print_error(error.what());
         return shale::cli::kFailure;
     }
 }

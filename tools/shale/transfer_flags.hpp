@@ -4,6 +4,8 @@
 #include "flags.hpp"
 #include "progress.hpp"
 
+#include <shale/oci.hpp>
+
 #include <memory>
 #include <string>
 
@@ -20,6 +22,12 @@ inline void add_transfer_flags(CLI::App& app, TransferFlags& flags) {
     add_value(app, "--progress", flags.progress, kProgressChoices,
               "How to show progress (default auto)");
     add_switch(app, "-q,--quiet", flags.quiet, "Show no progress");
+}
+
+// The name with this digest in place of the one that it may have.
+inline std::string with_digest(oci::Reference name, const Digest& digest) {
+    name.digest = digest;
+    return name.str();
 }
 
 inline std::unique_ptr<Display> transfer_display(const TransferFlags& flags,

@@ -1,5 +1,6 @@
 #include <shale/base.hpp>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -79,6 +80,79 @@ TEST(File, AtomicWriteReplacesAndLeavesNoTemporary) {
     EXPECT_EQ(status.st_mode & 07777, 0600u);
     ASSERT_EQ(::unlink(path.c_str()), 0);
     EXPECT_EQ(::rmdir(dir.path().c_str()), 0) << "a temporary file stayed behind";
+}
+
+TEST(OutputFile, AppearsAtCommitAndNotBefore) {
+    const TempDir dir;
+    const auto path = dir.path() + "/f";
+    {
+        OutputFile abandoned(path);
+        abandoned.write(as_bytes("half"));
+    }
+    EXPECT_FALSE(path_exists(path));
+    write_output_file(path, as_bytes("one"));
+    write_output_file(path, as_bytes("two"));
+    EXPECT_EQ(read_file(path), "two");
+    ASSERT_EQ(::unlink(path.c_str()), 0);
+    EXPECT_EQ(::rmdir(dir.path().c_str()), 0) << "a temporary file stayed behind";
+}
+
+TEST(OutputFile, WritesIntoAFifoInsteadOfReplacingIt) {
+    const TempDir dir;
+    const auto path = dir.path() + "/fifo";
+    ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+    // Open for both ends: the writer does not wait for a reader.
+    const UniqueFd reader = open_file(path, O_RDWR | O_NONBLOCK);
+    write_output_file(path, as_bytes("text"));
+    char buffer[16];
+    EXPECT_EQ(::read(reader.get(), buffer, sizeof buffer), 4);
+    struct stat status {};
+    ASSERT_EQ(::lstat(path.c_str(), &status), 0);
+    EXPECT_TRUE(S_ISFIFO(status.st_mode));
+}
+
+TEST(OutputFile, FollowsLinksAndLeavesThem) {
+    const TempDir dir;
+    const auto target = dir.path() + "/target", link = dir.path() + "/link";
+    ASSERT_EQ(::symlink("target", link.c_str()), 0);
+    write_output_file(link, as_bytes("dangling before"));
+    write_output_file(link, as_bytes("replaced"));
+    EXPECT_EQ(read_file(target), "replaced");
+    struct stat status {};
+    ASSERT_EQ(::lstat(link.c_str(), &status), 0);
+    EXPECT_TRUE(S_ISLNK(status.st_mode));
+    const auto null = dir.path() + "/null";
+    ASSERT_EQ(::symlink("/dev/null", null.c_str()), 0);
+    write_output_file(null, as_bytes("x"));
+    ASSERT_EQ(::stat(null.c_str(), &status), 0);
+    EXPECT_TRUE(S_ISCHR(status.st_mode));
+}
+
+TEST(OutputFile, WritesIntoAnOpenFileNamedThroughProc) {
+    const TempDir dir;
+    const auto path = dir.path() + "/log";
+    const UniqueFd log = open_file(path, O_RDWR | O_CREAT);
+    write_all(log.get(), as_bytes("before "), path);
+    const auto link = dir.path() + "/stdout";  // as /dev/stdout is made
+    ASSERT_EQ(::symlink(("/proc/self/fd/" + std::to_string(log.get())).c_str(), link.c_str()), 0);
+    write_output_file(link, as_bytes("after"));
+    EXPECT_EQ(read_file(path), "before after");
+    struct stat by_name {
+    }, opened{};
+    ASSERT_EQ(::stat(path.c_str(), &by_name), 0);
+    ASSERT_EQ(::fstat(log.get(), &opened), 0);
+    EXPECT_EQ(by_name.st_ino, opened.st_ino);
+}
+
+TEST(OutputFile, RefusesADirectoryByName) {
+    const TempDir dir;
+    try {
+        write_output_file(dir.path(), as_bytes("x"));
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_EQ(error.sys_errno(), EISDIR);
+        EXPECT_NE(std::string(error.what()).find(dir.path()), std::string::npos);
+    }
 }
 
 TEST(File, ReadRefusesMoreThanTheLimit) {

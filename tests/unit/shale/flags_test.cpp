@@ -66,6 +66,12 @@ TEST(BuildFlags, NamesTheFlagsOfDockerThatAreNotImplemented) {
     EXPECT_THAT(refusal({"--cache-from=type=registry"}), HasSubstr("--cache-from"));
 }
 
+TEST(BuildFlags, AttestationsMayBeTurnedOffButNotOn) {
+    EXPECT_EQ(refusal({"--provenance=false", "--sbom", "false"}), "accepted");
+    EXPECT_THAT(refusal({"--provenance=true"}), HasSubstr("--provenance true is not implemented"));
+    EXPECT_THAT(refusal({"--sbom=mode=max"}), HasSubstr("--sbom mode=max is not implemented"));
+}
+
 TEST(BuildFlags, NeedsExactlyOneContext) {
     EXPECT_THROW(parse({}), CLI::ParseError);
     EXPECT_THROW(parse({"one", "two"}), CLI::ParseError);
@@ -97,6 +103,52 @@ TEST(BuildRequest, CompressionReachesEveryOutputThatDoesNotSayItsOwn) {
     EXPECT_EQ(made.outputs.at(1).compression, oci::Compression::Zstd);
 }
 
+TEST(BuildRequest, PushAndLoadApplyToTheImageOutputThatIsThere) {
+    const auto made = request({"--push", "--load", "-o", "type=image,name=reg.example/app:1"});
+    ASSERT_EQ(made.outputs.size(), 1u);
+    EXPECT_TRUE(made.outputs[0].push);
+    const auto beside = request({"--push", "-t", "x", "-o", "type=oci,dest=a"});
+    ASSERT_EQ(beside.outputs.size(), 2u);
+    EXPECT_FALSE(beside.outputs[0].push);
+    EXPECT_TRUE(beside.outputs[1].push);
+}
+
+TEST(BuildRequest, PushingNeedsAName) {
+    for (const auto& words :
+         std::vector<std::vector<std::string>>{{"--push"}, {"-o", "type=registry"}})
+        EXPECT_THAT(refusal(words), HasSubstr("tag is needed when pushing"));
+    EXPECT_EQ(refusal({"-o", "type=registry,name=reg.example/app:1"}), "accepted");
+    EXPECT_EQ(refusal({"-o", "type=registry", "-t", "reg.example/app:1"}), "accepted");
+    EXPECT_THAT(refusal({"-o", "type=image,name=A:B:C"}), HasSubstr("invalid reference format"));
+    EXPECT_THAT(refusal({"-t", "x", "-o", "type=oci,dest=a,push=true"}), HasSubstr("push=true"));
+}
+
+TEST(BuildRequest, ACompressionLevelAloneMeansZstd) {
+    EXPECT_EQ(request({"--compression-level", "19"}).outputs.at(0).compression,
+              oci::Compression::Zstd);
+    EXPECT_EQ(request({"-o", "type=oci,dest=a,compression-level=5"}).outputs.at(0).compression,
+              oci::Compression::Zstd);
+}
+
+TEST(BuildRequest, ALevelOutOfRangeIsRefusedBeforeTheBuildWhereverItsPartsComeFrom) {
+    EXPECT_THAT(refusal({"--compression", "gzip", "--compression-level", "15"}),
+                HasSubstr("unsupported compression-level: 15"));
+    EXPECT_THAT(refusal({"--compression", "gzip", "-o", "type=oci,dest=a,compression-level=15"}),
+                HasSubstr("unsupported compression-level: 15"));
+    EXPECT_THAT(refusal({"--compression-level", "23"}), HasSubstr("23"));
+}
+
+TEST(BuildRequest, StandardInputIsOneThing) {
+    BuildFlags flags;
+    flags.context = "-";
+    flags.file = "-";
+    EXPECT_THROW(build_request(flags), Error);
+    flags.file = "Dockerfile";
+    EXPECT_THROW(build_request(flags), Error);
+    flags.file.clear();
+    EXPECT_NO_THROW(build_request(flags));
+}
+
 TEST(BuildRequest, RefusesWhatContradictsItself) {
     EXPECT_THAT(refusal({"--no-cache", "--no-cache-filter", "a"}), HasSubstr("--no-cache-filter"));
     EXPECT_THAT(refusal({"-t", "a@sha256:" + std::string(64, '0')}), HasSubstr("digest"));
@@ -108,6 +160,17 @@ TEST(BuildRequest, RefusesWhatContradictsItself) {
 TEST(BuildRequest, NoCacheFilterSplitsAtCommas) {
     EXPECT_THAT(request({"--no-cache-filter", "a,b", "--no-cache-filter", "c"}).no_cache_filter,
                 ElementsAre("a", "b", "c"));
+}
+
+TEST(Arguments, TakeEveryWord) {
+    CLI::App app;
+    std::vector<std::string> names;
+    bool lazy = false;
+    add_arguments(app, "REF", names, "")->required();
+    add_switch(app, "--lazy", lazy, "");
+    app.parse(std::vector<std::string>{"c", "--lazy", "b", "a"});  // CLI11 takes them from the end
+    EXPECT_THAT(names, ElementsAre("a", "b", "c"));
+    EXPECT_TRUE(lazy);
 }
 
 TEST(FlagTable, LeavesOutWhatIsHidden) {

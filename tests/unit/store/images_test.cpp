@@ -85,6 +85,20 @@ TEST_F(ImageTest, SourcesHoldEveryContentOfTheTree) {
     }
 }
 
+TEST_F(ImageTest, AKnownTreeIsToldWithoutReadingLayers) {
+    Store store(root());
+    const TestImage image = put_image_of_tars(store, tars_);
+    EXPECT_EQ(store.known_tree(image.config), nullptr);
+    EXPECT_TRUE(names_in(root() + "/frames").empty());
+    const Digest digest = store.image_tree(image.manifest, image.config).tree->digest();
+    const auto known = store.known_tree(image.config);
+    ASSERT_NE(known, nullptr);
+    EXPECT_EQ(known->digest(), digest);
+    oci::ImageConfig longer = image.config;
+    longer.diff_ids.push_back(codec::sha256("one more"));
+    EXPECT_EQ(store.known_tree(longer), nullptr);
+}
+
 TEST_F(ImageTest, ATreeIsRememberedByItsChain) {
     Digest digest;
     TestImage image;

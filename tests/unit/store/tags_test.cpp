@@ -96,6 +96,45 @@ TEST_F(TagTest, UntagTellsWhetherThereWasOne) {
     EXPECT_TRUE(store.has_blob(manifest_.digest));
 }
 
+TEST_F(TagTest, AnUnnamedImageIsKeptUntilItIsForgotten) {
+    Store store(root());
+    manifest_.annotations["k"] = "v";
+    store.keep(manifest_);
+    store.keep(manifest_);
+    const auto kept = Store(root()).unnamed();
+    ASSERT_EQ(kept.size(), 1u);
+    EXPECT_EQ(kept[0].digest, manifest_.digest);
+    EXPECT_EQ(kept[0].annotations, manifest_.annotations);
+    EXPECT_TRUE(store.images().empty());
+    EXPECT_EQ(oci::decode_index(index()).manifests.at(0).digest, manifest_.digest);
+    EXPECT_FALSE(store.forget(codec::sha256("another")));
+    EXPECT_TRUE(store.forget(manifest_.digest));
+    EXPECT_FALSE(store.forget(manifest_.digest));
+    EXPECT_TRUE(store.unnamed().empty());
+}
+
+TEST_F(TagTest, ANameTakesTheUnnamedImageOver) {
+    Store store(root());
+    const auto other = put_image_of_tars(store, {make_tar({{"a", "1"}})}).descriptor;
+    store.tag(named("before:1"), other);
+    store.keep(manifest_);
+    store.tag(named("after:1"), other);
+    store.tag(named("after:1"), manifest_);
+    EXPECT_TRUE(store.unnamed().empty());
+    EXPECT_EQ(store.resolve(named("after:1"))->digest, manifest_.digest);
+    EXPECT_EQ(store.resolve(named("before:1"))->digest, other.digest);
+    store.keep(manifest_);
+    EXPECT_TRUE(store.unnamed().empty()) << "it has a name";
+    EXPECT_EQ(oci::decode_index(index()).manifests.size(), 2u);
+}
+
+TEST_F(TagTest, AManifestThatIsNotInTheStoreCannotBeKept) {
+    Store store(root());
+    manifest_.digest = codec::sha256("absent");
+    error_of(ErrorKind::NotFound, [&] { store.keep(manifest_); });
+    EXPECT_TRUE(store.unnamed().empty());
+}
+
 TEST_F(TagTest, ImagesAreSortedByName) {
     Store store(root());
     for (const char* name : {"zoo:1", "app:2", "app:1", "ghcr.io/x/y:1"})

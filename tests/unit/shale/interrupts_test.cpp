@@ -1,0 +1,46 @@
+#include "interrupts.hpp"
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+
+namespace shale::cli {
+namespace {
+
+auto handler_of(int number) {
+    struct sigaction action {};
+    ::sigaction(number, nullptr, &action);
+    return action.sa_handler;
+}
+
+void some_handler(int) {}
+
+TEST(Interrupts, LeaveIgnoredSignalsIgnored) {
+    std::signal(SIGHUP, SIG_IGN);  // as nohup does
+    {
+        const Interrupts interrupts;
+        EXPECT_EQ(handler_of(SIGHUP), SIG_IGN);
+        EXPECT_NE(handler_of(SIGTERM), SIG_DFL);
+        ::raise(SIGHUP);
+        EXPECT_FALSE(interrupts.token().stop_requested());
+    }
+    EXPECT_EQ(handler_of(SIGHUP), SIG_IGN);
+    std::signal(SIGHUP, SIG_DFL);
+}
+
+TEST(Interrupts, BringTheEarlierActionsBack) {
+    std::signal(SIGINT, some_handler);
+    for (const bool keyboard : {true, false}) {
+        {
+            const Interrupts interrupts(keyboard);
+            EXPECT_NE(handler_of(SIGINT), &some_handler);
+        }
+        EXPECT_EQ(handler_of(SIGINT), &some_handler);
+        EXPECT_EQ(handler_of(SIGTERM), SIG_DFL);
+        EXPECT_EQ(handler_of(SIGQUIT), SIG_DFL);
+    }
+    std::signal(SIGINT, SIG_DFL);
+}
+
+}  // namespace
+}  // namespace shale::cli
