@@ -323,7 +323,13 @@ check "the step runs" grep -q ' reached$' "$T/killed.log"
 kill -KILL "$victim"
 wait "$victim" 2> /dev/null
 check "a killed build leaves no mount" equal "$(grep -c "$SHALE_ROOT" /proc/self/mountinfo)" 0
-gone() { for _ in $(seq 100); do pgrep -fx 'sleep 1000' > /dev/null || return 0; sleep 0.1; done; false; }
+gone() {
+    for _ in $(seq 100); do
+        pgrep -fx 'sleep 1000' > /dev/null || return 0
+        sleep 0.1
+    done
+    false
+}
 check "its command dies with it" gone
 touch -d '2 minutes ago' "$SHALE_ROOT"/tmp/session-* "$SHALE_ROOT"/runtime/run-* 2> /dev/null
 check "the next build succeeds" build --no-cache --target base -t base "$ctx"

@@ -1,4 +1,8 @@
 // shale bench: the engine timed on a tree of the user's own.
+//
+// Each kind of work (walk, snapshot, diff) is one Series: it runs several times and reports the
+// median of wall and of CPU time, with what it handled, so that a run can be set beside find, mtree
+// or rsync on the same tree. The page cache is left alone: cold figures are for bench/.
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
