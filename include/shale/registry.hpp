@@ -17,6 +17,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,7 @@ struct HttpRequest {
     // Request body, pulled piece by piece; null for none.
     std::function<std::size_t(MutableBytes)> body;
     std::uint64_t body_bytes = 0;
+    std::stop_token stop{};  // ends the exchange with Cancelled
 };
 struct HttpResponse {
     int status = 0;
@@ -48,6 +50,8 @@ class HttpTransport {
 struct TransportLimits {
     int connect_seconds = 20;
     int stall_seconds = 60;  // without a byte in either direction
+    // For the answer to a body that has been sent: a registry may hash gigabytes before it speaks.
+    int answer_seconds = 1800;
 };
 // HTTP/1.1 and 2 by libcurl; the system's CA bundle, or $SSL_CERT_FILE; proxies from the
 // environment, but never for loopback hosts.
@@ -67,8 +71,9 @@ struct Options {
     // Looked up per domain; default reads Docker's config.json and its credential helpers.
     std::function<std::optional<Credential>(const std::string& domain)> credentials;
     int attempts = 4;  // of each request, before a transient failure is final
-    // Waits between attempts; tests replace it. Null sleeps.
+    // Waits between attempts; tests replace it. Null sleeps, until the time or a stop request.
     std::function<void(std::chrono::milliseconds)> sleep{};
+    std::stop_token stop{};  // ends every call, transfers included, with Cancelled
 };
 // /etc/shale/config.json then $XDG_CONFIG_HOME/shale/config.json (later wins), $SHALE_CONFIG
 // instead of both. Keys: "mirrors": {domain: [url...]}, "insecure-registries": [domain...]. Unknown

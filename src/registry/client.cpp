@@ -3,7 +3,7 @@
 #include "client.hpp"
 
 #include <algorithm>
-#include <thread>
+#include <condition_variable>
 
 namespace shale::registry {
 namespace {
@@ -39,7 +39,11 @@ Client::State::State(Options given, std::unique_ptr<HttpTransport> given_transpo
       session(options, *transport) {
     if (!options.credentials) options.credentials = docker_credential;
     if (!options.sleep)
-        options.sleep = [](std::chrono::milliseconds time) { std::this_thread::sleep_for(time); };
+        options.sleep = [stop = options.stop](std::chrono::milliseconds time) {
+            std::mutex mutex;
+            std::unique_lock lock(mutex);
+            std::condition_variable_any().wait_for(lock, stop, time, [] { return false; });
+        };
 }
 
 Endpoint Client::State::registry_of(const oci::Reference& name) const {
@@ -52,7 +56,7 @@ std::vector<Endpoint> Client::State::mirrors_of(const oci::Reference& name) {
     if (listed == options.mirrors.end()) return out;
     const std::lock_guard lock(mutex_);
     for (const auto& text : listed->second) {
-        Url base = Url::parse(text, "mirror \"" + text + "\" of " + name.domain);
+        Url base = Url::parse(text, "mirror \"" + without_password(text) + "\" of " + name.domain);
         while (base.path.ends_with('/'))
             base.path.pop_back();
         base.query.clear();

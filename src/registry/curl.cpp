@@ -59,14 +59,16 @@ class Pool {
 // One transfer: the request's callbacks, the response's head as it arrives, and what was thrown.
 class Transfer {
   public:
-    Transfer(const HttpRequest& request, const std::function<void(const HttpResponse&)>& on_head,
+    Transfer(const HttpRequest& request, const TransportLimits& limits,
+             const std::function<void(const HttpResponse&)>& on_head,
              const std::function<void(Bytes)>& on_body)
-        : request_(request), on_head_(on_head), on_body_(on_body) {}
+        : request_(request), limits_(limits), on_head_(on_head), on_body_(on_body) {}
 
     // The shims: libcurl's signatures, and the wall that exceptions stop at.
     static std::size_t header_shim(char* data, std::size_t, std::size_t size, void* self) noexcept {
         return static_cast<Transfer*>(self)->guarded(
             [&](Transfer& t) {
+                t.moved_at_ = std::chrono::steady_clock::now();  // no counter counts heads
                 t.header_line({data, size});
             },
             size, 0);
@@ -87,6 +89,24 @@ class Transfer {
                    : CURL_READFUNC_ABORT;
     }
 
+    // Called at least once a second. Ends the transfer when it was cancelled, or when nothing has
+    // moved for longer than the limits allow.
+    static int progress_shim(void* self, curl_off_t, curl_off_t received, curl_off_t to_send,
+                             curl_off_t sent) noexcept {
+        auto& t = *static_cast<Transfer*>(self);
+        if (t.request_.stop.stop_requested()) return 1;
+        const auto now = std::chrono::steady_clock::now();
+        if (received + sent != t.moved_) {
+            t.moved_ = received + sent;
+            t.moved_at_ = now;
+        }
+        const bool answer_is_due = to_send > 0 && sent == to_send && !t.head_delivered_;
+        const int seconds = answer_is_due ? t.limits_.answer_seconds : t.limits_.stall_seconds;
+        t.stalled_ = now - t.moved_at_ > std::chrono::seconds(seconds);
+        return t.stalled_ ? 1 : 0;
+    }
+
+    bool stalled() const { return stalled_; }
     void rethrow() const {
         if (thrown_) std::rethrow_exception(thrown_);
     }
@@ -107,11 +127,15 @@ class Transfer {
     void header_line(std::string_view line);
 
     const HttpRequest& request_;
+    const TransportLimits& limits_;
     const std::function<void(const HttpResponse&)>& on_head_;
     const std::function<void(Bytes)>& on_body_;
     HttpResponse head_;
     std::size_t header_bytes_ = 0;
     bool head_delivered_ = false;
+    curl_off_t moved_ = 0;  // bytes in both directions when it was last asked
+    std::chrono::steady_clock::time_point moved_at_ = std::chrono::steady_clock::now();
+    bool stalled_ = false;
     std::exception_ptr thrown_;
 };
 
@@ -155,7 +179,7 @@ class CurlTransport final : public HttpTransport {
                  const std::function<void(const HttpResponse&)>& on_head,
                  const std::function<void(Bytes)>& on_body) override {
         Easy easy = pool_.take();
-        Transfer transfer(request, on_head, on_body);
+        Transfer transfer(request, limits_, on_head, on_body);
         const auto headers = header_list(request);
         configure(easy.get(), request, headers.get(), transfer);
         const CURLcode code = ::curl_easy_perform(easy.get());
@@ -164,10 +188,12 @@ class CurlTransport final : public HttpTransport {
         // A handle whose transfer was cut short is not reused: its connection may be mid-message.
         if (code == CURLE_OK) pool_.give_back(std::move(easy));
         transfer.rethrow();
+        if (request.stop.stop_requested()) fail(ErrorKind::Cancelled, "cancelled");
         // A server that refuses an upload may answer and hang up without reading it all: the answer
         // counts, not the broken pipe.
         if (code != CURLE_OK && !(request.body && transfer.refused()))
-            report(request, code, static_cast<int>(system_error));
+            report(request, transfer.stalled() ? CURLE_OPERATION_TIMEDOUT : code,
+                   static_cast<int>(system_error));
         if (!transfer.head_delivered()) fail(ErrorKind::Network, place(request) + ": no response");
     }
 
@@ -216,8 +242,9 @@ void CurlTransport::configure(CURL* easy, const HttpRequest& request, curl_slist
     set(CURLOPT_BUFFERSIZE, kReceiveBuffer);
     set(CURLOPT_UPLOAD_BUFFERSIZE, kSendBuffer);
     set(CURLOPT_CONNECTTIMEOUT, static_cast<long>(limits_.connect_seconds));
-    set(CURLOPT_LOW_SPEED_LIMIT, 1L);
-    set(CURLOPT_LOW_SPEED_TIME, static_cast<long>(limits_.stall_seconds));
+    set(CURLOPT_NOPROGRESS, 0L);
+    set(CURLOPT_XFERINFOFUNCTION, &Transfer::progress_shim);
+    set(CURLOPT_XFERINFODATA, static_cast<void*>(&transfer));
     set(CURLOPT_HEADERFUNCTION, &Transfer::header_shim);
     set(CURLOPT_HEADERDATA, static_cast<void*>(&transfer));
     set(CURLOPT_WRITEFUNCTION, &Transfer::body_shim);

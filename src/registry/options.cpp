@@ -23,7 +23,8 @@ void read_mirrors(const oci::Json& member, Options& out) {
         std::vector<std::string> urls;
         for (const auto& item : list.items()) {
             urls.push_back(item.string());
-            Url::parse(urls.back(), "mirror \"" + urls.back() + "\" of " + domain);
+            Url::parse(urls.back(),
+                       "mirror \"" + without_password(urls.back()) + "\" of " + domain);
         }
         out.mirrors[domain] = std::move(urls);
     }

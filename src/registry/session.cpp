@@ -132,7 +132,8 @@ Reply Session::perform(const Endpoint& endpoint, const Request& request, const R
 
 Reply Session::perform_once(const Request& request, const Url& url,
                             const std::string& authorization, const Receiver& receiver) {
-    HttpRequest out{request.method, url.str(), request.headers, nullptr, request.body_bytes};
+    HttpRequest out{request.method, url.str(),          request.headers,
+                    nullptr,        request.body_bytes, options_.stop};
     if (!authorization.empty()) out.headers.emplace_back("Authorization", authorization);
     if (request.open_body) out.body = request.open_body();
     return exchange(transport_, out, receiver);
@@ -184,7 +185,8 @@ std::optional<Session::Authorization> Session::fetch_token(const Endpoint& endpo
     std::string parameters = "service=" + percent_encode(parameter(challenge, "service"));
     for (const auto& scope : merge_scopes(request.scopes, parameter(challenge, "scope")))
         parameters += "&scope=" + percent_encode(scope);
-    const HttpRequest ask = token_request(realm, parameters, known);
+    HttpRequest ask = token_request(realm, parameters, known);
+    ask.stop = options_.stop;
     std::string body;
     const Reply reply = exchange(
         transport_, ask, {nullptr, bounded_text(body, kMaxTokenDocument, realm.without_query())});

@@ -36,6 +36,15 @@ std::string effective_authority(const Url& url) {
 
 }  // namespace
 
+std::string without_password(std::string_view url) {
+    const auto start = url.find("://");
+    if (start == std::string_view::npos) return std::string(url);
+    const auto authority = url.substr(start + 3, url.find_first_of("/?#", start + 3) - start - 3);
+    const auto at = authority.rfind('@');
+    if (at == std::string_view::npos) return std::string(url);
+    return std::string(url.substr(0, start + 3)) + "***" + std::string(url.substr(start + 3 + at));
+}
+
 Url Url::parse(std::string_view text, std::string_view what) {
     if (text.size() > kMaxUrlLength) refuse(what, "the URL is too long");
     // Everything above ASCII must come percent-encoded; 0x7f and below 0x21 could split a request.

@@ -30,4 +30,7 @@ std::string host_of(std::string_view authority);
 // For one value of a query: all but unreserved characters become %XX.
 std::string percent_encode(std::string_view text);
 
+// `url` fit to be shown: user and password become "***".
+std::string without_password(std::string_view url);
+
 }  // namespace shale::registry

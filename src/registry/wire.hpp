@@ -59,6 +59,7 @@ std::chrono::milliseconds back_off(int next, const Transient& failure);
 template <typename Attempt>
 decltype(auto) with_retries(const Options& options, Attempt&& attempt) {
     for (int next = 1;; ++next) {
+        if (options.stop.stop_requested()) fail(ErrorKind::Cancelled, "cancelled");
         try {
             return attempt();
         } catch (const Transient& failure) {  // the loop's whole purpose

@@ -14,7 +14,11 @@ store::Store& Workspace::store() {
 }
 
 registry::Client& Workspace::registry() {
-    if (!registry_) registry_ = std::make_unique<registry::Client>(registry::load_options());
+    if (!registry_) {
+        auto options = registry::load_options();
+        options.stop = stop();
+        registry_ = std::make_unique<registry::Client>(std::move(options));
+    }
     return *registry_;
 }
 

@@ -193,7 +193,7 @@ TEST_F(OptionsFile, MistakesNameTheFile) {
          "mirror \"ftp://x\" of d: neither an http nor an https URL"},
         {R"({"mirrors":{"d":["m.example"]}})", "mirror \"m.example\" of d: not an absolute URL"},
         {R"({"mirrors":{"d":["http://u:p@m"]}})",
-         "mirror \"http://u:p@m\" of d: the URL carries a password"},
+         "mirror \"http://***@m\" of d: the URL carries a password"},
         {R"({"insecure-registries":[1]})", "configuration: insecure-registries[0]: not a string"}};
     for (const auto& [json, message] : cases)
         EXPECT_EQ(error_of([&, text = json] { load(text); }, ErrorKind::Invalid),

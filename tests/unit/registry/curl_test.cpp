@@ -29,12 +29,13 @@ UniqueFd listen_on_loopback(int& port) {
     return out;
 }
 
-// Accepts connections one after the other; to each it sends the next reply after the request's end,
-// and closes, or holds the connection open until it is destroyed.
+// Accepts connections one after the other; to each it sends the next reply after the request's end
+// and `thinks` of its own, and closes, or holds the connection open until it is destroyed.
 class RawServer {
   public:
-    explicit RawServer(std::vector<std::string> replies, bool hold = false)
-        : listener_(listen_on_loopback(port_)), thread_([this, replies, hold] {
+    explicit RawServer(std::vector<std::string> replies, bool hold = false,
+                       std::chrono::milliseconds thinks = {})
+        : thinks_(thinks), listener_(listen_on_loopback(port_)), thread_([this, replies, hold] {
               for (const auto& reply : replies)
                   serve(reply, hold);
           }) {}
@@ -66,6 +67,7 @@ class RawServer {
             const std::lock_guard lock(mutex_);
             received_ += request;
         }
+        std::this_thread::sleep_for(thinks_);
         ::send(peer.get(), reply.data(), reply.size(), MSG_NOSIGNAL);
         if (hold) held_.push_back(std::move(peer));
     }
@@ -77,6 +79,7 @@ class RawServer {
         return request.size() >= end + 4 + std::stoul(request.substr(length + 16));
     }
 
+    std::chrono::milliseconds thinks_;
     int port_ = 0;
     UniqueFd listener_;
     std::mutex mutex_;
@@ -214,6 +217,51 @@ TEST(CurlTransport, StalledTransferIsGivenUp) {
     const auto transport = curl_transport({1, 1});
     EXPECT_EQ(network_error([&] { perform(*transport, get(server.url("/"))); }),
               "GET " + server.url("/") + ": timed out (no answer within 1 s, or no data for 1 s)");
+}
+
+HttpRequest put(const std::string& url, std::string& left) {
+    return {"PUT",
+            url,
+            {},
+            [&left](MutableBytes out) {
+                const std::size_t count = std::min(out.size(), left.size());
+                std::memcpy(out.data(), left.data(), count);
+                left.erase(0, count);
+                return count;
+            },
+            left.size()};
+}
+
+TEST(CurlTransport, AnswerToABodyMayTakeLongerThanAStall) {
+    RawServer server({"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"}, false,
+                     std::chrono::milliseconds(2500));
+    const auto transport = curl_transport({1, 1, 60});
+    std::string body = "hash me";
+    EXPECT_EQ(perform(*transport, put(server.url("/"), body)).head.status, 201);
+}
+
+TEST(CurlTransport, AnswerThatNeverComesIsGivenUp) {
+    RawServer server({""}, true);
+    const auto transport = curl_transport({1, 60, 1});
+    std::string body = "hash me";
+    EXPECT_NE(
+        network_error([&] { perform(*transport, put(server.url("/"), body)); }).find("timed out"),
+        std::string::npos);
+}
+
+TEST(CurlTransport, StopEndsATransferThatWouldWaitForEver) {
+    RawServer server({"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"}, true);
+    const auto transport = curl_transport();
+    std::stop_source source;
+    HttpRequest request = get(server.url("/"));
+    request.stop = source.get_token();
+    try {
+        transport->perform(
+            request, [](const HttpResponse&) {}, [&](Bytes) { source.request_stop(); });
+        ADD_FAILURE() << "nothing thrown";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.kind(), ErrorKind::Cancelled) << error.what();
+    }
 }
 
 TEST(CurlTransport, WhatIsNotHttpIsRefused) {

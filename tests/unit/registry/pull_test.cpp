@@ -212,6 +212,16 @@ TEST_F(Pull, TlsIsNeverLeftBehind) {
                  [&] { fetch(blob, oci::Reference::parse("r.example/team/app")); });
 }
 
+TEST_F(Pull, StopEndsTheCallBeforeTheNextRequest) {
+    std::stop_source source;
+    options.stop = source.get_token();
+    options.sleep = [&](std::chrono::milliseconds) { source.request_stop(); };
+    script = {{kManifestUrl, 503, {}, ""}};
+    expect_error(ErrorKind::Cancelled, "cancelled", [&] { client().fetch_manifest(kName); });
+    expect_error(ErrorKind::Cancelled, "cancelled", [&] { client().fetch_manifest(kName); });
+    EXPECT_EQ(asked.size(), 1u);
+}
+
 TEST_F(Pull, BlobIsStreamedOnce) {
     const auto blob = descriptor_of("hello");
     script = {{blob_request(blob), 200, {{"content-length", "5"}}, "hello"}};

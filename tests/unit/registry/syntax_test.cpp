@@ -46,6 +46,13 @@ TEST(Url, QueryValuesAreEncoded) {
     EXPECT_EQ(percent_encode("a b&c=d/e:\xff"), "a%20b%26c%3dd%2fe%3a%ff");
 }
 
+TEST(Url, PasswordsAreNotShown) {
+    EXPECT_EQ(without_password("https://user:secret@host/p@th"), "https://***@host/p@th");
+    EXPECT_EQ(without_password("https://a@b@host?q"), "https://***@host?q");
+    for (const char* plain : {"https://host/a@b", "http://host?u@v", "no scheme @ all", ""})
+        EXPECT_EQ(without_password(plain), plain);
+}
+
 TEST(Challenge, CommasMeanThreeThings) {
     const auto found = parse_challenges(
         R"(Basic realm="a, b", BEARER Realm="https://x/t" , scope="repository:a:pull,push" ,service=s)");
