@@ -14,7 +14,7 @@ namespace shale::store {
 
 namespace {
 
-constexpr std::int64_t kLeftoverAgeNs = 24ll * 3600 * 1'000'000'000;
+constexpr std::int64_t kLeftoverAgeNs = 60ll * 1'000'000'000;
 
 // Starting write-back every few megabytes lets the disk work while we still produce, so that the
 // fsync at the end finds little left to do.

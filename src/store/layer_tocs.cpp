@@ -38,8 +38,8 @@ std::string describe(const Digest& blob) {
 // Reads a blob from front to back and hashes it on the way.
 class HashedBlob {
   public:
-    HashedBlob(BlobFiles& blobs, const Digest& blob)
-        : blobs_(blobs), blob_(blob), bytes_(blobs.blob_size(blob)) {}
+    HashedBlob(BlobFiles& blobs, const Digest& blob, std::string path)
+        : blobs_(blobs), blob_(blob), path_(std::move(path)), bytes_(blobs.blob_size(blob)) {}
     std::size_t read(MutableBytes out) {
         out = out.first(std::min<std::uint64_t>({out.size(), bytes_ - at_, kReadBytes}));
         blobs_.read_blob(blob_, at_, out);
@@ -53,16 +53,20 @@ class HashedBlob {
         while (read(std::as_writable_bytes(std::span(rest))) > 0) {
         }
         const Digest found = hash_.finish();
-        if (found != blob_)
-            fail(ErrorKind::Corrupt, describe(blob_) +
-                                         ": digest mismatch: its bytes in the store "
-                                         "hash to " +
-                                         found.str());
+        if (found == blob_) return;
+        // Whatever these bytes are, they are not the blob; while they have its name no pull brings
+        // the blob itself.
+        ::unlink(path_.c_str());
+        blobs_.forget(blob_);
+        fail(ErrorKind::Corrupt, describe(blob_) +
+                                     ": digest mismatch: its bytes in the store hash to " +
+                                     found.str() + "; they were removed, pull the image again");
     }
 
   private:
     BlobFiles& blobs_;
     Digest blob_;
+    std::string path_;
     std::uint64_t bytes_, at_ = 0;
     codec::Sha256 hash_;
 };
@@ -225,7 +229,7 @@ std::optional<layer::Toc> LayerTocs::read_twin(const Digest& blob) {
 }
 
 layer::Written LayerTocs::make_twin(const Digest& blob, const std::optional<Digest>& diff_id) {
-    HashedBlob bytes(home_.blobs, blob);
+    HashedBlob bytes(home_.blobs, blob, join_path(home_.blobs_directory, blob.hex()));
     // The media type is a claim; the first bytes are not.
     codec::StreamDecompressor tar(
         sniff_blob(home_.blobs, blob), [&](MutableBytes out) { return bytes.read(out); },

@@ -21,7 +21,7 @@ namespace shale::store {
 
 // What LayerTocs stands on; all of it outlives it.
 struct LayerHome {
-    std::string frames_directory;
+    std::string blobs_directory, frames_directory;
     BlobFiles& blobs;   // blobs as they came
     BlobFiles& framed;  // the twin where there is one
     Session& session;

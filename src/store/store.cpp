@@ -40,7 +40,8 @@ Store::State::State(const std::string& root) : layout(root) {
     // Waits while a collection is under way.
     in_use = std::make_unique<FileLock>(layout.lock, FileLock::Mode::Shared);
     prepare();
-    tocs = std::make_unique<LayerTocs>(LayerHome{layout.frames, blobs, framed, session, *database});
+    tocs = std::make_unique<LayerTocs>(
+        LayerHome{layout.blobs, layout.frames, blobs, framed, session, *database});
     remove_leftovers(layout.tmp, system_clock().now_ns());
 }
 

@@ -15,7 +15,7 @@
 namespace shale::store::test {
 namespace {
 
-constexpr std::int64_t kDayNs = 24ll * 3600 * 1'000'000'000;
+constexpr std::int64_t kMinuteNs = 60ll * 1'000'000'000;
 
 using BlobTest = StoreTest;
 
@@ -283,7 +283,7 @@ void age(const std::string& path, std::int64_t ns) {
     ASSERT_EQ(::utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
 }
 
-TEST_F(LeftoverTest, OfDeadProcessesGoAfterADay) {
+TEST_F(LeftoverTest, OfDeadProcessesGoAfterAMinute) {
     { Store store(root()); }
     const std::string tmp = root() + "/tmp";
     for (const char* name : {"old-session", "fresh-session"}) {
@@ -291,9 +291,9 @@ TEST_F(LeftoverTest, OfDeadProcessesGoAfterADay) {
         write_file_atomic(tmp + "/" + name + "/deep/file", as_bytes("x"));
     }
     write_file_atomic(tmp + "/old-file", as_bytes("x"));
-    age(tmp + "/old-session", kDayNs + 60'000'000'000);
-    age(tmp + "/old-file", kDayNs + 60'000'000'000);
-    age(tmp + "/fresh-session", kDayNs / 2);
+    age(tmp + "/old-session", 2 * kMinuteNs);
+    age(tmp + "/old-file", 2 * kMinuteNs);
+    age(tmp + "/fresh-session", kMinuteNs / 2);
     Store store(root());
     EXPECT_EQ(names_in(tmp), std::vector<std::string>{"fresh-session"});
 }
@@ -303,7 +303,7 @@ TEST_F(LeftoverTest, OfTheLivingStay) {
     const TempDir scratch = store.scratch("run-");
     write_file_atomic(scratch.path() + "/file", as_bytes("x"));
     const std::string session = std::filesystem::path(scratch.path()).parent_path();
-    age(session, 10 * kDayNs);
+    age(session, 10 * kMinuteNs);
     { Store other(root()); }
     EXPECT_EQ(read_file(scratch.path() + "/file"), "x");
 }
@@ -321,7 +321,7 @@ TEST_F(LeftoverTest, OfAKilledProcessAreFoundOnceOld) {
     const auto sessions = names_in(root() + "/tmp");
     ASSERT_EQ(sessions.size(), 1u);
     EXPECT_EQ(names_in(root() + "/tmp/" + sessions[0]).size(), 2u);
-    age(root() + "/tmp/" + sessions[0], 2 * kDayNs);
+    age(root() + "/tmp/" + sessions[0], 2 * kMinuteNs);
     Store store(root());
     EXPECT_EQ(names_in(root() + "/tmp").size(), 0u);
 }

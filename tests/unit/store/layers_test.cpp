@@ -193,6 +193,7 @@ TEST_F(LayerTest, ADamagedForeignBlobIsReportedAsSuch) {
             error_of(ErrorKind::Corrupt, [&] { fresh.toc(unsized_layer, diff_id_); });
         EXPECT_NE(text.find("digest mismatch"), std::string::npos) << text;
         EXPECT_NE(text.find(layer.digest.str()), std::string::npos) << text;
+        EXPECT_FALSE(fresh.has_blob(layer.digest)) << "it would stand in the way of the next pull";
     }
     EXPECT_EQ(names_in(root() + "/frames").size(), 0u);
 }
