@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -114,13 +115,21 @@ class Images {
     // `refresh`, then in the registry.
     ResolvedImage resolve(const oci::Reference& name, const oci::Platform& platform, bool refresh);
     // Brings missing layers into the store, several at a time, and tags the image.
+    enum class Tagging { Always, IfAbsent };
     void pull_layers(const oci::Reference& name, const ResolvedImage& image, Tracker& tracker,
-                     VertexId vertex);
+                     VertexId vertex, Tagging tagging);
+    // NotFound if the image is for another platform.
     ResolvedImage pull(const oci::Reference& name, const oci::Platform& platform, Tracker& tracker);
-    // Pushes a tagged image: missing blobs first, manifest last. NotFound if the store lacks it.
+    // Pushes a tagged image, or an index with all it lists: missing blobs first, manifest last.
+    // NotFound if the store lacks it.
     oci::Descriptor push(const oci::Reference& name, Tracker& tracker);
 
   private:
+    std::optional<ResolvedImage> stored(const oci::Reference& name, const oci::Platform& platform);
+    std::map<Digest, std::string> neighbours(const oci::Reference& name);
+    void push_tree(const oci::Reference& name, const oci::Descriptor& descriptor, Tracker& tracker);
+    void push_blobs(const oci::Reference& name, const oci::Manifest& manifest, Tracker& tracker);
+
     store::Store& store_;
     registry::Client& client_;
 };

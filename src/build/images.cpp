@@ -49,8 +49,17 @@ void check_layers(const oci::Reference& name, const ResolvedImage& image) {
                                      std::to_string(image.config.diff_ids.size()) + " diff IDs");
 }
 
+// An image that does not say what it is for fits everything.
 bool fits(const oci::Platform& image, const oci::Platform& wanted) {
-    return image.os == wanted.os && image.architecture == wanted.architecture;
+    const auto has = image.normalized(), needs = wanted.normalized();
+    if (image.os.empty() && image.architecture.empty()) return true;
+    return has.os == needs.os && has.architecture == needs.architecture &&
+           (has.variant.empty() || needs.variant.empty() || has.variant == needs.variant);
+}
+
+// Cut short or never finished is as good as absent: pulling puts it right.
+bool is_whole(store::Store& store, const oci::Descriptor& blob) {
+    return store.has_blob(blob.digest) && store.blob_size(blob.digest) == blob.size;
 }
 
 // Reads a blob of the store from its start, as push_blob wants it.
@@ -69,11 +78,9 @@ std::function<std::size_t(MutableBytes)> blob_reader(const std::string& path) {
 
 ResolvedImage Images::resolve(const oci::Reference& name, const oci::Platform& platform,
                               bool refresh) {
-    if (const auto local = refresh ? std::nullopt : store_.resolve(name)) {
-        ResolvedImage image{*local, store_.manifest(*local), {}};
-        image.config = store_.config(image.manifest);
-        if (fits(image.config.platform, platform)) return image;
-    }
+    if (!refresh)
+        if (auto local = stored(name, platform); local && fits(local->config.platform, platform))
+            return *local;
     auto remote = client_.fetch_manifest(name);
     if (oci::is_index(remote.json)) {
         const auto chosen = oci::select_platform(oci::decode_index(remote.json), platform);
@@ -101,13 +108,33 @@ ResolvedImage Images::resolve(const oci::Reference& name, const oci::Platform& p
     return image;
 }
 
+// nullopt also if documents of it are missing or impossible: the registry has them.
+std::optional<ResolvedImage> Images::stored(const oci::Reference& name,
+                                            const oci::Platform& platform) {
+    try {
+        auto local = store_.resolve(name);
+        if (!local) return std::nullopt;
+        const auto json = store_.read_document(local->digest, oci::kMaxManifestBytes);
+        if (oci::is_index(json)) local = oci::select_platform(oci::decode_index(json), platform);
+        if (!local) return std::nullopt;
+        ResolvedImage image{*local, store_.manifest(*local), {}};
+        image.config = store_.config(image.manifest);
+        check_layers(name, image);
+        return image;
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::NotFound && error.kind() != ErrorKind::Corrupt) throw;
+        log(LogLevel::Warn, name.familiar() + " in the store is not whole: " + error.what());
+        return std::nullopt;
+    }
+}
+
 void Images::pull_layers(const oci::Reference& name, const ResolvedImage& image, Tracker& tracker,
-                         VertexId vertex) {
+                         VertexId vertex, Tagging tagging) {
     check_layers(name, image);
     const auto& layers = image.manifest.layers;
     for_each_parallel(layers.size(), [&](std::size_t i) {
         const auto& layer = layers[i];
-        if (store_.has_blob(layer.digest)) return;
+        if (is_whole(store_, layer)) return;
         auto writer = store_.new_blob();
         std::uint64_t reported = 0;
         client_.fetch_blob(name, layer, [&](Bytes bytes) {
@@ -120,7 +147,9 @@ void Images::pull_layers(const oci::Reference& name, const ResolvedImage& image,
         writer.commit(layer.digest);
         tracker.progress().status(vertex, layer.digest.str(), layer.size, layer.size);
     });
-    store_.tag(name, image.descriptor);
+    // A build brings its bases along and remembers them by name, but a name that the user has given
+    // to an image stays where it is.
+    if (tagging == Tagging::Always || !store_.resolve(name)) store_.tag(name, image.descriptor);
 }
 
 ResolvedImage Images::pull(const oci::Reference& name, const oci::Platform& platform,
@@ -128,13 +157,76 @@ ResolvedImage Images::pull(const oci::Reference& name, const oci::Platform& plat
     ResolvedImage image;
     tracker.run("pulling " + name.str(), [&](VertexId vertex) {
         image = resolve(name, platform, true);
+        if (!fits(image.config.platform, platform))
+            fail(ErrorKind::NotFound, "image with reference " + name.familiar() +
+                                          " was found but does not match the specified platform: "
+                                          "wanted " +
+                                          platform.str() +
+                                          ", actual: " + image.config.platform.str());
         bool complete = true;
         for (const auto& layer : image.manifest.layers)
-            complete &= store_.has_blob(layer.digest);
-        pull_layers(name, image, tracker, vertex);
+            complete &= is_whole(store_, layer);
+        pull_layers(name, image, tracker, vertex, Tagging::Always);
         return complete ? Outcome::Cached : Outcome::Done;
     });
     return image;
+}
+
+// Repositories of the same registry from which the store knows a blob: the registry may hold it
+// there and can link it without being sent it.
+std::map<Digest, std::string> Images::neighbours(const oci::Reference& name) {
+    std::map<Digest, std::string> places;
+    for (const auto& image : store_.images()) {
+        if (image.name.domain != name.domain || image.name.repository == name.repository) continue;
+        try {
+            for (const auto& layer : store_.manifest(image.manifest).layers)
+                places.try_emplace(layer.digest, image.name.repository);
+        } catch (const Error&) {  // an image that is not whole is no neighbour
+        }
+    }
+    return places;
+}
+
+// An index goes after everything that it lists.
+void Images::push_tree(const oci::Reference& name, const oci::Descriptor& descriptor,
+                       Tracker& tracker) {
+    const auto json = store_.read_document(descriptor.digest, oci::kMaxManifestBytes);
+    if (oci::is_index(json)) {
+        for (const auto& child : oci::decode_index(json).manifests) {
+            auto exact = name;
+            exact.tag.clear();
+            exact.digest = child.digest;
+            in_context([&] { return "pushing the index " + name.familiar(); },
+                       [&] { push_tree(exact, child, tracker); });
+        }
+    } else {
+        push_blobs(name, oci::decode_manifest(json), tracker);
+    }
+    tracker.run("pushing manifest for " + name.familiar() + "@" + descriptor.digest.str(),
+                [&](VertexId) {
+                    client_.push_manifest(name, descriptor, json);
+                    return Outcome::Done;
+                });
+}
+
+void Images::push_blobs(const oci::Reference& name, const oci::Manifest& manifest,
+                        Tracker& tracker) {
+    auto blobs = manifest.layers;
+    blobs.push_back(manifest.config);
+    const auto places = neighbours(name);
+    tracker.run("pushing layers of " + name.familiar(), [&](VertexId vertex) {
+        std::atomic<bool> sent{false};
+        for_each_parallel(blobs.size(), [&](std::size_t i) {
+            const auto& blob = blobs[i];
+            const auto place = places.find(blob.digest);
+            const bool pushed = client_.push_blob(
+                name, blob, [&] { return blob_reader(store_.blob_path(blob.digest)); },
+                place == places.end() ? std::string() : place->second);
+            sent = sent || pushed;
+            tracker.progress().status(vertex, blob.digest.str(), blob.size, blob.size);
+        });
+        return sent ? Outcome::Done : Outcome::Cached;
+    });
 }
 
 oci::Descriptor Images::push(const oci::Reference& name, Tracker& tracker) {
@@ -143,26 +235,7 @@ oci::Descriptor Images::push(const oci::Reference& name, Tracker& tracker) {
         fail(ErrorKind::NotFound, name.familiar() +
                                       ": not found in the store; `shale images` lists "
                                       "what is there");
-    const auto manifest = store_.manifest(*descriptor);
-    auto blobs = manifest.layers;
-    blobs.push_back(manifest.config);
-    tracker.run("pushing layers of " + name.familiar(), [&](VertexId vertex) {
-        std::atomic<bool> sent{false};
-        for_each_parallel(blobs.size(), [&](std::size_t i) {
-            const auto& blob = blobs[i];
-            const bool pushed = client_.push_blob(
-                name, blob, [&] { return blob_reader(store_.blob_path(blob.digest)); });
-            sent = sent || pushed;
-            tracker.progress().status(vertex, blob.digest.str(), blob.size, blob.size);
-        });
-        return sent ? Outcome::Done : Outcome::Cached;
-    });
-    tracker.run(
-        "pushing manifest for " + name.familiar() + "@" + descriptor->digest.str(), [&](VertexId) {
-            const auto json = store_.read_document(descriptor->digest, oci::kMaxManifestBytes);
-            client_.push_manifest(name, *descriptor, json);
-            return Outcome::Done;
-        });
+    push_tree(name, *descriptor, tracker);
     return *descriptor;
 }
 

@@ -86,16 +86,46 @@ const StageState& Stages::get(std::uint32_t index) {
     return *future.get();
 }
 
+// Several stages may want one image at one time; the first resolves it, the others wait for that,
+// and nobody for an image of another name.
 std::shared_ptr<BaseImage> Stages::image(const ImageBase& base, const std::string& step_prefix) {
-    const std::lock_guard lock(images_mutex_);
-    auto& known = images_[base.reference.str() + " " + base.platform];
-    if (known) return known;
+    std::promise<std::shared_ptr<BaseImage>> promise;
+    {
+        std::unique_lock lock(images_mutex_);
+        const auto [known, is_new] =
+            images_.try_emplace(base.reference.str() + " " + base.platform);
+        if (!is_new) {
+            const auto future = known->second;
+            lock.unlock();
+            return future.get();
+        }
+        known->second = promise.get_future().share();
+    }
+    try {
+        auto image = resolve_image(base, step_prefix);
+        promise.set_value(image);
+        return image;
+    } catch (...) {  // the others meet the same error
+        promise.set_exception(std::current_exception());
+        throw;
+    }
+}
+
+std::shared_ptr<BaseImage> Stages::resolve_image(const ImageBase& base,
+                                                 const std::string& step_prefix) {
     auto image = std::make_shared<BaseImage>();
     const auto platform =
         base.platform.empty() ? session_.platform : oci::Platform::parse(base.platform);
     session_.tracker.run("[internal] load metadata for " + base.reference.str(), [&](VertexId) {
         image->resolved =
             session_.services.images.resolve(base.reference, platform, session_.request.pull);
+        const auto& actual = image->resolved.config.platform;
+        if (!actual.architecture.empty() &&
+            actual.normalized().architecture != platform.normalized().architecture)
+            session_.tracker.progress().warning(
+                "InvalidBaseImagePlatform: Base image " + base.reference.familiar() +
+                " was pulled with platform \"" + actual.str() + "\", expected \"" + platform.str() +
+                "\" for current build");
         return Outcome::Done;
     });
     const auto& digest = image->resolved.descriptor.digest;
@@ -106,10 +136,11 @@ std::shared_ptr<BaseImage> Stages::image(const ImageBase& base, const std::strin
         session.tracker.run(name, [&](VertexId vertex) {
             bool complete = true;
             for (const auto& layer : manifest.layers)
-                complete &= store.has_blob(layer.digest);
+                complete &=
+                    store.has_blob(layer.digest) && store.blob_size(layer.digest) == layer.size;
             if (!complete)
                 session.services.images.pull_layers(reference, image->resolved, session.tracker,
-                                                    vertex);
+                                                    vertex, Images::Tagging::IfAbsent);
             store.image_tree(manifest, image->resolved.config);
             return complete ? Outcome::Cached : Outcome::Done;
         });
@@ -118,7 +149,6 @@ std::shared_ptr<BaseImage> Stages::image(const ImageBase& base, const std::strin
     };
     image->root =
         std::make_shared<Root>(Key("image").add("manifest", digest).finish(), std::move(load));
-    known = image;
     return image;
 }
 

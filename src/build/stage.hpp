@@ -52,6 +52,7 @@ class Stages {
 
   private:
     StageState evaluate(std::uint32_t index);
+    std::shared_ptr<BaseImage> resolve_image(const ImageBase& base, const std::string& step_prefix);
     StageState begin(std::uint32_t index, const std::string& step_prefix);
 
     Session& session_;
@@ -59,7 +60,7 @@ class Stages {
     std::mutex mutex_;
     std::map<std::uint32_t, std::shared_future<std::unique_ptr<StageState>>> started_;
     std::mutex images_mutex_;
-    std::map<std::string, std::shared_ptr<BaseImage>> images_;
+    std::map<std::string, std::shared_future<std::shared_ptr<BaseImage>>> images_;
 };
 
 // The root of a FROM scratch: an empty directory 0755 root:root.

@@ -114,6 +114,53 @@ if command -v skopeo > /dev/null; then
         '$SHALE' images --json && [ -z \"\$(ls -A '$SHALE_ROOT/frames')\" ]"
     check "and read lazily" equal "$("$SHALE" cat "localhost:$port/team/gz:v1:/hello.txt")" hello
 fi
+# --- indexes, neighbours and broken blobs ---------------------------------------------------------
+if command -v skopeo > /dev/null; then
+    python3 - "$SHALE_ROOT" "$T/layout" "$digest" <<'PY'
+import hashlib, json, os, shutil, sys
+store, out, manifest = sys.argv[1:]
+blobs = os.path.join(out, "blobs", "sha256")
+os.makedirs(blobs)
+def read(digest): return open(os.path.join(store, "blobs/sha256", digest[7:]), "rb").read()
+def write(data):
+    digest = hashlib.sha256(data).hexdigest()
+    open(os.path.join(blobs, digest), "wb").write(data)
+    return {"digest": "sha256:" + digest, "size": len(data)}
+def encode(value): return json.dumps(value).encode()
+listed = []
+for architecture in "amd64", "s390x":
+    image = json.loads(read(manifest))
+    config = json.loads(read(image["config"]["digest"]))
+    config["architecture"] = architecture
+    image["config"].update(write(encode(config)))
+    for layer in image["layers"]: write(read(layer["digest"]))
+    listed.append({"mediaType": image["mediaType"], **write(encode(image)),
+                   "platform": {"os": "linux", "architecture": architecture}})
+index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+         "manifests": listed}
+named = {"mediaType": index["mediaType"], **write(encode(index)),
+         "annotations": {"org.opencontainers.image.ref.name": "multi"}}
+with open(os.path.join(out, "index.json"), "wb") as file:
+    file.write(encode({"schemaVersion": 2, "manifests": [named]}))
+open(os.path.join(out, "oci-layout"), "w").write('{"imageLayoutVersion": "1.0.0"}')
+PY
+    multi=localhost:$port/team/multi
+    check "skopeo brings an index into the store" skopeo copy -q --all "oci:$T/layout:multi" \
+        "oci:$SHALE_ROOT:$multi:v1"
+    check "push sends an index with all it lists" "$SHALE" push -q "$multi:v1"
+    check "and the registry has both" sh -c "skopeo inspect --raw --tls-verify=false \
+        'docker://$multi:v1' | grep -q s390x &&
+        skopeo inspect --override-arch s390x --tls-verify=false 'docker://$multi:v1'"
+    check "pull takes the platform asked for" "$SHALE" pull -q --platform linux/s390x "$multi:v1"
+    check_fails "a platform that an image is not for" 1 \
+        "does not match the specified platform: wanted linux/s390x" \
+        "$SHALE" pull -q --platform linux/s390x "$remote"
+fi
+"$SHALE" tag "$remote" "localhost:$port/team/near:v1"
+check "push to a neighbour" "$SHALE" push -q "localhost:$port/team/near:v1"
+check "links what the registry has" \
+    grep -q 'POST /v2/team/near/blobs/uploads/?.*from=team%2[Ff].*" 201' "$T/registry.log"
+
 check "images as JSON" sh -c "'$SHALE' images --json | python3 -m json.tool"
 check "history" sh -c "'$SHALE' history '$remote' | grep -q 'RUN'"
 check_fails "an unknown image" 1 "localhost:$port/team/none:latest" \
@@ -136,6 +183,11 @@ check_fails "a layer with a wrong byte is refused" 1 "sha256:" "$SHALE" pull -q 
 check "nothing of it is tagged" equal "$("$SHALE" images --json | tr -d ' \n')" "[]"
 cp -a "$T/good/." "$T/registry/"
 check "once repaired, it can be pulled" "$SHALE" pull -q "$remote"
+for layer in "$SHALE_ROOT"/blobs/sha256/*; do
+    if [ "$(stat -c %s "$layer")" -gt 100000 ]; then truncate -s 1000 "$layer"; fi
+done
+check "pull mends a blob that was cut short" "$SHALE" pull -q "$remote"
+check "and it is whole" equal "$("$SHALE" cat "$remote:/hello.txt")" hello
 kill "$registry"
 wait "$registry" 2>/dev/null
 check_fails "a registry that is down" 1 "localhost:$port" "$SHALE" pull -q "localhost:$port/team/x"
