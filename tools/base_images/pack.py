@@ -7,9 +7,11 @@ a mistake in shale's own writer cannot hide in the images that its tests start f
 
 usage: pack.py LAYOUT TAG ROOTFS [--from TAG] [--created-by TEXT] [--config JSON]
        pack.py LAYOUT TAG --same-as TAG
+       pack.py LAYOUT TAG ROOTFS --unpack
 
 ROOTFS becomes the layer. Names, owners and modes are taken as they are; times are clamped to
---epoch so that the same tree packs to the same bytes. --config is merged over the parent's
+--epoch so that the same tree packs to the same bytes. --unpack makes ROOTFS from an image whose
+layers remove nothing. --config is merged over the parent's
 configuration ("Env" entries by variable name).
 """
 
@@ -101,6 +103,15 @@ def pack_layer(layout, rootfs, epoch):
     return ({"mediaType": LAYER, "digest": digest, "size": size}, "sha256:" + diff_id.hexdigest())
 
 
+def unpack(layout, tag, rootfs):
+    os.mkdir(rootfs)
+    for layer in layout.image(tag)[0]["layers"]:
+        blob = os.path.join(layout.path, layout.blob_path(layer["digest"]))
+        subprocess.run(["tar", "--extract", "--gzip", "--file", blob, "--directory", rootfs,
+                        "--preserve-permissions", "--numeric-owner", "--xattrs",
+                        "--xattrs-include=security.capability"], check=True)
+
+
 def merge_config(base, changes):
     merged = dict(base)
     for key, value in changes.items():
@@ -118,6 +129,7 @@ def main():
     parser.add_argument("tag")
     parser.add_argument("rootfs", nargs="?")
     parser.add_argument("--same-as", help="only add a second tag")
+    parser.add_argument("--unpack", action="store_true", help="the other way: image to ROOTFS")
     parser.add_argument("--from", dest="parent")
     parser.add_argument("--created-by", default="")
     parser.add_argument("--config", default="{}", help="fields of the image's run configuration")
@@ -131,6 +143,9 @@ def main():
         return
     if not options.rootfs:
         parser.error("ROOTFS is missing")
+    if options.unpack:
+        unpack(layout, options.tag, options.rootfs)
+        return
     created = datetime.fromtimestamp(options.epoch, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     platform = {"architecture": options.architecture, "os": "linux"}
     manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "layers": []}
