@@ -29,6 +29,7 @@ import urllib.error
 import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+INDEX = "application/vnd.oci.image.index.v1+json"  # what tools/bases pushes
 EXPECTATIONS = os.path.join(ROOT, "tests", "integration", "gallery")
 
 
@@ -106,12 +107,14 @@ def missing_bases(registry, bases):
         domain, _, rest = repository.partition("/")
         repository = rest if "." in domain else f"library/{repository}"
         request = urllib.request.Request(f"http://{registry}/v2/{repository}/manifests/{tag}",
-                                         headers={"Accept": "*/*"}, method="HEAD")
+                                         headers={"Accept": INDEX}, method="HEAD")
         try:
             with urllib.request.urlopen(request):
                 return True
-        except urllib.error.HTTPError:
-            return False
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return False
+            raise
     return [name for name in bases if not serves(name)]
 
 
