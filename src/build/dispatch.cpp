@@ -190,7 +190,8 @@ void Dispatcher::operator()(const dockerfile::Volume& volume) {
 
 void Dispatcher::operator()(const dockerfile::Cmd& cmd) {
     const auto argv = with_shell(cmd.command);
-    state_.image.config.cmd = argv;
+    state_.image.config.cmd.reset();  // an empty one is left out, as BuildKit's encoder does it
+    if (!argv.empty()) state_.image.config.cmd = argv;
     state_.image.config.args_escaped = true;
     state_.cmd_was_set = true;
     add_history("CMD " + quoted_list(argv));

@@ -168,13 +168,15 @@ Owner resolve_chown(const snapshot::Tree& tree, layer::ContentReader& contents,
         *unknown = user;
     }
     if (colon == std::string_view::npos) return owner;
+    // A group that nobody knows leaves the user's own, as BuildKit does it.
     const auto group = chown.substr(colon + 1);
-    owner.gid = 0;
     if (const auto gid = number(group))
         owner.gid = *gid;
     else if (const auto* line = accounts.group(group))
         owner.gid = line->gid;
-    else if (group != "root" && !group.empty())
+    else if (group == "root")
+        owner.gid = 0;
+    else if (!group.empty())
         *unknown = group;
     return owner;
 }
