@@ -2,6 +2,7 @@
 // have files of their own.
 #include "dispatch.hpp"
 
+#include "go_text.hpp"
 #include "ports.hpp"
 
 #include <fmt/format.h>
@@ -25,14 +26,8 @@ bool equal_ignoring_case(std::string_view a, std::string_view b) {
 // ["a" "b"], as histories show exec forms.
 std::string quoted_list(const std::vector<std::string>& words) {
     std::string text = "[";
-    for (const auto& word : words) {
-        text += text.size() > 1 ? " \"" : "\"";
-        for (const char c : word) {
-            if (c == '"' || c == '\\') text += '\\';
-            text += c;
-        }
-        text += '"';
-    }
+    for (const auto& word : words)
+        text += (text.size() > 1 ? " " : "") + go_quoted(word);
     return text + "]";
 }
 
