@@ -5,9 +5,9 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/stat.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,7 +22,8 @@ namespace {
 
 // One call reads some 8000 names; larger buffers measured no better.
 constexpr std::size_t kDirentBytes = 256 << 10;
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
+// Entries whose attributes are asked for at once.
+constexpr std::size_t kBatch = 256;
 
 struct DirentHead {  // struct linux_dirent64 up to the name
     std::uint64_t ino;
@@ -36,8 +37,12 @@ bool is_gone(int error) {
     return error == ENOENT || error == ENOTDIR || error == ELOOP;
 }
 
-std::int64_t ns(const timespec& time) {
-    return time.tv_sec * kNsPerSecond + time.tv_nsec;
+// How often this thread has gone to sleep of its own accord. Reading a directory takes no lock of
+// ours, so what slept has waited for the disk.
+long sleeps() {
+    rusage usage{};
+    ::getrusage(RUSAGE_THREAD, &usage);
+    return usage.ru_nvcsw;
 }
 
 // Bind mounts share the device number with what they cover, so the device alone does not tell.
@@ -51,20 +56,20 @@ bool is_mount_root(int dir_fd, const char* name, std::uint64_t dev) {
     return ::fstat(dir_fd, &parent) == 0 && parent.st_dev != dev;
 }
 
-Record record_of(const struct stat& status) {
+Record record_of(const Attributes& from) {
     Record record;
-    record.size = static_cast<std::uint64_t>(status.st_size);
-    record.dev = status.st_dev;
-    record.ino = status.st_ino;
-    record.blocks = static_cast<std::uint64_t>(status.st_blocks);
-    record.mtime_ns = ns(status.st_mtim);
-    record.ctime_ns = ns(status.st_ctim);
-    record.uid = status.st_uid;
-    record.gid = status.st_gid;
-    record.nlink = static_cast<std::uint32_t>(status.st_nlink);
-    record.device_major = major(status.st_rdev);
-    record.device_minor = minor(status.st_rdev);
-    record.mode = static_cast<std::uint16_t>(status.st_mode & 07777);
+    record.size = from.size;
+    record.dev = from.dev;
+    record.ino = from.ino;
+    record.blocks = from.blocks;
+    record.mtime_ns = from.mtime_ns;
+    record.ctime_ns = from.ctime_ns;
+    record.uid = from.uid;
+    record.gid = from.gid;
+    record.nlink = from.nlink;
+    record.device_major = from.device_major;
+    record.device_minor = from.device_minor;
+    record.mode = static_cast<std::uint16_t>(from.mode & 07777);
     return record;
 }
 
@@ -73,11 +78,14 @@ Record record_of(const struct stat& status) {
 std::shared_ptr<Listing> ListingReader::read(int parent_fd, const char* name,
                                              const std::string& where) {
     auto listing = std::make_shared<Listing>();
+    const long slept = sleeps();
     try {
         fill(*listing, parent_fd, name, where);
     } catch (...) {  // rethrown on the walking thread, in its place in the stream
         listing->failure = std::current_exception();
     }
+    listing->blocked = sleeps() != slept;
+    directories_blocked_ += listing->blocked;
     return listing;
 }
 
@@ -93,8 +101,19 @@ void ListingReader::fill(Listing& listing, int parent_fd, const char* name,
     ++stats_.directories_opened;
     const auto names = read_names(listing, where);
     listing.records.reserve(names.size());
-    for (const Name& entry : names)
-        append_record(listing, listing.fd.get(), entry.offset, entry.bytes, where);
+    const int fd = listing.fd.get();
+    for (std::size_t first = 0; first < names.size(); first += kBatch) {
+        const std::size_t count = std::min(kBatch, names.size() - first);
+        batch_.resize(count);
+        name_pointers_.clear();
+        for (std::size_t at = 0; at < count; ++at)
+            name_pointers_.push_back(listing.text.data() + names[first + at].offset);
+        stats_.stat_calls += count;
+        attributes_->read(fd, name_pointers_, batch_);
+        // Appending targets may move the text, so pointers into it end with the batch.
+        for (std::size_t at = 0; at < count; ++at)
+            append_record(listing, fd, names[first + at], batch_[at], where);
+    }
 }
 
 std::vector<ListingReader::Name> ListingReader::read_names(Listing& listing,
@@ -129,20 +148,24 @@ std::vector<ListingReader::Name> ListingReader::read_names(Listing& listing,
 
 bool ListingReader::append_record(Listing& listing, int dir_fd, std::uint32_t name_offset,
                                   std::uint16_t name_bytes, const std::string& where) {
-    const char* name = listing.text.data() + name_offset;
-    const auto entry_path = [&] { return join_path(where, {name, name_bytes}); };
-    struct stat status {};
     ++stats_.stat_calls;
-    const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (name_bytes ? 0 : AT_EMPTY_PATH);
-    if (::fstatat(dir_fd, name, &status, flags) != 0) {
-        if (is_gone(errno)) return false;
-        throw_errno("stat", entry_path());
-    }
-    const auto type = file_type_of(status.st_mode);
+    Attributes attributes;
+    read_attributes(dir_fd, listing.text.data() + name_offset, attributes);
+    return append_record(listing, dir_fd, {name_offset, name_bytes}, attributes, where);
+}
+
+bool ListingReader::append_record(Listing& listing, int dir_fd, const Name& entry,
+                                  const Attributes& attributes, const std::string& where) {
+    const char* name = listing.text.data() + entry.offset;
+    const std::uint16_t name_bytes = entry.bytes;
+    const auto entry_path = [&] { return join_path(where, {name, name_bytes}); };
+    if (is_gone(attributes.error)) return false;
+    if (attributes.error) throw_errno(attributes.error, "stat", entry_path());
+    const auto type = file_type_of(attributes.mode);
     if (!type) fail(ErrorKind::Unsupported, "'" + entry_path() + "' is of an unknown file type");
-    Record record = record_of(status);
+    Record record = record_of(attributes);
     record.type = *type;
-    record.name_offset = name_offset;
+    record.name_offset = entry.offset;
     record.name_bytes = name_bytes;
     if (options_.read_xattrs) {
         auto xattrs = xattrs_.read(dir_fd, name, record.dev, where);

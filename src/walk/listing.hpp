@@ -1,9 +1,10 @@
 // A directory read, stat'ed and sorted: the unit of work that the walk's threads share.
 #pragma once
 
+#include "attributes.hpp"
 #include "xattr.hpp"
 
-#include <shale/walk.hpp>
+#include <shale/walk_engine.hpp>
 
 #include <exception>
 #include <memory>
@@ -34,6 +35,7 @@ struct Listing {
     std::vector<Record> records;
     std::vector<std::vector<Xattr>> xattrs{1};
     bool vanished = false;       // the directory was gone, or no directory any more
+    bool blocked = false;        // reading it slept
     std::exception_ptr failure;  // thrown where the stream reaches this directory
 
     const char* c_name(const Record& record) const { return text.data() + record.name_offset; }
@@ -48,8 +50,9 @@ struct Listing {
 // Reads directories; one per thread, its buffers are reused.
 class ListingReader {
   public:
-    explicit ListingReader(const Options& options)
-        : options_(options), xattrs_(options.keep_xattr) {}
+    ListingReader(const Options& options, Engine engine)
+        : options_(options), attributes_(create_attribute_reader(engine)),
+          xattrs_(options.keep_xattr) {}
 
     // Never throws for what is wrong with the directory: the listing carries it.
     std::shared_ptr<Listing> read(int parent_fd, const char* name, const std::string& where);
@@ -58,20 +61,28 @@ class ListingReader {
     bool append_record(Listing& listing, int dir_fd, std::uint32_t name_offset,
                        std::uint16_t name_bytes, const std::string& where);
     Stats stats() const;
+    std::string_view engine() const { return attributes_->name(); }
+    std::uint64_t directories_blocked() const { return directories_blocked_; }
 
   private:
     struct Name {
         std::uint32_t offset;
         std::uint16_t bytes;
     };
+    bool append_record(Listing& listing, int dir_fd, const Name& name, const Attributes& attributes,
+                       const std::string& where);
     void fill(Listing& listing, int parent_fd, const char* name, const std::string& where);
     std::vector<Name> read_names(Listing& listing, const std::string& where);
     bool read_target(Listing& listing, Record& record, int dir_fd, const std::string& where);
 
     const Options& options_;
+    std::unique_ptr<AttributeReader> attributes_;
     XattrReader xattrs_;
     std::vector<char> buffer_;
+    std::vector<const char*> name_pointers_;
+    std::vector<Attributes> batch_;
     Stats stats_;
+    std::uint64_t directories_blocked_ = 0;
 };
 
 }  // namespace shale::walk

@@ -1,6 +1,8 @@
 // The workers' loop and the bounds of read-ahead.
 #include "prefetch.hpp"
 
+#include <algorithm>
+
 namespace shale::walk {
 
 namespace {
@@ -10,16 +12,41 @@ namespace {
 constexpr std::size_t kListingsAhead = 128;
 constexpr std::size_t kEntriesAhead = 64 << 10;
 
+// A cold directory sleeps at least once, and a cold disk is kept busy only by many requests; on a
+// warm one more threads than cores only get in each other's way. So a thread is added whenever most
+// of the last few directories slept.
+constexpr unsigned kSample = 8, kBlockedOfSample = 5;
+
 }  // namespace
 
-Prefetch::Prefetch(const Options& options) {
-    const unsigned threads = options.threads == 0 ? 1 : options.threads;
-    for (unsigned at = 0; at < threads; ++at)
-        readers_.push_back(std::make_unique<ListingReader>(options));
-    for (unsigned at = 1; at < threads; ++at)
-        workers_.emplace_back([this, at] { work(*readers_[at]); });
+Prefetch::Prefetch(const Options& options, const EngineOptions& engine)
+    : options_(options), engine_(engine.engine),
+      max_threads_(std::max(options.threads, engine.cold_threads)) {
+    readers_.push_back(std::make_unique<ListingReader>(options, engine_));
+    walker_ = readers_.front().get();
+    for (unsigned at = 1; at < options.threads; ++at)
+        start_worker();
 }
 
+void Prefetch::start_worker() {
+    readers_.push_back(std::make_unique<ListingReader>(options_, engine_));
+    workers_.emplace_back([this, reader = readers_.back().get()] { work(*reader); });
+}
+
+void Prefetch::consider(const Listing& listing) {
+    ++read_lately_;
+    blocked_lately_ += listing.blocked;
+    if (read_lately_ < kSample) return;
+    const bool is_cold = blocked_lately_ >= kBlockedOfSample;
+    read_lately_ = blocked_lately_ = 0;
+    // With io_uring every call sleeps, and the kernel has workers of its own.
+    if (is_cold && engine_ != Engine::Uring && options_.threads > 1 &&
+        readers_.size() < max_threads_ && !stopping_)
+        start_worker();
+}
+
+// Workers that were just being started see stopping_ and end, too: it is set under the lock that
+// start_worker() is called with.
 Prefetch::~Prefetch() {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -44,13 +71,13 @@ std::shared_ptr<Listing> Prefetch::take(Job& job) {
     if (job.state == Job::State::Queued) queue_.erase(job.place);
     if (job.state == Job::State::Queued || job.state == Job::State::Idle) {
         lock.unlock();
-        return read(*readers_[0], job);
+        return read(*walker_, job);
     }
     // A worker is at it. Sleeping and being woken costs more than reading a directory, so read
     // ahead meanwhile; sleep only if there is nothing to read.
     while (job.state != Job::State::Ready)
         if (may_read_ahead())
-            read_front(*readers_[0], lock);
+            read_front(*walker_, lock);
         else
             to_walker_.wait(lock, [&] { return job.state == Job::State::Ready; });
     --listings_ahead_;
@@ -83,6 +110,7 @@ void Prefetch::read_front(ListingReader& reader, std::unique_lock<std::mutex>& l
     lock.lock();
     --busy_;
     ++listings_ahead_;
+    consider(*listing);
     entries_ahead_ += listing->records.size();
     job->listing = std::move(listing);
     job->state = Job::State::Ready;
@@ -109,6 +137,16 @@ Stats Prefetch::stats() {
         sum.xattr_calls += stats.xattr_calls;
     }
     return sum;
+}
+
+EngineReport Prefetch::report() {
+    const std::lock_guard lock(mutex_);
+    EngineReport report;
+    report.engine = walker_->engine();
+    report.threads = static_cast<unsigned>(readers_.size());
+    for (const auto& reader : readers_)
+        report.directories_blocked += reader->directories_blocked();
+    return report;
 }
 
 }  // namespace shale::walk

@@ -32,7 +32,7 @@ struct Job {
 // never waits for a queue, and read-ahead can be bounded without a deadlock.
 class Prefetch {
   public:
-    explicit Prefetch(const Options& options);
+    Prefetch(const Options& options, const EngineOptions& engine);
     ~Prefetch();
 
     // Puts `jobs` before all others, keeping their order.
@@ -41,23 +41,32 @@ class Prefetch {
     std::shared_ptr<Listing> take(Job& job);
     // Of all threads. Only after the last take().
     Stats stats();
+    EngineReport report();
 
   private:
     static std::shared_ptr<Listing> read(ListingReader& reader, const Job& job);
+    void start_worker();
+    // With the lock held: learns from a listing whether more threads would help.
+    void consider(const Listing& listing);
     void work(ListingReader& reader);
     // Both with the lock held; reading releases it meanwhile.
     bool may_read_ahead();
     void read_front(ListingReader& reader, std::unique_lock<std::mutex>& lock);
 
-    std::vector<std::unique_ptr<ListingReader>> readers_;  // [0] is the walking thread's
+    const Options& options_;
+    const Engine engine_;
+    const unsigned max_threads_;
     std::mutex mutex_;
     // Guarded by mutex_:
+    std::vector<std::unique_ptr<ListingReader>> readers_;
+    unsigned read_lately_ = 0, blocked_lately_ = 0;
     std::condition_variable to_worker_, to_walker_;
     std::list<std::shared_ptr<Job>> queue_;
     std::size_t listings_ahead_ = 0, entries_ahead_ = 0, busy_ = 0;
     bool is_full_ = false;  // enough has been read ahead for now
     bool stopping_ = false;
 
+    ListingReader* walker_ = nullptr;    // the reader of the walking thread
     std::vector<std::jthread> workers_;  // last: joined before anything they use goes
 };
 

@@ -11,7 +11,7 @@
 // something below them turns out to be included.
 #include "prefetch.hpp"
 
-#include <shale/walk.hpp>
+#include <shale/walk_engine.hpp>
 
 #include <fcntl.h>
 
@@ -23,11 +23,11 @@ namespace {
 
 class Walker {
   public:
-    Walker(const std::string& root, const Options& options,
+    Walker(const std::string& root, const Options& options, const EngineOptions& engine,
            const std::function<void(const Entry&)>& on_entry)
-        : root_(root), options_(options), on_entry_(on_entry), prefetch_(options) {}
+        : root_(root), options_(options), on_entry_(on_entry), prefetch_(options, engine) {}
 
-    Stats run() {
+    Stats run(EngineReport* report) {
         const auto holder = open_root();
         levels_.push_back({holder.get(), &holder->records.front(), 0, false});
         deliver_pending();
@@ -35,6 +35,7 @@ class Walker {
         if (listing->failure) std::rethrow_exception(listing->failure);
         descend(listing);
         Stats stats = prefetch_.stats();
+        if (report) *report = prefetch_.report();
         stats.entries = entries_;
         stats.stat_calls += root_stats_.stat_calls;
         stats.xattr_calls += root_stats_.xattr_calls;
@@ -63,7 +64,7 @@ class Walker {
         auto holder = std::make_shared<Listing>();
         holder->fd = open_file(root_, O_RDONLY | O_DIRECTORY);
         holder->text.push_back('\0');
-        ListingReader reader(options_);
+        ListingReader reader(options_, Engine::Threads);
         if (!reader.append_record(*holder, holder->fd.get(), 0, 0, root_))
             throw_errno(ENOENT, "stat", root_);
         root_stats_ = reader.stats();
@@ -198,7 +199,12 @@ class Walker {
 
 Stats walk(const std::string& root, const Options& options,
            const std::function<void(const Entry&)>& on_entry) {
-    return Walker(root, options, on_entry).run();
+    return walk_with(root, options, {Engine::Threads, options.threads}, on_entry);
+}
+
+Stats walk_with(const std::string& root, const Options& options, const EngineOptions& engine,
+                const std::function<void(const Entry&)>& on_entry, EngineReport* report) {
+    return Walker(root, options, engine, on_entry).run(report);
 }
 
 }  // namespace shale::walk

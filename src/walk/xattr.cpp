@@ -3,6 +3,10 @@
 // Linux has listxattrat(2) since 6.13. Before that the only way that neither opens the file nor
 // resolves a path from the root is llistxattr("/proc/self/fd/<dir>/<name>"), which costs a walk
 // through procfs. Both never follow a symbolic link in the last component.
+//
+// The kernel allocates as many bytes as it is offered, and clears them for a value, before it looks
+// at the file: offering the 64 KiB that a list may have costs more than the whole call otherwise.
+// So little is offered, which is enough nearly always, and all only to who says ERANGE.
 #include "xattr.hpp"
 
 #include <fcntl.h>
@@ -30,6 +34,7 @@ namespace {
 
 // The kernel's own bounds (XATTR_LIST_MAX, XATTR_SIZE_MAX).
 constexpr std::size_t kMaxBytes = 64 << 10;
+constexpr std::size_t kUsualBytes = 256;
 
 struct XattrArgs {  // struct xattr_args of linux/xattr.h
     std::uint64_t value;
@@ -83,7 +88,11 @@ std::vector<Xattr> XattrReader::read(int dir_fd, const char* name, std::uint64_t
     if (without_.contains(dev)) return xattrs;
     names_.resize(kMaxBytes);
     ++calls_;
-    const ssize_t listed = list(dir_fd, name, names_.data(), names_.size());
+    ssize_t listed = list(dir_fd, name, names_.data(), kUsualBytes);
+    if (listed < 0 && errno == ERANGE) {
+        ++calls_;
+        listed = list(dir_fd, name, names_.data(), names_.size());
+    }
     if (listed < 0 && errno == EOPNOTSUPP) without_.insert(dev);
     if (listed < 0 && (errno == EOPNOTSUPP || is_gone(errno))) return xattrs;
     if (listed < 0) throw_errno("listxattr", join_path(where, name));
@@ -93,7 +102,11 @@ std::vector<Xattr> XattrReader::read(int dir_fd, const char* name, std::uint64_t
     for (const char* key = names_.data(); key < end; key += std::strlen(key) + 1) {
         if (keep_ && !keep_(key)) continue;
         ++calls_;
-        const ssize_t size = get(dir_fd, name, key, value_.data(), value_.size());
+        ssize_t size = get(dir_fd, name, key, value_.data(), kUsualBytes);
+        if (size < 0 && errno == ERANGE) {
+            ++calls_;
+            size = get(dir_fd, name, key, value_.data(), value_.size());
+        }
         if (size < 0 && is_gone(errno)) continue;  // removed in between
         if (size < 0) throw_errno(std::string("getxattr ") + key, join_path(where, name));
         xattrs.push_back({key, std::string(value_.data(), static_cast<std::size_t>(size))});

@@ -1,16 +1,22 @@
 // The walk of generated trees: equal to a naive recursion over readdir and lstat, and the same
-// stream on any number of threads.
+// stream on any number of threads and with either engine.
 #include "../../support/tree_generator.hpp"
 
-#include <shale/walk.hpp>
+#include <shale/walk_engine.hpp>
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <set>
+#include <thread>
+#include <tuple>
 
 namespace shale::walk {
 namespace {
@@ -50,11 +56,12 @@ std::vector<std::string> naive(const std::string& root, const std::string& path)
     return lines;
 }
 
-std::vector<std::string> walked(const std::string& root, unsigned threads) {
+std::vector<std::string> walked(const std::string& root, unsigned threads,
+                                Engine engine = Engine::Threads) {
     std::vector<std::string> lines;
     Options options;
     options.threads = threads;
-    walk(root, options, [&](const Entry& entry) {
+    walk_with(root, options, {engine, 16}, [&](const Entry& entry) {
         struct stat status {};
         status.st_mode = mode_bits_of(entry.type) | entry.mode;
         status.st_uid = entry.uid;
@@ -75,9 +82,97 @@ TEST(WalkProperties, EqualsNaiveRecursionOnAnyNumberOfThreads) {
         const TempDir dir;
         write_to_disk(generator.tree(), dir.path());
         const auto expected = naive(dir.path(), "");
-        for (const unsigned threads : {1u, 2u, 3u, 8u})
+        for (const unsigned threads : {1u, 2u, 3u, 8u}) {
             ASSERT_EQ(walked(dir.path(), threads), expected) << threads << " threads";
+            ASSERT_EQ(walked(dir.path(), threads, Engine::Uring), expected)
+                << threads << " threads with io_uring";
+        }
     }
+}
+
+// What generators rarely make: a level per letter a hundred deep, names of 255 bytes, names that
+// are no text, a directory that takes several reads, a socket, a fifo and a link to nowhere.
+void write_oddities(const std::string& root) {
+    const auto touch = [](const std::string& path) {
+        ASSERT_EQ(::close(::creat(path.c_str(), 0644)), 0) << path;
+    };
+    std::string deep = root;
+    for (int level = 0; level < 100; ++level)
+        make_directories(deep += "/d");
+    touch(deep + "/bottom");
+    for (const char fill : {'n', '\xff', ' '})
+        touch(root + "/" + std::string(255, fill));
+    for (const char* name : {"-rf", "a\nb", "\x01", "\xf0\x9f\x92\xa9", "...", "*", "\\"})
+        touch(root + "/" + name);
+    make_directories(root + "/wide");
+    for (int at = 0; at < 12'000; ++at)
+        touch(root + "/wide/" + std::to_string(at * 7919));
+    ASSERT_EQ(::symlink("nowhere/at/all", (root + "/dangling").c_str()), 0);
+    ASSERT_EQ(::mkfifo((root + "/fifo").c_str(), 0600), 0);
+    const UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    ASSERT_LT(root.size() + 3, sizeof address.sun_path);
+    std::strcpy(address.sun_path, (root + "/s").c_str());
+    ASSERT_EQ(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+}
+
+TEST(WalkProperties, OdditiesComeAsReaddirSaysWithEitherEngine) {
+    const TempDir dir;
+    write_oddities(dir.path());
+    const auto expected = naive(dir.path(), "");
+    ASSERT_GT(expected.size(), 12'100u);
+    for (const unsigned threads : {1u, 2u, 8u})
+        for (const Engine engine : {Engine::Auto, Engine::Threads, Engine::Uring})
+            ASSERT_EQ(walked(dir.path(), threads, engine), expected) << threads;
+}
+
+// Entries come, go and change type all the time. What holds still must be there, in order, once;
+// the rest may be or not be, and nothing may fail.
+TEST(WalkProperties, WalkInATreeThatMovesDeliversAllThatHoldsStill) {
+    const TempDir dir;
+    for (int at = 0; at < 60; ++at) {
+        make_directories(dir.path() + "/still" + std::to_string(at) + "/below");
+        write_file_atomic(dir.path() + "/still" + std::to_string(at) + "/file", {});
+    }
+    std::jthread mover([&](const std::stop_token& stop) {
+        for (unsigned round = 0; !stop.stop_requested(); ++round) {
+            const std::string at = dir.path() + "/still" + std::to_string(round % 60) + "/moving";
+            if (round % 3 == 0) make_directories(at + "/inner");
+            if (round % 3 == 1) write_file_atomic(at + "-", {});
+            if (round % 3 == 2) std::ignore = ::symlink("file", at.c_str());
+            remove_tree(at);
+            remove_tree(at + "-");
+        }
+    });
+    for (int round = 0; round < 12; ++round) {
+        const Engine engine = round % 2 ? Engine::Uring : Engine::Threads;
+        std::set<std::string> still;
+        Options options;
+        options.threads = 1 + static_cast<unsigned>(round % 4);
+        walk_with(dir.path(), options, {engine, 16}, [&](const Entry& entry) {
+            if (entry.path.find("moving") != std::string_view::npos) return;
+            EXPECT_TRUE(still.emplace(entry.path).second) << entry.path;
+        });
+        ASSERT_EQ(still.size(), 1u + 60 * 3);
+    }
+}
+
+TEST(WalkProperties, ReportNamesTheEngineAndTheThreads) {
+    const TempDir dir;
+    make_directories(dir.path() + "/a/b");
+    Options options;
+    options.threads = 3;
+    const auto report_of = [&](const EngineOptions& engine) {
+        EngineReport report;
+        walk_with(
+            dir.path(), options, engine, [](const Entry&) {}, &report);
+        return report;
+    };
+    EXPECT_EQ(report_of({}).engine, "threads");
+    EXPECT_GE(report_of({}).threads, 3u);
+    EXPECT_EQ(report_of({Engine::Auto, 0}).threads, 3u);
+    EXPECT_EQ(report_of({Engine::Uring, 16}).threads, 3u);
 }
 
 // A random filter gives the same stream on any number of threads, and the stream is what the rule
