@@ -58,7 +58,7 @@ std::uint32_t Assembler::append_name(std::string_view name) {
     const auto offset = data_->names.size();
     if (offset + name.size() > kPoolLimit)
         fail(ErrorKind::Unsupported, "a tree with more than 4 GiB of names");
-    data_->names.append(name);
+    data_->names.append(name.data(), name.size());
     return static_cast<std::uint32_t>(offset);
 }
 
@@ -66,7 +66,7 @@ std::uint64_t Assembler::append_target(std::string_view target) {
     const std::uint64_t offset = data_->targets.size();
     if (offset + target.size() > kPoolLimit)
         fail(ErrorKind::Unsupported, "a tree with more than 4 GiB of symbolic link targets");
-    data_->targets.append(target);
+    data_->targets.append(target.data(), target.size());
     return offset << 32 | target.size();
 }
 
@@ -112,19 +112,20 @@ NodeId Assembler::append(NodeId parent, std::string_view name, const Entry& entr
         members_.push_back({id, 0, entry.link_group});
     data_->nodes.push_back(node);
     data_->contents.push_back(content);
-    data_->digests.emplace_back();
+    if (base_) data_->digests.push_back({});  // else there is none before finish()
     dirty_.push_back(1);
     return id;
 }
 
 void Assembler::append_base_subtree(NodeId parent, NodeId top) {
+    base_->require_subtree(top);
     const NodeId end = base_->nodes[top].end;
     const NodeId at = next_id();
     const Node& last = base_->nodes[end - 1];
     const std::uint32_t names_begin = base_->nodes[top].name_offset;
     const std::uint32_t names_at =
-        append_name(std::string_view(base_->names)
-                        .substr(names_begin, last.name_offset + last.name_bytes - names_begin));
+        append_name({base_->names.data() + names_begin,
+                     std::size_t{last.name_offset} + last.name_bytes - names_begin});
     for (NodeId from = top; from < end; ++from) {
         Node node = base_->nodes[from];
         const NodeId id = next_id();
@@ -135,10 +136,8 @@ void Assembler::append_base_subtree(NodeId parent, NodeId top) {
         if (node.link_group) members_.push_back({id, node.link_group, node.link_group});
         data_->nodes.push_back(node);
     }
-    data_->contents.insert(data_->contents.end(), base_->contents.begin() + top,
-                           base_->contents.begin() + end);
-    data_->digests.insert(data_->digests.end(), base_->digests.begin() + top,
-                          base_->digests.begin() + end);
+    data_->contents.append(base_->contents.data() + top, end - top);
+    data_->digests.append(base_->digests.data() + top, end - top);
     dirty_.resize(data_->nodes.size(), 0);
 }
 
@@ -219,7 +218,7 @@ void Assembler::digest_groups() {
     for (const LinkMember& member : members_) {
         const auto number = data_->nodes[member.node].link_group;
         if (member.base_group != 0 &&
-            base_->group_digests[member.base_group] != data_->group_digests[number])
+            base_->group_digest(member.base_group) != data_->group_digests[number])
             dirty_[member.node] = 1;
     }
 }
@@ -230,6 +229,7 @@ Tree Assembler::finish() {
     index_children(*data_);
     number_groups();
     digest_groups();
+    data_->digests.resize(data_->nodes.size());
     update_digests(*data_, std::move(dirty_));
     return Tree(std::move(data_));
 }

@@ -61,7 +61,7 @@ class HashWorker {
         const std::lock_guard lock(shared_.mutex_);
         shared_.files_ += files_;
         shared_.bytes_ += bytes_;
-        std::move(outcomes_.begin(), outcomes_.end(), std::back_inserter(shared_.outcomes_));
+        hand_over();
     }
 
   private:
@@ -83,10 +83,17 @@ class HashWorker {
         shared_.engine_ = engine_->engine_name();
     }
 
+    // With the lock held.
+    void hand_over() {
+        std::move(outcomes_.begin(), outcomes_.end(), std::back_inserter(shared_.outcomes_));
+        outcomes_.clear();
+    }
+
     // Fills to_read_ with what to submit now. False when all is done.
     bool next_jobs() {
         to_read_.swap(again_);
         std::unique_lock lock(shared_.mutex_);
+        hand_over();
         if (to_read_.empty() && open_ == 0)
             shared_.to_worker_.wait(
                 lock, [&] { return shared_.closed_ || shared_.queue_.size() >= kBatch; });
@@ -236,6 +243,11 @@ void ContentHasher::stop_and_join() {
         to_worker_.notify_all();
     }
     workers_.clear();
+}
+
+std::vector<HashOutcome> ContentHasher::take() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(outcomes_, {});
 }
 
 std::vector<HashOutcome> ContentHasher::finish() {

@@ -49,7 +49,10 @@ class ContentHasher {
     ~ContentHasher();
 
     void add(HashJob job);  // blocks while too many wait
-    // Waits for all; rethrows what stopped a worker. Outcomes in no particular order.
+    // Outcomes so far that nobody has taken yet, in no particular order; to be asked for now and
+    // then, because a million of them weigh as much as the tree.
+    std::vector<HashOutcome> take();
+    // Waits for all; rethrows what stopped a worker. What is left of the outcomes.
     std::vector<HashOutcome> finish();
 
     // After finish().

@@ -32,14 +32,15 @@ void begin(std::string& out, Message kind) {
     put_little(out, static_cast<std::uint8_t>(kind));
 }
 
-// What a node is by type: content, target, device numbers or children.
-void put_substance(std::string& out, const Tree::Data& data, NodeId id,
-                   const std::vector<Digest>& child_digests) {
-    const Node& node = data.nodes[id];
+// What a node is by type: content, target, device numbers or children, whose digests
+// `digest_of` knows.
+template <typename DigestOf>
+void put_substance(std::string& out, const Tree::Data& data, NodeId id, DigestOf&& digest_of) {
+    const Node& node = data.node(id);
     switch (node.type) {
     case FileType::Regular:
         put_little(out, node.value);
-        put_digest(out, data.contents[id]);
+        put_digest(out, data.content(id));
         return;
     case FileType::Symlink: {
         const auto target = data.target(id);
@@ -55,19 +56,19 @@ void put_substance(std::string& out, const Tree::Data& data, NodeId id,
     case FileType::Socket:
         return;
     case FileType::Directory:
-        put_little(out, node.child_count);
-        for (std::uint32_t slot = 0; slot < node.child_count; ++slot) {
-            const NodeId child = data.child_slots[node.first_slot + slot];
-            put_little(out, data.nodes[child].name_bytes);
+        put_little(out, data.child_count(id));
+        for (NodeId child = data.first_child(id); child != kNoNode;
+             child = data.next_sibling(child)) {
+            put_little(out, data.node(child).name_bytes);
             out.append(data.name(child));
-            put_digest(out, child_digests[child]);
+            put_digest(out, digest_of(child));
         }
         return;
     }
 }
 
 Digest node_digest(const Tree::Data& data, NodeId id, std::string& scratch) {
-    const Node& node = data.nodes[id];
+    const Node& node = data.node(id);
     begin(scratch, Message::Node);
     put_little(scratch, static_cast<std::uint8_t>(node.type));
     put_little(scratch, static_cast<std::uint8_t>((node.xattr_set ? kHasXattrs : 0) |
@@ -77,14 +78,14 @@ Digest node_digest(const Tree::Data& data, NodeId id, std::string& scratch) {
     put_little(scratch, node.gid);
     put_little(scratch, node.mtime_ns);
     if (node.xattr_set) put_digest(scratch, data.xattr_digests[node.xattr_set]);
-    if (node.link_group) put_digest(scratch, data.group_digests[node.link_group]);
-    put_substance(scratch, data, id, data.digests);
+    if (node.link_group) put_digest(scratch, data.group_digest(node.link_group));
+    put_substance(scratch, data, id, [&](NodeId child) { return data.digest(child); });
     return codec::sha256(scratch);
 }
 
 Digest node_key(const Tree::Data& data, NodeId id, const KeyPolicy& policy,
                 const std::vector<Digest>& keys, std::string& scratch) {
-    const Node& node = data.nodes[id];
+    const Node& node = data.node(id);
     begin(scratch, Message::Key);
     put_little(scratch, static_cast<std::uint8_t>((policy.owner ? 1 : 0) | (policy.mode ? 2 : 0)));
     put_little(scratch, static_cast<std::uint8_t>(node.type));
@@ -95,7 +96,7 @@ Digest node_key(const Tree::Data& data, NodeId id, const KeyPolicy& policy,
         put_little(scratch, node.gid);
     }
     if (node.xattr_set) put_digest(scratch, data.xattr_digests[node.xattr_set]);
-    put_substance(scratch, data, id, keys);
+    put_substance(scratch, data, id, [&](NodeId child) { return keys[child]; });
     return codec::sha256(scratch);
 }
 
@@ -153,7 +154,7 @@ Digest compute_key_digest(const Tree::Data& data, NodeId node, const KeyPolicy& 
     if (table.digests.empty()) table.digests.resize(data.nodes.size());
     std::string scratch;
     if (table.digests[node].is_zero())
-        for (NodeId below = data.nodes[node].end; below-- > node;)
+        for (NodeId below = data.node(node).end; below-- > node;)
             if (table.digests[below].is_zero())
                 table.digests[below] = node_key(data, below, policy, table.digests, scratch);
     return table.digests[node];

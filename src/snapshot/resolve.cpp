@@ -26,12 +26,12 @@ class Resolver {
             if (!tree_.is_directory(at_)) return kNoNode;
             if (part == ".") continue;
             if (part == "..") {
-                if (at_ != kRoot) at_ = tree_.nodes[at_].parent;
+                if (at_ != kRoot) at_ = tree_.node(at_).parent;
                 continue;
             }
             const NodeId next = tree_.child(at_, part);
             if (next == kNoNode) return missing(part, path_out);
-            if (tree_.nodes[next].type == FileType::Symlink)
+            if (tree_.node(next).type == FileType::Symlink)
                 follow(next, path);
             else
                 at_ = next;

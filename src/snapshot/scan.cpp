@@ -9,6 +9,8 @@
 #include "content_hasher.hpp"
 #include "stat_cache.hpp"
 
+#include <shale/walk_engine.hpp>
+
 #include <fcntl.h>
 
 #include <cerrno>
@@ -19,6 +21,9 @@
 namespace shale::snapshot {
 
 namespace {
+
+// After so many files their digests are collected.
+constexpr std::uint64_t kOutcomesAtOnce = 1024;
 
 FileStamp stamp_of(const walk::Entry& entry) {
     return {entry.dev, entry.ino, entry.size, entry.mtime_ns, entry.ctime_ns};
@@ -34,8 +39,8 @@ class Scanner {
         : root_(root), options_(options), hasher_(options.io, options.stat_cache) {}
 
     Tree run(ScanStats* stats) {
-        const walk::Stats walked =
-            walk::walk(root_, options_.walk, [this](const walk::Entry& entry) { take(entry); });
+        const walk::Stats walked = walk::walk_with(
+            root_, options_.walk, {}, [this](const walk::Entry& entry) { take(entry); });
         apply(hasher_.finish());
         for (const auto& [node, first] : links_)
             copy_link(node, first);
@@ -104,6 +109,7 @@ class Scanner {
             }
         hasher_.add(
             {node, directory_of(walked), std::string(walked.name), stamp_of(walked), may_cache});
+        if (++handed_out_ % kOutcomesAtOnce == 0) apply(hasher_.take());
     }
 
     // Asks the file itself, not its directory: a file may be a mount point.
@@ -207,7 +213,7 @@ class Scanner {
     std::unordered_map<std::uint64_t, bool> trusted_;  // by device
     std::shared_ptr<const UniqueFd> directory_;
     NodeId directory_node_ = kNoNode;
-    std::uint64_t from_cache_ = 0;
+    std::uint64_t from_cache_ = 0, handed_out_ = 0;
     std::set<NodeId> unread_;  // vanished before they were read
     ContentHasher hasher_;     // last: its threads stop before anything else goes
 };

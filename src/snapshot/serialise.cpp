@@ -1,16 +1,16 @@
-// Tree::serialise: the on-disk form. Equal trees give equal bytes.
+// write_tree and Tree::serialise: the on-disk form. Equal trees give equal bytes.
 #include "disk_format.hpp"
+#include "mapped_file.hpp"
 #include "tree_data.hpp"
 
 #include <shale/codec.hpp>
+#include <shale/snapshot_file.hpp>
 
 namespace shale::snapshot {
 
-namespace {
+static_assert(sizeof(Node) == kNodeBytes && alignof(Node) == 8);
 
-void put_digest(std::string& out, const Digest& digest) {
-    out.append(reinterpret_cast<const char*>(digest.bytes.data()), digest.bytes.size());
-}
+namespace {
 
 std::string encode_xattr_sets(const Tree::Data& data) {
     std::string out;
@@ -26,59 +26,91 @@ std::string encode_xattr_sets(const Tree::Data& data) {
     return out;
 }
 
-DiskNode encode_node(const Node& node) {
-    DiskNode disk{};
-    disk.value =
-        node.type == FileType::Symlink ? static_cast<std::uint32_t>(node.value) : node.value;
-    disk.mtime_ns = node.mtime_ns;
-    disk.end = node.end;
-    disk.uid = node.uid;
-    disk.gid = node.gid;
-    disk.xattr_set = node.xattr_set;
-    disk.link_group = node.link_group;
-    disk.mode = node.mode;
-    disk.type = static_cast<std::uint8_t>(node.type);
-    disk.name_bytes = node.name_bytes;
-    return disk;
-}
+// Cuts what passes through into pieces and sums them up.
+class PieceWriter {
+  public:
+    explicit PieceWriter(const std::function<void(Bytes)>& out) : out_(out) {
+        piece_.reserve(kPieceBytes);
+    }
+
+    void put(Bytes bytes) {
+        while (!bytes.empty()) {
+            const auto room = std::min<std::size_t>(bytes.size(), kPieceBytes - piece_.size());
+            piece_.append(as_text(bytes.first(room)));
+            bytes = bytes.subspan(room);
+            if (piece_.size() == kPieceBytes) close_piece();
+        }
+    }
+    template <typename T>
+    void put(const Column<T>& column) {
+        put(Bytes(reinterpret_cast<const std::byte*>(column.data()), column.size() * sizeof(T)));
+    }
+    void pad_to(std::uint64_t offset) {
+        const std::string zeros(offset - (written_ + piece_.size()), '\0');
+        put(as_bytes(zeros));
+    }
+    void finish() {
+        if (!piece_.empty()) close_piece();
+        const auto sum = codec::xxh3_128(as_bytes(sums_));
+        put_little(sums_, sum.low);
+        put_little(sums_, sum.high);
+        out_(as_bytes(sums_));
+    }
+
+  private:
+    void close_piece() {
+        put_little(sums_, codec::xxh3_64(as_bytes(piece_)));
+        out_(as_bytes(piece_));
+        written_ += piece_.size();
+        piece_.clear();
+    }
+
+    const std::function<void(Bytes)>& out_;
+    std::string piece_, sums_;
+    std::uint64_t written_ = 0;
+};
 
 }  // namespace
 
-std::string Tree::serialise() const {
-    const Data& data = *data_;
+void write_tree(const Tree& tree, const std::function<void(Bytes)>& out) {
+    const Tree::Data& data = tree.data();
+    if (data.file) data.file->require_all();
     const std::string xattrs = encode_xattr_sets(data);
-    std::uint32_t regular_files = 0;
-    for (const Node& node : data.nodes)
-        regular_files += node.type == FileType::Regular;
-
     DiskHeader header{};
     std::memcpy(header.magic, kMagic, sizeof kMagic);
     header.version = kVersion;
-    header.node_count = static_cast<std::uint32_t>(data.nodes.size());
+    header.node_count = data.size();
     header.names_bytes = data.names.size();
     header.targets_bytes = data.targets.size();
     header.xattr_bytes = xattrs.size();
-    header.content_count = regular_files;
     header.xattr_set_count = static_cast<std::uint32_t>(data.xattr_sets.size() - 1);
     header.link_group_count = static_cast<std::uint32_t>(data.group_digests.size() - 1);
+    const Layout at = layout_of(header);
 
+    PieceWriter writer(out);
+    writer.put({reinterpret_cast<const std::byte*>(&header), sizeof header});
+    writer.put(data.nodes);
+    writer.pad_to(at.slots);
+    writer.put(data.child_slots);
+    writer.pad_to(at.contents);
+    writer.put(data.contents);
+    writer.pad_to(at.digests);
+    writer.put(data.digests);
+    writer.pad_to(at.groups);
+    writer.put(data.group_digests);
+    writer.pad_to(at.names);
+    writer.put(data.names);
+    writer.pad_to(at.targets);
+    writer.put(data.targets);
+    writer.pad_to(at.xattrs);
+    writer.put(as_bytes(xattrs));
+    writer.pad_to(at.sums);
+    writer.finish();
+}
+
+std::string Tree::serialise() const {
     std::string out;
-    out.reserve(sizeof header + data.nodes.size() * (sizeof(DiskNode) + 2 * kDigestBytes) +
-                data.group_digests.size() * kDigestBytes + data.names.size() + data.targets.size() +
-                xattrs.size() + kChecksumBytes);
-    put_little(out, header);
-    for (const Node& node : data.nodes)
-        put_little(out, encode_node(node));
-    for (std::size_t node = 0; node < data.nodes.size(); ++node)
-        if (data.nodes[node].type == FileType::Regular) put_digest(out, data.contents[node]);
-    for (const Digest& digest : data.digests)
-        put_digest(out, digest);
-    for (std::size_t group = 1; group < data.group_digests.size(); ++group)
-        put_digest(out, data.group_digests[group]);
-    out.append(data.names).append(data.targets).append(xattrs);
-    const auto checksum = codec::xxh3_128(as_bytes(out));
-    put_little(out, checksum.low);
-    put_little(out, checksum.high);
+    write_tree(*this, [&](Bytes bytes) { out.append(as_text(bytes)); });
     return out;
 }
 

@@ -1,7 +1,6 @@
 // Tree: reading accessors, exact look-up and chroot-like resolution.
 //
-// Nothing here changes a tree. Look-up in a directory is a binary search over its child slots, so a
-// directory of 200 000 entries costs 18 comparisons.
+// Nothing here changes a tree; what a mapped file must prove first is in tree_data.cpp.
 #include "digests.hpp"
 #include "tree_data.hpp"
 
@@ -17,44 +16,6 @@ bool is_valid_name(std::string_view name) {
 bool is_same_inode(const Node& a, const Node& b) {
     return a.type == b.type && a.mode == b.mode && a.uid == b.uid && a.gid == b.gid &&
            a.mtime_ns == b.mtime_ns && a.value == b.value && a.xattr_set == b.xattr_set;
-}
-
-void index_children(Tree::Data& data) {
-    data.child_slots.clear();
-    data.child_slots.reserve(data.nodes.size());
-    const auto count = static_cast<NodeId>(data.nodes.size());
-    for (NodeId id = 0; id < count; ++id) {
-        Node& node = data.nodes[id];
-        node.first_slot = static_cast<std::uint32_t>(data.child_slots.size());
-        for (NodeId child = id + 1; child < node.end; child = data.nodes[child].end)
-            data.child_slots.push_back(child);
-        node.child_count = static_cast<std::uint32_t>(data.child_slots.size()) - node.first_slot;
-    }
-}
-
-std::string Tree::Data::path(NodeId node) const {
-    std::size_t bytes = 0;
-    for (NodeId at = node; at != kRoot; at = nodes[at].parent)
-        bytes += nodes[at].name_bytes + 1u;
-    if (bytes == 0) return {};
-    std::string path(bytes - 1, '/');
-    std::size_t end = path.size();
-    for (NodeId at = node; at != kRoot; at = nodes[at].parent) {
-        const auto part = name(at);
-        end -= part.size();
-        path.replace(end, part.size(), part);
-        if (end > 0) --end;  // the slash that is already there
-    }
-    return path;
-}
-
-NodeId Tree::Data::child(NodeId directory, std::string_view wanted) const {
-    const Node& node = nodes[directory];
-    const auto begin = child_slots.begin() + node.first_slot;
-    const auto end = begin + node.child_count;
-    const auto found = std::lower_bound(
-        begin, end, wanted, [&](NodeId id, std::string_view text) { return name(id) < text; });
-    return found != end && name(*found) == wanted ? *found : kNoNode;
 }
 
 EntrySpec Entry::spec() const {
@@ -84,7 +45,7 @@ std::size_t Tree::size() const {
 }
 
 Entry Tree::entry(NodeId id) const {
-    const Node& node = data_->nodes[id];
+    const Node& node = data_->node(id);
     Entry entry;
     entry.type = node.type;
     entry.mode = node.mode;
@@ -96,7 +57,7 @@ Entry Tree::entry(NodeId id) const {
     switch (node.type) {
     case FileType::Regular:
         entry.size = node.value;
-        entry.content = data_->contents[id];
+        entry.content = data_->content(id);
         break;
     case FileType::Symlink:
         entry.link_target = data_->target(id);
@@ -118,25 +79,21 @@ std::string_view Tree::name(NodeId node) const {
     return data_->name(node);
 }
 NodeId Tree::parent(NodeId node) const {
-    return data_->nodes[node].parent;
+    return data_->node(node).parent;
 }
 NodeId Tree::end(NodeId node) const {
-    return data_->nodes[node].end;
+    return data_->node(node).end;
 }
 std::string Tree::path(NodeId node) const {
     return data_->path(node);
 }
 
 NodeId Tree::first_child(NodeId node) const {
-    return data_->nodes[node].end > node + 1 ? node + 1 : kNoNode;
+    return data_->first_child(node);
 }
-
 NodeId Tree::next_sibling(NodeId node) const {
-    if (node == kRoot) return kNoNode;
-    const Node& at = data_->nodes[node];
-    return at.end < data_->nodes[at.parent].end ? at.end : kNoNode;
+    return data_->next_sibling(node);
 }
-
 NodeId Tree::child(NodeId directory, std::string_view name) const {
     return data_->child(directory, name);
 }
@@ -153,7 +110,7 @@ NodeId Tree::find(std::string_view path) const {
 }
 
 const Digest& Tree::digest(NodeId node) const {
-    return data_->digests[node];
+    return data_->digest(node);
 }
 
 Digest Tree::key_digest(NodeId node, const KeyPolicy& policy) const {
@@ -163,7 +120,7 @@ Digest Tree::key_digest(NodeId node, const KeyPolicy& policy) const {
 void Tree::verify_digests() const {
     const auto count = static_cast<NodeId>(size());
     for (NodeId node = 0; node < count; ++node)
-        if (compute_digest(*data_, node) != data_->digests[node])
+        if (compute_digest(*data_, node) != data_->digest(node))
             fail(ErrorKind::Corrupt, "snapshot: digest of '" + path(node) +
                                          "' does not match its metadata, content or children");
 }

@@ -5,7 +5,13 @@
 // piece of the name pool. That is what lets an edit copy untouched subtrees as ranges, digests
 // included. One entry costs 56 (Node) + 32 (content) + 32 (digest) + 4 (child slot) = 124 bytes and
 // its name; xattr sets and link groups are shared tables.
+//
+// The arrays are either in memory, filled by an Assembler or a parser and known to be right, or a
+// mapped file's, which nobody has looked at yet. So whatever reads a tree goes through the methods
+// of Data, which check a mapped file first; only those who fill a tree touch the columns.
 #pragma once
+
+#include "column.hpp"
 
 #include <shale/snapshot.hpp>
 
@@ -16,6 +22,8 @@
 
 namespace shale::snapshot {
 
+class MappedFile;
+
 struct Node {
     // Regular: size. Devices: major << 32 | minor. Symlink: offset in `targets` << 32 | length.
     std::uint64_t value = 0;
@@ -23,8 +31,9 @@ struct Node {
     NodeId parent = kNoNode;
     NodeId end = 0;  // one past the subtree
     std::uint32_t name_offset = 0;
-    std::uint32_t first_slot = 0;  // children are child_slots[first_slot, + child_count)
-    std::uint32_t child_count = 0;
+    std::uint32_t first_slot = 0;  // children are child_slots from here to the next node's
+    std::uint16_t depth = 0;       // 0 for the root
+    std::uint16_t reserved = 0;
     std::uint32_t uid = 0, gid = 0;
     std::uint32_t xattr_set = 0;   // index into xattr_sets; 0 is the empty set
     std::uint32_t link_group = 0;  // index into group_digests; 0 is no group
@@ -44,16 +53,20 @@ inline constexpr std::uint64_t kPoolLimit = 0xffffffff;
 extern const Digest kEmptyContent;
 
 struct Tree::Data {
-    std::vector<Node> nodes;
-    std::vector<Digest> contents;  // per node; zero for all but regular files
-    std::vector<Digest> digests;   // per node
-    std::vector<NodeId> child_slots;
-    std::string names, targets;  // in node order, without separators
+    Data();
+    ~Data();
+
+    Column<Node> nodes;
+    Column<Digest> contents;  // per node; zero for all but regular files
+    Column<Digest> digests;   // per node
+    Column<NodeId> child_slots;
+    Column<char> names, targets;  // in node order, without separators
     std::vector<std::vector<Xattr>> xattr_sets{1};
     std::vector<Digest> xattr_digests{1};
-    // Per link group: SHA-256 over the paths of all its members. It is part of each member's
-    // digest, so a subtree with a changed link structure never looks unchanged.
-    std::vector<Digest> group_digests{1};
+    // Per link group, from 1: SHA-256 over the paths of all its members. It is part of each
+    // member's digest, so a subtree with a changed link structure never looks unchanged.
+    Column<Digest> group_digests;
+    std::unique_ptr<const MappedFile> file;  // null: the tree lies in memory
 
     // Key digests are made on demand, subtree by subtree; a zero digest is one not made yet.
     struct KeyTable {
@@ -62,22 +75,47 @@ struct Tree::Data {
     };
     mutable std::array<KeyTable, 4> keys;  // by KeyPolicy
 
-    std::string_view name(NodeId node) const {
-        return {names.data() + nodes[node].name_offset, nodes[node].name_bytes};
+    NodeId size() const { return static_cast<NodeId>(nodes.size()); }
+    const Node& node(NodeId id) const {
+        if (file) require_node(id);
+        return nodes[id];
     }
-    std::string_view target(NodeId node) const {
-        const std::uint64_t value = nodes[node].value;
-        return {targets.data() + (value >> 32), static_cast<std::uint32_t>(value)};
+    std::string_view name(NodeId id) const {
+        const Node& at = node(id);
+        return {names.data() + at.name_offset, at.name_bytes};
     }
-    bool is_directory(NodeId node) const { return nodes[node].type == FileType::Directory; }
-    std::string path(NodeId node) const;
+    const Digest& content(NodeId id) const {
+        if (file) require_content(id);
+        return contents[id];
+    }
+    const Digest& digest(NodeId id) const {
+        if (file) require_digest(id);
+        return digests[id];
+    }
+    const Digest& group_digest(std::uint32_t group) const;
+    std::string_view target(NodeId id) const;
+    bool is_directory(NodeId id) const { return node(id).type == FileType::Directory; }
+    std::string path(NodeId id) const;
     NodeId child(NodeId directory, std::string_view name) const;
+    NodeId first_child(NodeId id) const;
+    NodeId next_sibling(NodeId id) const;
+    std::uint32_t child_count(NodeId id) const;
+    NodeId child_at(NodeId directory, std::uint32_t index) const;
+    // Corrupt if a mapped file's nodes in [top, end) are not one well-formed subtree; then its
+    // columns may be read directly.
+    void require_subtree(NodeId top) const;
+
+  private:
+    void require_node(NodeId id) const;
+    void require_content(NodeId id) const;
+    void require_digest(NodeId id) const;
+    void require_child(NodeId parent, NodeId child) const;
 };
 
 // True for a name a directory can hold: 1..255 bytes, no '/', no NUL, not "." or "..".
 bool is_valid_name(std::string_view name);
 
-// From `end` of every node, which must be right: the per-directory child index.
+// From `end` and `parent` of every node, which must be right: depths and the child index.
 void index_children(Tree::Data& data);
 
 }  // namespace shale::snapshot
