@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace shale::diff {
 
 namespace {
@@ -103,6 +105,23 @@ void put_state(std::string& out, std::string_view key, const Tree& tree, NodeId 
     out += '}';
 }
 
+void put_reasons(std::string& out, const snapshot::Entry& before, const snapshot::Entry& after,
+                 bool content_changed) {
+    std::string names;
+    const auto add = [&](bool differs, std::string_view name) {
+        if (differs) names += fmt::format("{}\"{}\"", names.empty() ? "" : ",", name);
+    };
+    add(before.type != after.type, "type");
+    add(before.type == after.type && content_changed, "content");
+    add(before.mode != after.mode, "mode");
+    add(before.uid != after.uid || before.gid != after.gid, "owner");
+    add(!std::equal(before.xattrs.begin(), before.xattrs.end(), after.xattrs.begin(),
+                    after.xattrs.end()),
+        "xattr");
+    add(before.mtime_ns != after.mtime_ns, "time");
+    out += ",\"reasons\":[" + names + ']';
+}
+
 std::string_view kind_name(ChangeKind kind) {
     switch (kind) {
     case ChangeKind::Added:
@@ -146,9 +165,12 @@ std::string to_json(const std::vector<Change>& changes, const Tree& before, cons
         out += out.size() == 1 ? "\n{" : ",\n{";
         out += fmt::format("\"kind\":\"{}\",", kind_name(change.kind));
         put_path(out, change.path);
-        if (change.kind == ChangeKind::Modified)
+        if (change.kind == ChangeKind::Modified) {
             out += fmt::format(",\"content_changed\":{},\"metadata_changed\":{}",
                                change.content_changed, change.metadata_changed);
+            put_reasons(out, before.entry(change.before), after.entry(change.after),
+                        change.content_changed);
+        }
         put_state(out, "before", before, change.before);
         put_state(out, "after", after, change.after);
         out += '}';

@@ -1,13 +1,21 @@
 // shale diff: what changed between two trees.
+//
+// compare() decides; here its list is narrowed (--only) and shown in one of five ways: a tree for
+// people, lines for scripts, JSON for programs, totals, or the changed text files line by line.
+// diff(1)'s exit status tells whether anything is left.
 #include "command.hpp"
 #include "console.hpp"
+#include "content_diff.hpp"
 #include "flags.hpp"
+#include "terminal_text.hpp"
 #include "tree_argument.hpp"
 
 #include <shale/diff.hpp>
+#include <shale/report.hpp>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include <memory>
 
@@ -16,8 +24,10 @@ namespace shale::cli {
 namespace {
 
 struct Flags {
-    std::string before, after;
-    bool json = false, ignore_mtime = false, stat = false;
+    std::string before, after, only;
+    std::vector<std::string> ignore;
+    bool json = false, ignore_mtime = false, stat = false, lines = false, content = false,
+         all = false;
 };
 
 struct Totals {
@@ -79,28 +89,80 @@ std::string render_totals(const Totals& totals, bool json) {
                        format_size(totals.bytes_after));
 }
 
+report::Ignored ignored_by(const Flags& flags) {
+    report::Ignored ignored;
+    ignored.mtime = flags.ignore_mtime;
+    for (const auto& what : flags.ignore) {
+        ignored.mtime |= what == "mtime";
+        ignored.mode |= what == "mode";
+        ignored.owner |= what == "owner";
+    }
+    return ignored;
+}
+
+// A typing error in --only must not look like "nothing changed".
+void require_path(const std::string& path, const TreeArgument& before, const TreeArgument& after) {
+    if (before.tree->find(path) == snapshot::kNoNode && after.tree->find(path) == snapshot::kNoNode)
+        fail(ErrorKind::NotFound, "--only: neither tree has '" + path + "'");
+}
+
+std::string render_tree(const std::vector<diff::Change>& changes, const TreeArgument& before,
+                        const TreeArgument& after, const report::Ignored& ignored, bool all) {
+    if (changes.empty()) return {};
+    report::Style style;
+    style.colour = wants_colour(STDOUT_FILENO);
+    style.fold = !all;
+    return report::to_tree_text(changes, *before.tree, *after.tree, ignored, style) +
+           render_totals(count(changes, *before.tree, *after.tree), false);
+}
+
+// File contents may hold anything; on a terminal they are made harmless line by line.
+void print_content(const std::string& text) {
+    if (!is_terminal(STDOUT_FILENO)) return print_result(text);
+    std::string safe;
+    LineAssembler lines([&](const std::string& line) { safe += line + '\n'; });
+    lines.feed(text);
+    lines.finish();
+    print_result(safe);
+}
+
 int run(const Flags& flags, Workspace& workspace) {
     const auto before = open_tree_argument(workspace, flags.before);
     const auto after = open_tree_argument(workspace, flags.after);
+    if (!flags.only.empty()) require_path(flags.only, before, after);
+    const report::Ignored ignored = ignored_by(flags);
     diff::Options options;
-    options.ignore_mtime = flags.ignore_mtime;
-    const auto changes = diff::compare(*before.tree, *after.tree, options);
+    options.ignore_mtime = ignored.mtime;
+    const auto changes =
+        report::only_below(report::without(diff::compare(*before.tree, *after.tree, options),
+                                           *before.tree, *after.tree, ignored),
+                           flags.only);
     if (flags.stat)
         print_result(render_totals(count(changes, *before.tree, *after.tree), flags.json));
     else if (flags.json)
         print_result(diff::to_json(changes, *before.tree, *after.tree));
-    else
+    else if (flags.content)
+        print_content(content_diff(changes, before, after));
+    else if (flags.lines)
         print_result(diff::to_text(changes));
+    else
+        print_result(render_tree(changes, before, after, ignored, flags.all));
     return changes.empty() ? kOk : kDifferent;
 }
 
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
-    constexpr const char* kMeaning = "Directory, snapshot file, image of the store, or scratch";
+    constexpr const char* kMeaning =
+        "Directory, snapshot or tar file, image of the store, or scratch";
     add_argument(app, "A", flags->before, kMeaning)->required();
     add_argument(app, "B", flags->after, kMeaning)->required();
-    add_switch(app, "--ignore-mtime", flags->ignore_mtime,
-               "Entries that differ only in their modification time are equal");
+    add_values(app, "--ignore", flags->ignore, "mtime|mode|owner",
+               "Entries that differ only in this are equal (may be repeated)");
+    hide(add_switch(app, "--ignore-mtime", flags->ignore_mtime, "Same as --ignore mtime"));
+    add_value(app, "--only", flags->only, "PATH", "Only changes at PATH or below it");
+    add_switch(app, "--all", flags->all, "List what is in added directories, too");
+    add_switch(app, "--lines", flags->lines, "One line per change, for scripts: a letter, a path");
+    add_switch(app, "--content", flags->content, "Print changed text files as a unified diff");
     add_switch(app, "--stat", flags->stat, "Print totals instead of paths");
     add_switch(app, "--json", flags->json, "Print JSON");
     return [flags](Workspace& workspace) { return run(*flags, workspace); };
@@ -115,14 +177,20 @@ const Command& diff_command() {
         .summary = "Show what changed from tree A to tree B",
         .usage = "[OPTIONS] A B",
         .details = "Compares contents, types, modes, owners, times, extended attributes, hardlink "
-                   "groups and device numbers. Prints one line per change: A for added, M for "
-                   "modified, D for removed with everything below.\n\n"
+                   "groups and device numbers. Prints the changed entries as a tree, each with a "
+                   "letter (A added, M modified, D removed with everything below, L unchanged but "
+                   "linked differently), its size, and why it counts as modified: content, mode, "
+                   "owner, xattr, time. An added directory is summed up in one line.\n\n"
                    "An existing path wins over an image of the same name. \"scratch\" is the empty "
-                   "tree.\n\n"
+                   "tree. A tar file may be compressed; whiteouts in it remove, as in a layer.\n\n"
                    "The exit status is that of diff(1): 0 if the trees are equal, 1 if they "
                    "differ, 2 if there was trouble.",
         .examples = {{"shale diff /srv/app.old /srv/app", "Compare two directories"},
                      {"shale diff app:1 app:2 --stat", "Compare two images, totals only"},
+                     {"shale diff app:1 app:2 --only etc --content",
+                      "What changed in the configuration, line by line"},
+                     {"shale diff --ignore mtime --ignore owner rootfs layer.tar.gz",
+                      "Compare a directory with an archive of it"},
                      {"shale diff scratch debian:bookworm --json", "List an image as JSON"}},
         .declare = declare,
         .failure_code = kTrouble,

@@ -1,8 +1,10 @@
 #include "tree_argument.hpp"
 
 #include "image_lookup.hpp"
+#include "tar_argument.hpp"
 
 #include <shale/base.hpp>
+#include <shale/snapshot_file.hpp>
 
 #include <sys/stat.h>
 
@@ -22,13 +24,12 @@ TreeArgument scan_directory(const std::string& path) {
     return {std::move(tree), layer::content_from_directory(path)};
 }
 
-TreeArgument read_snapshot(const std::string& path) {
-    const Mapping file(path);
-    auto tree = in_context([&] { return path + ": not a readable snapshot"; },
-                           [&] {
-                               return std::make_shared<const snapshot::Tree>(
-                                   snapshot::Tree::parse(file.bytes()));
-                           });
+TreeArgument read_file_argument(const std::string& path) {
+    if (!snapshot::is_snapshot_file(path))
+        if (auto archive = read_tar_argument(path)) return std::move(*archive);
+    auto tree = in_context(
+        [&] { return path + ": not a readable snapshot, and no tar file"; },
+        [&] { return std::make_shared<const snapshot::Tree>(snapshot::open_tree(path)); });
     return {std::move(tree), nullptr};
 }
 
@@ -59,7 +60,7 @@ TreeArgument open_tree_argument(Workspace& workspace, const std::string& text) {
         if (looks_like_path || errno != ENOENT) throw_errno("stat", text);
         return image_root(workspace, text);
     }
-    return S_ISDIR(status.st_mode) ? scan_directory(text) : read_snapshot(text);
+    return S_ISDIR(status.st_mode) ? scan_directory(text) : read_file_argument(text);
 }
 
 }  // namespace shale::cli

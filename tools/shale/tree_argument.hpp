@@ -1,5 +1,5 @@
-// The A and B of `diff` and `layer`: a directory, a snapshot file, an image of the store, or
-// nothing.
+// The A and B of `diff` and `layer`: a directory, a snapshot or tar file, an image of the store,
+// or nothing.
 #pragma once
 
 #include "workspace.hpp"

@@ -1,0 +1,141 @@
+// A tar file read once: its members go through layer::merge onto the empty tree, so that hard links
+// and whiteouts mean what they mean in a layer. A compressed one is unpacked into an anonymous file
+// meanwhile, so that single contents can be read afterwards.
+#include "tar_argument.hpp"
+
+#include <shale/base.hpp>
+#include <shale/codec.hpp>
+#include <shale/layer.hpp>
+#include <shale/tar.hpp>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <unordered_map>
+
+namespace shale::cli {
+
+namespace {
+
+// More than any real archive, little enough that a decompression bomb ends.
+constexpr std::uint64_t kMaxTarBytes = 1ull << 42;
+constexpr std::size_t kBufferBytes = 256 << 10;
+constexpr std::size_t kTarBlock = 512;
+
+std::size_t read_at(int fd, MutableBytes out, std::uint64_t offset, const std::string& name) {
+    for (;;) {
+        const auto count = ::pread(fd, out.data(), out.size(), static_cast<off_t>(offset));
+        if (count >= 0) return static_cast<std::size_t>(count);
+        if (errno != EINTR) throw_errno("read", name);
+    }
+}
+
+// The archive without its compression, as a file.
+struct PlainTar {
+    UniqueFd fd;
+    std::string name;
+
+    codec::Source from(std::uint64_t offset, std::uint64_t bytes) const {
+        return [this, offset, bytes](MutableBytes out) mutable {
+            const auto count = read_at(
+                fd.get(), out.first(std::min<std::uint64_t>(out.size(), bytes)), offset, name);
+            offset += count;
+            bytes -= count;
+            return count;
+        };
+    }
+};
+
+bool starts_like_tar(int fd, const std::string& name) {
+    std::byte head[kTarBlock];
+    return tar::looks_like_tar(Bytes(head).first(read_at(fd, head, 0, name)));
+}
+
+std::shared_ptr<const PlainTar> open_plain(const std::string& path) {
+    UniqueFd file = open_file(path, O_RDONLY);
+    std::byte head[8];
+    const auto format = codec::sniff(Bytes(head).first(read_at(file.get(), head, 0, path)));
+    if (format == codec::StreamFormat::Plain)
+        return std::make_shared<const PlainTar>(PlainTar{std::move(file), path});
+    codec::StreamDecompressor stream(
+        format,
+        [fd = file.get(), &path, offset = std::uint64_t{0}](MutableBytes out) mutable {
+            const auto count = read_at(fd, out, offset, path);
+            offset += count;
+            return count;
+        },
+        kMaxTarBytes);
+    UniqueFd spool = anonymous_file(TempDir::default_parent());
+    std::vector<std::byte> buffer(kBufferBytes);
+    while (const auto count = stream.read(buffer))
+        write_all(spool.get(), Bytes(buffer).first(count), "spool file");
+    return std::make_shared<const PlainTar>(PlainTar{std::move(spool), path});
+}
+
+struct Place {
+    std::uint64_t offset = 0, size = 0;
+    bool contiguous = true;
+};
+using Places = std::unordered_map<Digest, Place, DigestHash>;
+
+Digest hash_content(tar::Reader& reader, std::vector<std::byte>& buffer) {
+    codec::Sha256 hash;
+    while (const auto count = reader.read(buffer))
+        hash.update(Bytes(buffer).first(count));
+    return hash.finish();
+}
+
+layer::Toc read_members(const PlainTar& archive, Places& places) {
+    tar::Reader reader(archive.from(0, kMaxTarBytes), archive.name);
+    layer::Toc toc;
+    std::vector<std::byte> buffer(kBufferBytes);
+    while (auto member = reader.next()) {
+        layer::TocEntry entry;
+        entry.content_offset = reader.content_offset();
+        if (member->type == tar::MemberType::Regular) {
+            const bool contiguous = reader.content_is_contiguous();
+            entry.content = hash_content(reader, buffer);
+            places.try_emplace(entry.content,
+                               Place{entry.content_offset, member->size, contiguous});
+        }
+        entry.member = std::move(*member);
+        toc.entries.push_back(std::move(entry));
+    }
+    return toc;
+}
+
+}  // namespace
+
+std::optional<TreeArgument> read_tar_argument(const std::string& path) {
+    std::shared_ptr<const PlainTar> archive;
+    try {
+        archive = open_plain(path);
+    } catch (const Error& error) {  // looked compressed, and was not, or was damaged
+        if (error.kind() != ErrorKind::Corrupt) throw;
+        throw Error(error.kind(), path + ": " + error.what());
+    }
+    if (!starts_like_tar(archive->fd.get(), path)) return std::nullopt;
+    auto places = std::make_shared<Places>();
+    auto tree = std::make_shared<const snapshot::Tree>(
+        in_context([&] { return path; },
+                   [&] {
+                       const auto toc = read_members(*archive, *places);
+                       return layer::merge(snapshot::TreeBuilder().finish(), toc);
+                   }));
+    return TreeArgument{
+        std::move(tree),
+        [archive, places](std::string_view name, const snapshot::Entry& entry) -> codec::Source {
+            if (entry.size == 0) return [](MutableBytes) -> std::size_t { return 0; };
+            const auto at = places->find(entry.content);
+            SHALE_ENSURE(at != places->end());
+            if (!at->second.contiguous)
+                fail(ErrorKind::Unsupported,
+                     archive->name + ": '" + std::string(name) +
+                         "' is a sparse member, which cannot be read alone");
+            return [archive, source = archive->from(at->second.offset, at->second.size)](
+                       MutableBytes out) mutable { return source(out); };
+        }};
+}
+
+}  // namespace shale::cli
