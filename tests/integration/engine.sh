@@ -2,6 +2,7 @@
 # The engine by itself, through the program: snapshot, diff, layer, apply. Its law: applying the
 # layer of A and B to a copy of A gives B, down to modes, owners, xattrs, links, devices and times.
 . "$(dirname "$0")/../support/harness.sh"
+export XDG_CACHE_HOME=$T/cache
 [ "$(id -u)" -eq 0 ] || skip "needs root to make owners and devices"
 command -v python3 > /dev/null || skip "needs python3"
 generate="$(dirname "$0")/../support/random_tree.py"

@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# The engine by itself, as people use it: what shale diff prints and accepts, and what makes the
+# second snapshot of a directory cheap: the stat cache and the watcher.
+. "$(dirname "$0")/../support/harness.sh"
+export XDG_CACHE_HOME=$T/cache
+command -v python3 > /dev/null || skip "needs python3"
+
+a=$T/a b=$T/b
+mkdir -p "$a/etc" "$a/old" "$a/bin"
+printf 'one\ntwo\nthree\n' > "$a/etc/config"
+printf 'x' > "$a/old/file"
+printf '#!/bin/sh\n' > "$a/bin/run"
+printf '\0binary' > "$a/data"
+cp -a "$a" "$b"
+printf 'one\n2\nthree\n' > "$b/etc/config"
+chmod 755 "$b/bin/run"
+printf '\0BINARY' > "$b/data"
+rm -r "$b/old"
+mkdir -p "$b/new/deep"
+printf 'hello\n' > "$b/new/deep/file"
+touch -d '2020-01-01' "$a" "$b" "$a"/* "$b"/* "$a"/*/* "$b"/*/*
+
+"$SHALE" diff "$a" "$b" > "$T/tree"
+check "the tree names sizes and reasons" contains "$(cat "$T/tree")" "mode 0644 -> 0755"
+check "a content change is told with sizes" grep -Eq '^M +config +14 B -> 12 B +content' "$T/tree"
+check "an added directory is one line" grep -Eq '^A new/ +1 file, 6 B$' "$T/tree"
+check "a removed directory is one line" grep -Eq '^D old/ +1 file, 1 B$' "$T/tree"
+check "the totals come last" grep -q '1 removed' "$T/tree"
+check_fails "--lines is for scripts" 1 "A new/deep/file" "$SHALE" diff --lines "$a" "$b"
+check_fails "--all unfolds" 1 "deep/" "$SHALE" diff --all "$a" "$b"
+check "--only looks at one path" equal "$("$SHALE" diff --lines --only /bin/ "$a" "$b")" "M bin/run"
+check "--ignore mode" "$SHALE" diff --only bin --ignore mode "$a" "$b"
+check_fails "--only that nothing has" 2 "no/such" "$SHALE" diff --only no/such "$a" "$b"
+check_fails "an unknown thing to ignore" 2 "" "$SHALE" diff --ignore colour "$a" "$b"
+check "--json names the reasons" sh -c "'$SHALE' diff --json '$a' '$b' | python3 -c '
+import json, sys
+by_path = {change[\"path\"]: change for change in json.load(sys.stdin)}
+assert by_path[\"bin/run\"][\"reasons\"] == [\"mode\"], by_path[\"bin/run\"]
+assert by_path[\"etc/config\"][\"reasons\"] == [\"content\"]'"
+
+"$SHALE" diff --content "$a" "$b" > "$T/patch"
+check "--content is a diff" contains "$(cat "$T/patch")" "$(printf -- '-two\n+2\n three')"
+check "--content names binaries" contains "$(cat "$T/patch")" "Binary files a/data and b/data"
+cp -a "$a" "$T/patched"
+grep -v '^Binary' "$T/patch" | (cd "$T/patched" && patch -s -p1 2> /dev/null || true)
+command -v patch > /dev/null &&
+    check "patch(1) takes it" cmp "$T/patched/etc/config" "$b/etc/config"
+"$SHALE" snapshot "$a" -o "$T/a.snap" > /dev/null
+check_fails "--content of a snapshot says why not" 2 "a snapshot holds none" \
+    "$SHALE" diff --content "$T/a.snap" "$b"
+
+# --- tar files ----------------------------------------------------------------------------------
+for compression in "" --gzip --zstd --xz; do
+    tar -C "$b" --format=posix $compression -cf "$T/b.tar" .
+    check "a tar file $compression is the directory" "$SHALE" diff "$T/b.tar" "$b"
+    check "the tree of a tar file $compression is as readable" \
+        sh -c "'$SHALE' diff --content '$a' '$T/b.tar' | cmp - '$T/patch'"
+done
+"$SHALE" layer "$a" "$b" -o "$T/layer.tar.gz" --compression gzip > /dev/null
+check_fails "a layer is a tar file, too" 1 "new/deep/file" \
+    "$SHALE" diff --lines scratch "$T/layer.tar.gz"
+tar -C "$b" -cf - . | head -c 1300 > "$T/cut.tar"
+check_fails "a damaged tar file is named" 2 "cut.tar" "$SHALE" diff "$a" "$T/cut.tar"
+echo "no tree at all" > "$T/text"
+check_fails "any other file is refused" 2 "not a readable snapshot, and no tar file" \
+    "$SHALE" diff "$a" "$T/text"
+
+# --- the second snapshot ------------------------------------------------------------------------
+field() { python3 -c "import json, sys; print(json.load(sys.stdin)['$1'])"; }
+snapshot() { "$SHALE" snapshot --json "$b" -o "$T/b.snap"; }
+sleep 0.1  # younger files are not remembered: see docs/formats/stat-cache.md
+snapshot > /dev/null
+if [ "$(snapshot | field filesFromCache)" -gt 0 ]; then
+    check "an unchanged tree is not opened again" equal "$(snapshot | field filesHashed)" 0
+    printf '4' >> "$b/etc/config"
+    check "a changed file is" equal "$(snapshot | field filesHashed)" 1
+fi
+check "--no-cache reads all" equal "$("$SHALE" snapshot --no-cache --json "$b" -o "$T/b.snap" |
+    field filesFromCache)" 0
+
+if pid=$("$SHALE" watch --background "$b" 2> "$T/watch.log"); then
+    on_exit="kill $pid 2> /dev/null"
+    check "the first snapshot of a watched directory walks" \
+        equal "$(snapshot | field incremental)" False
+    printf '5' >> "$b/etc/config"
+    check "the next one looks at what changed" equal "$(snapshot | field incremental)" True
+    check "and is right" "$SHALE" diff "$T/b.snap" "$b"
+    check_fails "two watchers of one directory" 1 "being watched already" "$SHALE" watch "$b"
+    kill -9 "$pid"
+    printf '6' >> "$b/etc/config"
+    while "$SHALE" snapshot --json "$b" -o "$T/b.snap" | field incremental | grep -q True; do
+        sleep 0.1
+    done
+    check "after the watcher's death all is walked" equal "$(snapshot | field incremental)" False
+    check "and nothing was missed" "$SHALE" diff "$T/b.snap" "$b"
+else
+    echo "note: no watcher here: $(cat "$T/watch.log")"
+fi

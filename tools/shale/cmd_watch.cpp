@@ -1,0 +1,110 @@
+// shale watch: a process that knows what changed below a directory.
+#include "command.hpp"
+#include "console.hpp"
+#include "flags.hpp"
+#include "workspace.hpp"
+
+#include <shale/base.hpp>
+#include <shale/watch.hpp>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <memory>
+
+namespace shale::cli {
+
+namespace {
+
+struct Flags {
+    std::string directory, backend;
+    bool background = false;
+};
+
+watch::Options options_of(const Flags& flags) {
+    watch::Options options;
+    if (flags.backend == "fanotify") options.backend = watch::Backend::Fanotify;
+    if (flags.backend == "inotify") options.backend = watch::Backend::Inotify;
+    return options;
+}
+
+int serve(const Flags& flags, Workspace& workspace, const std::function<void()>& on_ready) {
+    watch::Watcher watcher(flags.directory, options_of(flags));
+    watcher.serve(workspace.stop(), [&] {
+        print_note(fmt::format("watching {} with {}", flags.directory, watcher.backend()));
+        if (on_ready) on_ready();
+    });
+    return kOk;
+}
+
+// The child tells through the pipe that it listens; a pipe that ends before that means it died,
+// and it has said why.
+int serve_in_background(const Flags& flags, Workspace& workspace) {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) throw_errno("pipe");
+    UniqueFd reading(ends[0]), writing(ends[1]);
+    const pid_t child = ::fork();
+    if (child < 0) throw_errno("fork");
+    if (child == 0) {
+        reading.reset();
+        ::setsid();
+        return serve(flags, workspace, [&] {
+            write_all(writing.get(), as_bytes("1"), "pipe");
+            writing.reset();
+            const UniqueFd nothing = open_file("/dev/null", O_RDWR);
+            for (const int standard : {0, 1, 2})
+                ::dup2(nothing.get(), standard);
+        });
+    }
+    writing.reset();
+    char ready = 0;
+    if (::read(reading.get(), &ready, 1) != 1) {
+        int status = 0;
+        ::waitpid(child, &status, 0);
+        return kFailure;
+    }
+    print_result(fmt::format("{}\n", child));
+    return kOk;
+}
+
+Run declare(CLI::App& app) {
+    auto flags = std::make_shared<Flags>();
+    add_argument(app, "DIR", flags->directory, "Directory to watch")->required();
+    add_switch(app, "--background", flags->background,
+               "Return once it watches, and print the number of its process");
+    add_value(app, "--backend", flags->backend, "auto|fanotify|inotify",
+              "How the kernel is asked (default auto)");
+    return [flags](Workspace& workspace) {
+        return flags->background ? serve_in_background(*flags, workspace)
+                                 : serve(*flags, workspace, {});
+    };
+}
+
+}  // namespace
+
+const Command& watch_command() {
+    static const Command command = {
+        .name = "watch",
+        .group = "Engine alone",
+        .summary = "Remember what changes below a directory, so that snapshots of it are quick",
+        .usage = "[OPTIONS] DIR",
+        .details =
+            "Runs until it is interrupted. While it does, `shale snapshot DIR` looks only at what "
+            "has changed since the last snapshot instead of walking all of DIR. It is never "
+            "needed: without it, and whenever it cannot vouch for having seen everything (its "
+            "queue overflowed, it was restarted, DIR was moved, something was mounted), all is "
+            "walked. `shale snapshot --stats` says which it was.\n\n"
+            "fanotify marks the whole file system of DIR in one call and needs root; inotify "
+            "watches every directory, of which fs.inotify.max_user_watches limits the number. "
+            "Other file systems mounted below DIR cannot be watched with it. A file that a program "
+            "changes through a shared mapping counts as changed when the program closes it.",
+        .examples = {{"shale watch --background /srv/app", "Watch, and go on"},
+                     {"shale snapshot --stats /srv/app -o app.snap", "Take a snapshot meanwhile"}},
+        .declare = declare,
+    };
+    return command;
+}
+
+}  // namespace shale::cli
