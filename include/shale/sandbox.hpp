@@ -7,6 +7,7 @@
 
 #include <shale/base.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -31,8 +32,45 @@ struct BindMount {
     std::string source;  // host path; empty for a fresh tmpfs
     std::string target;  // absolute path in the root file system, resolved inside it
     bool read_only = true;
-    bool trusted = true;            // false: nosuid, nodev, noexec, as for secrets
+    bool trusted = true;            // false: nosuid, nodev
     std::uint64_t tmpfs_bytes = 0;  // limit of a tmpfs; 0 is the kernel's default
+    bool executable = true;         // false: noexec
+};
+
+// One process limit, by the name that setrlimit's constant has: "nofile". -1 is unlimited.
+struct ProcessLimit {
+    std::string name;
+    std::int64_t soft = 0, hard = 0;
+};
+// Invalid if there is no such limit, or soft is above hard.
+void check_limit(const ProcessLimit& limit);
+
+// Limits of the control group of a run; 0 and "" set none.
+struct Resources {
+    std::int64_t memory_bytes = 0;
+    std::int64_t memory_swap_bytes = 0;  // memory and swap together; -1: no limit
+    std::uint64_t cpu_shares = 0;
+    std::uint64_t cpu_period_us = 0;
+    std::int64_t cpu_quota_us = 0;   // of each period; -1: no limit
+    std::string cpus, memory_nodes;  // "0-2,5"
+
+    bool operator==(const Resources&) const = default;
+};
+
+// A device node made in /dev and allowed to be opened.
+struct Device {
+    std::string path;  // in the container
+    bool is_block = false;
+    std::uint32_t major_number = 0, minor_number = 0, mode = 0600, uid = 0, gid = 0;
+    std::string permissions = "rwm";  // what the control group admits
+};
+
+// A program of the host that the runtime calls at a moment in the life of a container.
+struct Hook {
+    std::string moment;  // "createContainer", ... as the OCI runtime specification names them
+    std::string path;
+    std::vector<std::string> args, env;
+    int timeout_seconds = 0;
 };
 
 struct Spec {
@@ -50,6 +88,13 @@ struct Spec {
     bool standard_input = false;  // without a terminal: the caller's input instead of nothing
     // Every capability, no system-call filter, no masked paths, all devices (--security=insecure).
     bool privileged = false;
+    // `env` holds secrets: what is written for the runtime then lies in memory (a tmpfs) only.
+    bool confidential = false;
+    std::vector<ProcessLimit> limits;
+    Resources resources;
+    std::string cgroup_parent;  // the run's group is made below it; "" is the root
+    std::vector<Device> devices;
+    std::vector<Hook> hooks;
 };
 
 enum class OutputStream { Stdout, Stderr };
@@ -60,6 +105,7 @@ struct Result {
     int exit_code = 0;  // 128 + signal if killed; 137 after a stop request
     // Set when the command could not be started at all (no such file in the image, ...).
     std::string start_error;
+    bool out_of_memory = false;  // the kernel killed one of its processes for Resources::memory
 };
 
 class Runtime {
@@ -115,6 +161,55 @@ class OverlayMount {
 
   private:
     std::string target_;
+};
+
+// A mount of this process's own making, for showing it in a run. Unmounts at destruction.
+class HostMount {
+  public:
+    // Binds what `fd` refers to, whatever becomes of its name; `target` must be a directory for a
+    // directory and a file for anything else.
+    static HostMount bind(int fd, const std::string& target);
+    // A tmpfs of root's that does not swap where the kernel can do that.
+    static HostMount private_tmpfs(const std::string& target, std::uint64_t bytes);
+    HostMount(HostMount&& other) noexcept : target_(std::exchange(other.target_, {})) {}
+    HostMount& operator=(HostMount&&) = delete;
+    ~HostMount();
+
+  private:
+    explicit HostMount(std::string target) : target_(std::move(target)) {}
+    std::string target_;
+};
+
+// Listens on a socket in the file system and hands every connection on to another socket. For a
+// run that may talk to an agent of its caller, without being shown the caller's own socket.
+// Serves from a thread of its own until destruction, which closes all connections and removes
+// the socket.
+class SocketProxy {
+  public:
+    SocketProxy(const std::string& path, const std::string& upstream);
+    SocketProxy(const SocketProxy&) = delete;
+    ~SocketProxy();
+    // Set before a run sees it.
+    void dress(unsigned mode, std::uint32_t uid, std::uint32_t gid);
+    std::size_t open_connections() const;
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+// An ssh-agent that holds the keys of some files. Needs OpenSSH's client programs; keys with a
+// passphrase cannot be used. Ends with the object, or with the process.
+class KeyAgent {
+  public:
+    explicit KeyAgent(const std::vector<std::string>& key_files);
+    KeyAgent(const KeyAgent&) = delete;
+    ~KeyAgent();
+    const std::string& socket() const;
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
 };
 
 }  // namespace shale::sandbox

@@ -7,6 +7,7 @@
 #include "bundle.hpp"
 
 #include "devices.hpp"
+#include "limits.hpp"
 #include "seccomp.hpp"
 
 #include <fmt/format.h>
@@ -14,6 +15,7 @@
 #include <nlohmann/json.hpp>
 #include <sys/prctl.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace shale::sandbox {
@@ -89,6 +91,12 @@ Json process_section(const Spec& spec, const BundleOptions& options) {
         {"env", spec.env},           {"cwd", spec.cwd}, {"capabilities", capabilities},
         {"noNewPrivileges", false},
     };
+    for (const ProcessLimit& limit : spec.limits) {
+        check_limit(limit);
+        process["rlimits"].push_back({{"type", runtime_limit_name(limit.name)},
+                                      {"soft", static_cast<std::uint64_t>(limit.soft)},
+                                      {"hard", static_cast<std::uint64_t>(limit.hard)}});
+    }
     if (spec.terminal && options.console_rows > 0)
         process["consoleSize"] = {{"height", options.console_rows},
                                   {"width", options.console_columns}};
@@ -124,7 +132,8 @@ Json caller_mount(const BindMount& mount) {
     if (clean_absolute_path(mount.target) == "/")
         fail(ErrorKind::Invalid, fmt::format("invalid mount target \"{}\"", mount.target));
     std::vector<std::string> options{mount.read_only ? "ro" : "rw"};
-    if (!mount.trusted) options.insert(options.end(), {"nosuid", "nodev", "noexec"});
+    if (!mount.trusted) options.insert(options.end(), {"nosuid", "nodev"});
+    if (!mount.executable) options.emplace_back("noexec");
     if (!mount.source.empty()) {
         require_absolute("mount source", mount.source);
         options.insert(options.begin(), {"rbind", "rprivate"});
@@ -185,9 +194,9 @@ Json seccomp_section() {
             {"syscalls", std::move(calls)}};
 }
 
-// Deny everything, allow creating any node, allow opening the harmless ones.
-Json device_section(bool privileged) {
-    if (privileged) return Json::array({{{"allow", true}, {"access", "rwm"}}});
+// Deny everything, allow creating any node, allow opening the harmless ones and those asked for.
+Json device_section(const Spec& spec) {
+    if (spec.privileged) return Json::array({{{"allow", true}, {"access", "rwm"}}});
     Json rules = Json::array({
         {{"allow", false}, {"access", "rwm"}},
         {{"allow", true}, {"type", "c"}, {"access", "m"}},
@@ -199,12 +208,18 @@ Json device_section(bool privileged) {
         if (device.minor_number >= 0) rule["minor"] = device.minor_number;
         rules.push_back(std::move(rule));
     }
+    for (const Device& device : spec.devices)
+        rules.push_back({{"allow", true},
+                         {"type", device.is_block ? "b" : "c"},
+                         {"major", device.major_number},
+                         {"minor", device.minor_number},
+                         {"access", device.permissions}});
     return rules;
 }
 
-Json every_device() {
+Json device_nodes(const Spec& spec) {
     Json list = Json::array();
-    for (const DeviceNode& node : host_devices())
+    const auto add = [&list](const auto& node) {
         list.push_back({{"path", node.path},
                         {"type", node.is_block ? "b" : "c"},
                         {"major", node.major_number},
@@ -212,7 +227,38 @@ Json every_device() {
                         {"fileMode", node.mode},
                         {"uid", node.uid},
                         {"gid", node.gid}});
+    };
+    const std::vector<DeviceNode> all =
+        spec.privileged ? host_devices() : std::vector<DeviceNode>();
+    for (const Device& device : spec.devices)
+        if (std::ranges::find(all, device.path, &DeviceNode::path) == all.end()) add(device);
+    std::ranges::for_each(all, add);
     return list;
+}
+
+// Only what was asked for: an absent key leaves the kernel's default.
+Json resource_section(const Resources& resources) {
+    Json section = Json::object();
+    if (resources.memory_bytes != 0) section["memory"]["limit"] = resources.memory_bytes;
+    if (resources.memory_swap_bytes != 0) section["memory"]["swap"] = resources.memory_swap_bytes;
+    if (resources.cpu_shares != 0) section["cpu"]["shares"] = resources.cpu_shares;
+    if (resources.cpu_period_us != 0) section["cpu"]["period"] = resources.cpu_period_us;
+    if (resources.cpu_quota_us != 0) section["cpu"]["quota"] = resources.cpu_quota_us;
+    if (!resources.cpus.empty()) section["cpu"]["cpus"] = resources.cpus;
+    if (!resources.memory_nodes.empty()) section["cpu"]["mems"] = resources.memory_nodes;
+    return section;
+}
+
+Json hook_section(const std::vector<Hook>& hooks) {
+    Json section = Json::object();
+    for (const Hook& hook : hooks) {
+        Json entry = {{"path", hook.path}};
+        if (!hook.args.empty()) entry["args"] = hook.args;
+        if (!hook.env.empty()) entry["env"] = hook.env;
+        if (hook.timeout_seconds > 0) entry["timeout"] = hook.timeout_seconds;
+        section[hook.moment].push_back(std::move(entry));
+    }
+    return section;
 }
 
 Json linux_section(const Spec& spec, const BundleOptions& options) {
@@ -223,12 +269,11 @@ Json linux_section(const Spec& spec, const BundleOptions& options) {
                                                 {{"type", "cgroup"}}})}};
     if (!options.cgroup_path.empty()) {
         section["cgroupsPath"] = options.cgroup_path;
-        section["resources"]["devices"] = device_section(spec.privileged);
+        section["resources"] = resource_section(spec.resources);
+        section["resources"]["devices"] = device_section(spec);
     }
-    if (spec.privileged) {
-        section["devices"] = every_device();
-        return section;
-    }
+    if (spec.privileged || !spec.devices.empty()) section["devices"] = device_nodes(spec);
+    if (spec.privileged) return section;
     if (options.seccomp_base64.empty()) section["seccomp"] = seccomp_section();
     section["maskedPaths"] = {
         "/proc/acpi",        "/proc/asound",  "/proc/interrupts",  "/proc/kcore",
@@ -282,6 +327,7 @@ std::string make_config_json(const Spec& spec, const BundleOptions& options) {
         {"mounts", std::move(mounts)},
         {"linux", linux_section(spec, options)},
     };
+    if (!spec.hooks.empty()) config["hooks"] = hook_section(spec.hooks);
     if (!options.seccomp_base64.empty() && !spec.privileged)
         config["annotations"] = {{"run.oci.seccomp_bpf_data", options.seccomp_base64}};
     // Arguments are bytes, JSON is Unicode: what is not UTF-8 cannot be passed through a bundle.

@@ -16,18 +16,13 @@ namespace shale::sandbox {
 
 namespace {
 
-const MountEntry* devices_hierarchy(const std::vector<MountEntry>& mounts) {
-    for (const MountEntry& mount : mounts)
-        if (mount.type == "cgroup" && has_option(mount, "devices")) return &mount;
-    return nullptr;
-}
-
 void write_line(const std::string& path, const std::string& text) {
     const UniqueFd fd = open_file(path, O_WRONLY);
     write_all(fd.get(), as_bytes(text), path);
 }
 
-void limit_devices(const std::string& directory) {
+void limit_devices(const std::string& directory, const Spec& spec) {
+    if (spec.privileged) return;
     write_line(join_path(directory, "devices.deny"), "a");
     const std::string allow = join_path(directory, "devices.allow");
     write_line(allow, "c *:* m");
@@ -36,36 +31,165 @@ void limit_devices(const std::string& directory) {
         write_line(allow, device.minor_number < 0 ? fmt::format("c {}:* rwm", device.major_number)
                                                   : fmt::format("c {}:{} rwm", device.major_number,
                                                                 device.minor_number));
+    for (const Device& device : spec.devices)
+        write_line(allow,
+                   fmt::format("{} {}:{} {}", device.is_block ? 'b' : 'c', device.major_number,
+                               device.minor_number, device.permissions));
+}
+
+void limit_memory(const std::string& directory, const Resources& wanted) {
+    if (wanted.memory_bytes != 0)
+        write_line(join_path(directory, "memory.limit_in_bytes"),
+                   std::to_string(wanted.memory_bytes));
+    if (wanted.memory_swap_bytes == 0) return;
+    const std::string swap = join_path(directory, "memory.memsw.limit_in_bytes");
+    if (!path_exists(swap)) fail(ErrorKind::Unsupported, "this kernel does not account for swap");
+    write_line(swap, std::to_string(wanted.memory_swap_bytes));
+}
+
+void limit_cpu(const std::string& directory, const Resources& wanted) {
+    if (wanted.cpu_shares != 0)
+        write_line(join_path(directory, "cpu.shares"), std::to_string(wanted.cpu_shares));
+    if (wanted.cpu_period_us != 0)
+        write_line(join_path(directory, "cpu.cfs_period_us"), std::to_string(wanted.cpu_period_us));
+    if (wanted.cpu_quota_us != 0)
+        write_line(join_path(directory, "cpu.cfs_quota_us"), std::to_string(wanted.cpu_quota_us));
+}
+
+// A new v1 group starts without processors and memory and nobody may join it like that.
+void limit_cpuset(const std::string& parent, const std::string& directory, const std::string& cpus,
+                  const std::string& memory_nodes) {
+    const auto set = [&](const char* name, const std::string& wanted) {
+        const std::string value = wanted.empty() ? read_file(join_path(parent, name)) : wanted;
+        write_line(join_path(directory, name), value);
+    };
+    set("cpuset.cpus", cpus);
+    set("cpuset.mems", memory_nodes);
+}
+
+std::string parent_of(const std::string& path) {
+    return path.substr(0, path.rfind('/'));
+}
+
+// "/a/b/c": "/a", "/a/b".
+std::vector<std::string> ancestors(const std::string& path) {
+    std::vector<std::string> list;
+    for (auto slash = path.find('/', 1); slash != std::string::npos;
+         slash = path.find('/', slash + 1))
+        list.push_back(path.substr(0, slash));
+    return list;
+}
+
+bool is_wanted(const MountEntry& hierarchy, const std::string& parent, const Spec& spec) {
+    const Resources& limits = spec.resources;
+    if (hierarchy.type == "cgroup2")  // hybrid machines: no controllers, yet a parent may have been
+        return !parent.empty() && path_exists(join_path(hierarchy.target, parent));
+    if (has_option(hierarchy, "devices")) return true;
+    if (has_option(hierarchy, "memory") && (limits.memory_bytes || limits.memory_swap_bytes))
+        return true;
+    if (has_option(hierarchy, "cpu") &&
+        (limits.cpu_shares || limits.cpu_period_us || limits.cpu_quota_us))
+        return true;
+    if (has_option(hierarchy, "cpuset") && !(limits.cpus.empty() && limits.memory_nodes.empty()))
+        return true;
+    return !parent.empty() && path_exists(join_path(hierarchy.target, parent));
+}
+
+void require(bool is_there, bool is_needed, const char* controller) {
+    if (is_needed && !is_there)
+        fail(ErrorKind::Unsupported,
+             fmt::format("no v1 {} cgroup hierarchy is mounted", controller));
 }
 
 }  // namespace
 
-DeviceCgroup::DeviceCgroup(const std::vector<MountEntry>& mounts, const std::string& name,
-                           bool privileged) {
-    const MountEntry* devices = devices_hierarchy(mounts);
-    if (!devices) fail(ErrorKind::Unsupported, "no v1 devices cgroup hierarchy is mounted");
-    const std::string directory = join_path(devices->target, name);
-    if (::mkdir(directory.c_str(), 0755) != 0) throw_errno("mkdir", directory);
+std::string cgroup_path(const std::string& parent, const std::string& name) {
+    return clean_absolute_path(parent + "/" + name);
+}
+
+OwnCgroups::OwnCgroups(const std::vector<MountEntry>& mounts, const std::string& path,
+                       const Spec& spec) {
     try {
-        if (!privileged) limit_devices(directory);
+        make(mounts, path, spec);
     } catch (...) {  // a constructor that throws gets no destructor
-        ::rmdir(directory.c_str());
+        remove();
         throw;
     }
-    directory_ = directory;
 }
 
-DeviceCgroup::~DeviceCgroup() {
-    ::rmdir(directory_.c_str());
+OwnCgroups::~OwnCgroups() {
+    remove();
 }
 
-std::string DeviceCgroup::join_file() const {
-    return join_path(directory_, "tasks");
+void OwnCgroups::make(const std::vector<MountEntry>& mounts, const std::string& path,
+                      const Spec& spec) {
+    const Resources& limits = spec.resources;
+    bool devices = false, memory = false, cpu = false, cpuset = false;
+    for (const MountEntry& hierarchy : mounts) {
+        if (!hierarchy.type.starts_with("cgroup")) continue;
+        if (!is_wanted(hierarchy, parent_of(path), spec)) continue;
+        for (const std::string& ancestor : ancestors(path)) {
+            const std::string directory = join_path(hierarchy.target, ancestor);
+            if (::mkdir(directory.c_str(), 0755) == 0)
+                directories_.push_back(directory);
+            else if (errno != EEXIST)
+                throw_errno("mkdir", directory);
+            else
+                continue;
+            if (has_option(hierarchy, "cpuset"))
+                limit_cpuset(parent_of(directory), directory, {}, {});
+        }
+        const std::string directory = join_path(hierarchy.target, path);
+        if (::mkdir(directory.c_str(), 0755) != 0) throw_errno("mkdir", directory);
+        directories_.push_back(directory);
+        if (has_option(hierarchy, "devices")) limit_devices(directory, spec), devices = true;
+        if (has_option(hierarchy, "cpu")) limit_cpu(directory, limits), cpu = true;
+        if (has_option(hierarchy, "cpuset")) {
+            limit_cpuset(parent_of(directory), directory, limits.cpus, limits.memory_nodes);
+            cpuset = true;
+        }
+        if (has_option(hierarchy, "memory")) {
+            limit_memory(directory, limits);
+            memory_directory_ = directory;
+            memory = true;
+        }
+        const bool is_v2 = hierarchy.type == "cgroup2";
+        join_files_.push_back(join_path(directory, is_v2 ? "cgroup.procs" : "tasks"));
+    }
+    require(devices, true, "devices");
+    require(memory, limits.memory_bytes || limits.memory_swap_bytes, "memory");
+    require(cpu, limits.cpu_shares || limits.cpu_period_us || limits.cpu_quota_us, "cpu");
+    require(cpuset, !(limits.cpus.empty() && limits.memory_nodes.empty()), "cpuset");
 }
 
-void remove_cgroups(const std::vector<MountEntry>& mounts, const std::string& name) noexcept {
+void OwnCgroups::remove() {
+    for (; !directories_.empty(); directories_.pop_back())
+        ::rmdir(directories_.back().c_str());
+}
+
+bool OwnCgroups::ran_out_of_memory() const {
+    if (memory_directory_.empty()) return false;
+    const std::string text = read_file(join_path(memory_directory_, "memory.oom_control"));
+    constexpr std::string_view kKey = "oom_kill ";
+    const auto at = text.rfind(kKey);  // "oom_kill_disable 0" comes before it
+    return at != std::string::npos && text.compare(at + kKey.size(), 1, "0") != 0;
+}
+
+std::vector<std::string> missing_parents(const std::vector<MountEntry>& mounts,
+                                         const std::string& path) {
+    std::vector<std::string> missing;
+    for (const MountEntry& mount : mounts) {
+        if (!mount.type.starts_with("cgroup")) continue;
+        for (const std::string& ancestor : ancestors(path))
+            if (const auto directory = join_path(mount.target, ancestor); !path_exists(directory))
+                missing.push_back(directory);
+    }
+    return missing;
+}
+
+void remove_cgroups(const std::vector<MountEntry>& mounts, const std::string& path) noexcept {
     for (const MountEntry& mount : mounts)
-        if (mount.type.starts_with("cgroup")) ::rmdir(join_path(mount.target, name).c_str());
+        if (mount.type.starts_with("cgroup")) ::rmdir(join_path(mount.target, path).c_str());
 }
 
 }  // namespace shale::sandbox

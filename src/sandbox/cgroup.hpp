@@ -3,32 +3,49 @@
 
 #include "mount_table.hpp"
 
+#include <shale/sandbox.hpp>
+
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace shale::sandbox {
 
-// Device access limits for a runtime that manages no cgroups: a v1 "devices" group. Removed at
-// destruction.
+// Absolute in every hierarchy: "/build/shale-12-abc", clean.
+std::string cgroup_path(const std::string& parent, const std::string& name);
+
+// The groups of a run whose runtime manages none: a v1 "devices" group in any case, further ones
+// where Spec::resources or Spec::cgroup_parent ask for them. Removed at destruction.
 //
-// A container has CAP_MKNOD; without this it could make a node for the host's disk and open it. So
-// there is no container without it.
-class DeviceCgroup {
+// A container has CAP_MKNOD; without the first it could make a node for the host's disk and open
+// it. So there is no container without it.
+class OwnCgroups {
   public:
-    // Unsupported if this machine has no v1 devices hierarchy.
-    DeviceCgroup(const std::vector<MountEntry>& mounts, const std::string& name, bool privileged);
-    DeviceCgroup(const DeviceCgroup&) = delete;
-    ~DeviceCgroup();
-    // A single-threaded process joins by writing "0" here. The file is `tasks`, not `cgroup.procs`:
-    // moving oneself as a thread spares the kernel a global lock, which costs an RCU grace period
-    // (8 ms of a 10 ms container start when measured).
-    std::string join_file() const;
+    // Unsupported if this machine has no v1 hierarchy for something asked for.
+    OwnCgroups(const std::vector<MountEntry>& mounts, const std::string& path, const Spec& spec);
+    OwnCgroups(const OwnCgroups&) = delete;
+    ~OwnCgroups();
+    // A single-threaded process joins by writing "0" to each. For v1 the file is `tasks`, not
+    // `cgroup.procs`: moving oneself as a thread spares the kernel a global lock, which costs an
+    // RCU grace period (8 ms of a 10 ms container start when measured).
+    const std::vector<std::string>& join_files() const { return join_files_; }
+    // The kernel killed a process of these groups for want of memory.
+    bool ran_out_of_memory() const;
 
   private:
-    std::string directory_;
+    void make(const std::vector<MountEntry>& mounts, const std::string& path, const Spec& spec);
+    void remove();
+
+    std::vector<std::string> directories_;  // made, outermost first in each hierarchy
+    std::vector<std::string> join_files_;
+    std::string memory_directory_;
 };
 
-// Removes what a runtime that was killed left of the group /`name` in every hierarchy.
-void remove_cgroups(const std::vector<MountEntry>& mounts, const std::string& name) noexcept;
+// Ancestors of /`path`, in all hierarchies, that do not exist, outermost first.
+std::vector<std::string> missing_parents(const std::vector<MountEntry>& mounts,
+                                         const std::string& path);
+
+// Removes what a runtime that was killed left of the group `path` in every hierarchy.
+void remove_cgroups(const std::vector<MountEntry>& mounts, const std::string& path) noexcept;
 
 }  // namespace shale::sandbox

@@ -20,7 +20,7 @@ struct Command {
     std::vector<std::string> env;
     // Mounts of other steps, not needed by this one, that the private copy would keep busy.
     std::vector<std::string> detach;
-    std::string join_cgroup;      // the file of a cgroup to write "0" to; empty: stay
+    std::vector<std::string> join_cgroups;  // files of cgroups to write "0" to
     int network_fd = -1;          // a network namespace to enter; -1 stays in the caller's
     bool only_cgroup2 = false;    // show the program a machine with nothing but the v2 hierarchy
     bool terminal = false;        // descriptors 0, 1, 2 of the caller instead of pipes

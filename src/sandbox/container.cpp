@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -29,8 +30,9 @@ namespace shale::sandbox {
 namespace {
 
 constexpr std::string_view kRunPrefix = "run-";
+constexpr std::string_view kParentFile = "cgroup-parent";  // for whoever has to clean up
 constexpr int kNotFoundCode = 127, kNotStartedCode = 126;  // as a shell reports them
-constexpr int kStoppedCode = 128 + 9;
+constexpr int kStoppedCode = 128 + SIGKILL;
 
 // run-<pid>-XXXXXX names the directory, shale-<pid>-XXXXXX the container and its cgroup.
 std::string container_name(const std::string& directory) {
@@ -38,21 +40,36 @@ std::string container_name(const std::string& directory) {
     return "shale-" + directory.substr(slash + 1 + kRunPrefix.size());
 }
 
-// A run's directory, locked while the run lives.
+// A run's directory, locked while the run lives. What is confidential lies on a tmpfs over it, so
+// that no disk ever holds it, not even in a block that was freed.
 class RunDirectory {
   public:
-    explicit RunDirectory(const std::string& parent)
+    RunDirectory(const std::string& parent, const Spec& spec)
         : directory_(parent, fmt::format("{}{}-", kRunPrefix, ::getpid())),
           lock_(open_file(directory_.path(), O_RDONLY | O_DIRECTORY)) {
         if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) throw_errno("flock", path());
+        if (!spec.cgroup_parent.empty()) write_file(kParentFile, spec.cgroup_parent);
+        if (!spec.confidential) return;
+        memory_.emplace(HostMount::private_tmpfs(path(), kMemoryBytes));
+        // Who sees the mount must find it locked, too.
+        memory_lock_ = open_file(path(), O_RDONLY | O_DIRECTORY);
+        if (::flock(memory_lock_.get(), LOCK_EX | LOCK_NB) != 0) throw_errno("flock", path());
     }
     const std::string& path() const { return directory_.path(); }
     std::string name() const { return container_name(path()); }
     std::string file(std::string_view name) const { return join_path(path(), name); }
+    void write_file(std::string_view name, std::string_view text) const {
+        const UniqueFd fd = open_file(file(name), O_WRONLY | O_CREAT | O_EXCL, 0600);
+        write_all(fd.get(), as_bytes(text), file(name));
+    }
 
   private:
+    static constexpr std::uint64_t kMemoryBytes = 64ull << 20;  // a bundle and the runtime's copy
+
     TempDir directory_;
     UniqueFd lock_;
+    std::optional<HostMount> memory_;
+    UniqueFd memory_lock_;  // closed first: it keeps the mount busy
 };
 
 // Keeps the runtime's own start error out of the command's output.
@@ -134,22 +151,32 @@ std::vector<std::string> needed_paths(const Engine& engine, const Host& host, co
 // The cgroup of a run, whoever manages it.
 class CgroupOwner {
   public:
-    CgroupOwner(const Engine& engine, const std::vector<MountEntry>& mounts, std::string name,
-                bool privileged)
-        : mounts_(mounts), name_(std::move(name)) {
-        if (engine.own_cgroup) ours_.emplace(mounts, name_, privileged);
+    CgroupOwner(const Engine& engine, const std::vector<MountEntry>& mounts,
+                const std::string& name, const Spec& spec)
+        : mounts_(mounts), path_(cgroup_path(spec.cgroup_parent, name)) {
+        if (engine.own_cgroup)
+            ours_.emplace(mounts, path_, spec);
+        else
+            new_parents_ = missing_parents(mounts, path_);
     }
     ~CgroupOwner() {
-        if (!ours_) remove_cgroups(mounts_, name_);
+        if (ours_) return;
+        remove_cgroups(mounts_, path_);
+        for (; !new_parents_.empty(); new_parents_.pop_back())
+            ::rmdir(new_parents_.back().c_str());
     }
     CgroupOwner(const CgroupOwner&) = delete;
-    std::string join_file() const { return ours_ ? ours_->join_file() : std::string(); }
-    std::string path_for_runtime() const { return ours_ ? std::string() : "/" + name_; }
+    std::vector<std::string> join_files() const {
+        return ours_ ? ours_->join_files() : std::vector<std::string>();
+    }
+    std::string path_for_runtime() const { return ours_ ? std::string() : path_; }
+    bool ran_out_of_memory() const { return ours_ && ours_->ran_out_of_memory(); }
 
   private:
     const std::vector<MountEntry>& mounts_;
-    std::string name_;
-    std::optional<DeviceCgroup> ours_;
+    std::string path_;
+    std::vector<std::string> new_parents_;
+    std::optional<OwnCgroups> ours_;
 };
 
 // The network of a run. Goes back to the pool at the end, unless the step was able to change it.
@@ -203,10 +230,10 @@ Result to_result(const Engine& engine, const Spec& spec, const Exit& exit,
 
 Result run_container(const Engine& engine, const Host& host, const Spec& spec,
                      const OnOutput& output, std::stop_token stop) {
-    const RunDirectory directory(host.state_directory);
+    const RunDirectory directory(host.state_directory, spec);
     RunNetwork network(*host.networks, spec);
     const std::vector<MountEntry> mounts = read_mounts();
-    const CgroupOwner cgroup(engine, mounts, directory.name(), spec.privileged);
+    const CgroupOwner cgroup(engine, mounts, directory.name(), spec);
 
     BundleOptions bundle{cgroup.path_for_runtime(), engine.seccomp_base64};
     winsize window{};
@@ -214,15 +241,13 @@ Result run_container(const Engine& engine, const Host& host, const Spec& spec,
         bundle.console_rows = window.ws_row;
         bundle.console_columns = window.ws_col;
     }
-    const std::string config_path = directory.file("config.json");
-    const UniqueFd config = open_file(config_path, O_WRONLY | O_CREAT | O_EXCL, 0600);
-    write_all(config.get(), as_bytes(make_config_json(spec, bundle)), config_path);
+    directory.write_file("config.json", make_config_json(spec, bundle));
 
     Command command;
     command.argv = command_line(engine, directory);
     command.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
     command.detach = foreign_mounts(mounts, needed_paths(engine, host, spec));
-    command.join_cgroup = cgroup.join_file();
+    command.join_cgroups = cgroup.join_files();
     command.only_cgroup2 = engine.own_cgroup;
     command.terminal = spec.terminal;
     command.standard_input = spec.standard_input;
@@ -230,7 +255,12 @@ Result run_container(const Engine& engine, const Host& host, const Spec& spec,
     OutputFilter filter(output, directory.file("log"));
     command.network_fd = network.wait_ready();
     const Exit exit = host.commands->run(command, std::ref(filter), std::move(stop));
-    return to_result(engine, spec, exit, filter.finish());
+    const bool out_of_memory = !exit.stopped && cgroup.ran_out_of_memory();
+    // The runtime waits in the same group and may have been the one to go.
+    if (out_of_memory && exit.signal == SIGKILL) return {kStoppedCode, {}, true};
+    auto result = to_result(engine, spec, exit, filter.finish());
+    result.out_of_memory = out_of_memory && result.exit_code != 0;
+    return result;
 }
 
 void sweep_dead_runs(const std::string& state_directory) {
@@ -247,7 +277,10 @@ void sweep_dead_runs(const std::string& state_directory) {
         if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) dead.push_back(entry.path());
     }
     for (const std::string& directory : dead) {
-        remove_cgroups(read_mounts(), container_name(directory));
+        const std::string parent_file = join_path(directory, kParentFile);
+        const std::string parent =
+            path_exists(parent_file) ? read_file(parent_file) : std::string();
+        remove_cgroups(read_mounts(), cgroup_path(parent, container_name(directory)));
         remove_tree(directory);
     }
 }

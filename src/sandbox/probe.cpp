@@ -32,23 +32,6 @@ std::string environment(const char* name) {
     return value ? value : "";
 }
 
-// Absolute path of an executable, or empty. System directories are searched even if $PATH does not
-// have them: a plain user's often lacks sbin.
-std::string find_program(const std::string& name) {
-    if (name.find('/') != std::string::npos) return ::access(name.c_str(), X_OK) == 0 ? name : "";
-    const std::string path = environment("PATH") + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:"
-                                                   "/usr/bin:/sbin:/bin";
-    for (std::string_view rest = path; !rest.empty();) {
-        const auto colon = rest.find(':');
-        const std::string_view directory = rest.substr(0, colon);
-        rest.remove_prefix(colon == std::string_view::npos ? rest.size() : colon + 1);
-        if (!directory.starts_with('/')) continue;
-        std::string candidate = join_path(directory, name);
-        if (::access(candidate.c_str(), X_OK) == 0) return candidate;
-    }
-    return {};
-}
-
 std::vector<std::string> candidate_names() {
     const std::string chosen = environment("SHALE_RUNTIME");
     if (!chosen.empty()) return {chosen};
@@ -164,6 +147,21 @@ void probe_network(Findings& findings) {
 }
 
 }  // namespace
+
+std::string find_program(const std::string& name) {
+    if (name.find('/') != std::string::npos) return ::access(name.c_str(), X_OK) == 0 ? name : "";
+    const std::string path = environment("PATH") + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:"
+                                                   "/usr/bin:/sbin:/bin";
+    for (std::string_view rest = path; !rest.empty();) {
+        const auto colon = rest.find(':');
+        const std::string_view directory = rest.substr(0, colon);
+        rest.remove_prefix(colon == std::string_view::npos ? rest.size() : colon + 1);
+        if (!directory.starts_with('/')) continue;
+        std::string candidate = join_path(directory, name);
+        if (::access(candidate.c_str(), X_OK) == 0) return candidate;
+    }
+    return {};
+}
 
 Findings probe_host(const std::string& state_directory, CommandRunner& commands) {
     Findings findings;

@@ -8,6 +8,10 @@
 
 namespace shale::sandbox {
 
+// Absolute path of an executable, or empty. System directories are searched even if $PATH does not
+// have them: a plain user's often lacks sbin.
+std::string find_program(const std::string& name);
+
 struct Findings {
     Engine engine;
     std::string explanation;

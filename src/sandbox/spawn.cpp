@@ -139,8 +139,8 @@ int Child::child_main(void* argument) {
     // Follows the thread that started it, which waits for it until its end. Helpers have no such
     // thread and watch a pipe instead.
     if (plan.contained && ::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return failed("prctl");
-    if (!command.join_cgroup.empty() && !join_cgroup(command.join_cgroup.c_str()))
-        return failed("joining a cgroup for");
+    for (const auto& file : command.join_cgroups)
+        if (!join_cgroup(file.c_str())) return failed("joining a cgroup for");
     if (command.network_fd >= 0 && ::setns(command.network_fd, CLONE_NEWNET) != 0)
         return failed("entering the network namespace for");
     if (plan.contained) {

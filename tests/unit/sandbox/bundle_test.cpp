@@ -135,7 +135,7 @@ TEST(Bundle, ContainerWithoutAGroupOfItsOwnSeesNoCgroups) {
 TEST(Bundle, CallerMountsFollowInOrder) {
     Spec spec = plain_spec();
     spec.mounts = {{"/host/a", "/a", true}, {"/host/b", "/a/b", false}, {"", "/scratch", false}};
-    spec.mounts[0].trusted = false;
+    spec.mounts[0].trusted = spec.mounts[0].executable = false;
     spec.mounts[2].tmpfs_bytes = 4096;
     const Json config = config_of(spec);
     const Json& mounts = config["mounts"];
@@ -150,6 +150,54 @@ TEST(Bundle, CallerMountsFollowInOrder) {
     const Json& scratch = mounts.back();
     EXPECT_EQ(scratch["type"], "tmpfs");
     EXPECT_TRUE(has_option(scratch, "size=4096"));
+}
+
+TEST(Bundle, LimitsAreTheRuntimesWords) {
+    Spec spec = plain_spec();
+    spec.limits = {{"nofile", 10, 20}, {"core", -1, -1}};
+    spec.resources.memory_bytes = 1 << 20;
+    spec.resources.memory_swap_bytes = -1;
+    spec.resources.cpu_quota_us = 5000;
+    spec.resources.cpus = "0-1";
+    const Json config = config_of(spec);
+    const Json& limits = config["process"]["rlimits"];
+    EXPECT_EQ(limits[0], Json({{"type", "RLIMIT_NOFILE"}, {"soft", 10}, {"hard", 20}}));
+    EXPECT_EQ(limits[1]["hard"], UINT64_MAX);
+    const Json& resources = config["linux"]["resources"];
+    EXPECT_EQ(resources["memory"], Json({{"limit", 1 << 20}, {"swap", -1}}));
+    EXPECT_EQ(resources["cpu"], Json({{"quota", 5000}, {"cpus", "0-1"}}));
+    EXPECT_FALSE(config_of(plain_spec())["linux"]["resources"].contains("memory"));
+}
+
+TEST(Bundle, UnknownOrImpossibleLimitsAreRefused) {
+    Spec spec = plain_spec();
+    spec.limits = {{"files", 1, 1}};
+    expect_invalid(spec, "invalid ulimit type: files");
+    spec.limits = {{"nofile", 3, 2}};
+    expect_invalid(spec, "must be less than or equal to hard limit: 3 > 2");
+    spec.limits = {{"nofile", -1, 2}};
+    expect_invalid(spec, "-1 > 2");
+}
+
+TEST(Bundle, DevicesAskedForAreMadeAndAllowed) {
+    Spec spec = plain_spec();
+    spec.devices = {{"/dev/thing", true, 7, 8, 0640, 1, 2, "r"}};
+    const Json section = config_of(spec)["linux"];
+    ASSERT_EQ(section["devices"].size(), 1u);
+    EXPECT_EQ(section["devices"][0]["path"], "/dev/thing");
+    EXPECT_EQ(section["devices"][0]["fileMode"], 0640);
+    const Json& rule = section["resources"]["devices"].back();
+    EXPECT_EQ(rule,
+              Json({{"allow", true}, {"type", "b"}, {"major", 7}, {"minor", 8}, {"access", "r"}}));
+    EXPECT_FALSE(config_of(plain_spec())["linux"].contains("devices"));
+}
+
+TEST(Bundle, HooksGoToTheirMoments) {
+    Spec spec = plain_spec();
+    spec.hooks = {{"createContainer", "/usr/bin/hook", {"hook", "--x"}, {}, 3}};
+    const Json hooks = config_of(spec)["hooks"];
+    EXPECT_EQ(hooks["createContainer"][0],
+              Json({{"path", "/usr/bin/hook"}, {"args", {"hook", "--x"}}, {"timeout", 3}}));
 }
 
 TEST(Bundle, DangerousPathsAreHiddenOrFrozen) {
