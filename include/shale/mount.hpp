@@ -10,6 +10,7 @@
 #include <shale/snapshot.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,6 +39,12 @@ class View {
     // `blobs` must outlive the view.
     View(std::shared_ptr<const snapshot::Tree> tree, layer::ContentIndex contents,
          oci::BlobSource& blobs);
+    // A tree whose contents lie elsewhere than in layers: a directory of the host, for instance.
+    // `read` fills `out` from a regular file of the tree, fewer bytes only at its end; it is called
+    // from any thread.
+    using ReadFile =
+        std::function<std::size_t(snapshot::NodeId node, std::uint64_t offset, MutableBytes out)>;
+    View(std::shared_ptr<const snapshot::Tree> tree, ReadFile read);
     ~View();
 
     const snapshot::Tree& tree() const;
@@ -61,7 +68,7 @@ class View {
     // May fetch frames. Throws Corrupt or Network; never returns bytes that failed a checksum.
     std::size_t fetch(InodeId inode, std::uint64_t offset, MutableBytes out);
 
-    layer::ContentReader& contents();
+    layer::ContentReader& contents();  // of a view of layers only
 
   private:
     struct State;

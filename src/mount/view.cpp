@@ -12,7 +12,8 @@ using snapshot::NodeId;
 
 struct View::State {
     std::shared_ptr<const snapshot::Tree> tree;
-    layer::ContentReader contents;
+    std::optional<layer::ContentReader> contents;
+    ReadFile read;
     bool has_xattrs = false;
     // Hardlink groups: number of the first member, and how many there are.
     struct Group {
@@ -23,9 +24,7 @@ struct View::State {
     // Subdirectories per directory, for nlink.
     std::unordered_map<NodeId, std::uint32_t> subdirectories;
 
-    State(std::shared_ptr<const snapshot::Tree> shown, layer::ContentIndex index,
-          oci::BlobSource& blobs)
-        : tree(std::move(shown)), contents(std::move(index), blobs) {
+    explicit State(std::shared_ptr<const snapshot::Tree> shown) : tree(std::move(shown)) {
         for (NodeId node = 0; node < tree->size(); ++node) {
             const auto entry = tree->entry(node);
             has_xattrs = has_xattrs || !entry.xattrs.empty();
@@ -69,7 +68,16 @@ struct View::State {
 
 View::View(std::shared_ptr<const snapshot::Tree> tree, layer::ContentIndex contents,
            oci::BlobSource& blobs)
-    : state_(std::make_unique<State>(std::move(tree), std::move(contents), blobs)) {}
+    : state_(std::make_unique<State>(std::move(tree))) {
+    state_->contents.emplace(std::move(contents), blobs);
+    state_->read = [state = state_.get()](NodeId node, std::uint64_t offset, MutableBytes out) {
+        return state->contents->read(state->tree->entry(node).content, offset, out);
+    };
+}
+View::View(std::shared_ptr<const snapshot::Tree> tree, ReadFile read)
+    : state_(std::make_unique<State>(std::move(tree))) {
+    state_->read = std::move(read);
+}
 View::~View() = default;
 
 const snapshot::Tree& View::tree() const {
@@ -79,7 +87,8 @@ bool View::has_xattrs() const {
     return state_->has_xattrs;
 }
 layer::ContentReader& View::contents() {
-    return state_->contents;
+    SHALE_ENSURE(state_->contents);
+    return *state_->contents;
 }
 
 std::optional<Attributes> View::attributes(InodeId inode) const {
@@ -136,7 +145,7 @@ std::size_t View::fetch(InodeId inode, std::uint64_t offset, MutableBytes out) {
     if (entry.type != FileType::Regular)
         fail(ErrorKind::Invalid, "/" + state_->tree->path(node) + " is not a regular file");
     return in_context([&] { return "reading /" + state_->tree->path(node); },
-                      [&] { return state_->contents.read(entry.content, offset, out); });
+                      [&] { return state_->read(node, offset, out); });
 }
 
 codec::Source open_file(const snapshot::Tree& tree, layer::ContentReader& contents,
