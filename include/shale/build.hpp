@@ -83,8 +83,14 @@ class TreeMounter {
 // runtime needs exist, and are not part of upper().
 class WritableRoot {
   public:
+    // `more_points` are further mount points that must exist, relative to the root; a trailing '/'
+    // marks directories.
     WritableRoot(store::Store& store, TreeMounter& mounter,
-                 std::shared_ptr<const snapshot::Tree> tree, const std::vector<Digest>& sources);
+                 std::shared_ptr<const snapshot::Tree> tree, const std::vector<Digest>& sources,
+                 const std::vector<std::string>& more_points = {});
+    // Of any view, with these mount points and none for a runtime.
+    WritableRoot(store::Store& store, TreeMounter& mounter, std::shared_ptr<mount::View> view,
+                 const std::vector<std::string>& points);
     ~WritableRoot();
     const std::string& path() const;
     const std::string& upper() const;
@@ -92,6 +98,9 @@ class WritableRoot {
     // A file beside the root, for bind mounts; returns its host path. `name` must be new.
     std::string add_file(const std::string& name, std::string_view text, unsigned mode);
     void unmount();  // the overlay; throws if it cannot. upper() stays readable
+    // Mount points that the tree does not have, and the parents made for them, innermost first:
+    // where one of them is in upper() it is there by accident, unless something was put into it.
+    const std::vector<std::string>& stubs() const;
 
   private:
     struct State;
@@ -155,6 +164,20 @@ struct KeyValue {
     std::string value;
 };
 
+// One --secret: the value itself, or a file to read it from when a step needs it.
+struct SecretSource {
+    std::string id;
+    std::optional<std::string> value;
+    std::string file;
+};
+
+// One --ssh: an agent's socket, or private keys for an agent of the build's own.
+struct SshSource {
+    std::string id;
+    std::string socket;
+    std::vector<std::string> keys;
+};
+
 enum class OutputType { Image, Oci, Docker, Local, Tar, CacheOnly };
 
 struct Output {
@@ -184,8 +207,16 @@ struct Request {
     std::vector<std::string> no_cache_filter;  // stage names, case-insensitive
     bool pull = false;
     std::string network = "default";
-    std::vector<std::string> allow;      // entitlements: network.host
+    std::vector<std::string>
+        allow;  // entitlements: "network.host", "security.insecure", "device[=NAME]"
     std::vector<std::string> add_hosts;  // "name:ip" or "name=ip"
+    std::vector<SecretSource> secrets;
+    std::vector<SshSource> ssh;
+    // Of every RUN.
+    std::optional<std::uint64_t> shm_bytes;
+    std::vector<sandbox::ProcessLimit> limits;
+    sandbox::Resources resources;
+    std::string cgroup_parent;
     std::optional<oci::Platform> platform;
     std::optional<std::int64_t> source_date_epoch;  // seconds
     unsigned parallel_steps = 2;                    // RUN and COPY steps at one time

@@ -1,5 +1,6 @@
 // build(): reads the Dockerfile, plans, lets the stages run, exports. Each line of build() below is
 // a phase; the phases live in the files named after them.
+#include "entitlements.hpp"
 #include "export.hpp"
 #include "plan.hpp"
 #include "run.hpp"
@@ -73,8 +74,9 @@ void check_request(const Request& request) {
     for (const auto& entry : request.add_hosts)
         parse_extra_host(entry);
     for (const auto& entitlement : request.allow)
-        if (entitlement != "network.host")
-            fail(ErrorKind::Unsupported, "entitlement " + entitlement + " is not implemented yet");
+        check_entitlement(entitlement);
+    for (const auto& limit : request.limits)
+        sandbox::check_limit(limit);
     for (const auto& output : request.outputs)
         for (const auto& name : output.names)
             oci::Reference::parse(name);

@@ -42,6 +42,10 @@ class Dispatcher {
     bool use_cache() const;
     // Runs the step on the stage's root and makes its result the new root.
     void advance(const Step& step, std::string created_by);
+    RunSpec run_spec(const dockerfile::Run& run);
+    std::vector<RunMount> run_mounts(const dockerfile::Run& run, const std::string& cwd);
+    std::shared_ptr<Root> mount_source(const dockerfile::Mount& mount);
+    std::string run_step_name(const dockerfile::Run& run, const RunSpec& spec) const;
     std::shared_ptr<Root> copy_source(const std::string& from);  // null for the build context
     std::string absolute(std::string_view path) const;           // joined to WORKDIR, not cleaned
 

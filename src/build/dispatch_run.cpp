@@ -1,10 +1,11 @@
 // RUN: from the instruction to a RunSpec, here-documents included.
 #include "dispatch.hpp"
+#include "entitlements.hpp"
 #include "located.hpp"
+#include "run_title.hpp"
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <deque>
 
 namespace shale::build {
@@ -34,8 +35,37 @@ Invocation invocation(const dockerfile::Command& command, std::vector<std::strin
 
 }  // namespace
 
-void Dispatcher::operator()(const dockerfile::Run& run) {
+// The root that a mount comes from; null if it names none.
+std::shared_ptr<Root> Dispatcher::mount_source(const dockerfile::Mount& mount) {
+    if (mount.from.empty()) return nullptr;
+    const Base base = resolve_mount_from(session_.file, stage_index_, mount);
+    if (const auto* stage = std::get_if<StageBase>(&base)) return stages_.get(stage->stage).root;
+    if (const auto* image = std::get_if<ImageBase>(&base)) {
+        const auto resolved = stages_.image(*image, "[internal] ");
+        return {resolved, resolved->root.get()};
+    }
+    return empty_root();
+}
+
+std::vector<RunMount> Dispatcher::run_mounts(const dockerfile::Run& run, const std::string& cwd) {
+    std::vector<RunMount> mounts;
+    unsigned agents = 0;
+    for (const auto& written : run.mounts) {
+        const auto mount = dockerfile::expand_mount(written, lookup_, session_.file.escape);
+        auto made = decide_mount(mount, cwd, agents);
+        agents += made.type == dockerfile::MountType::Ssh ? 1 : 0;
+        made.from = mount_source(mount);
+        if (made.type == dockerfile::MountType::Bind && !made.from)
+            session_.context.tree();  // a vertex of its own
+        mounts.push_back(std::move(made));
+    }
+    sort_by_depth(mounts);
+    return mounts;
+}
+
+RunSpec Dispatcher::run_spec(const dockerfile::Run& run) {
     const auto& config = state_.image.config;
+    const auto& request = session_.request;
     RunSpec spec;
     auto made = invocation(run.command, shell());
     if (made.argv.empty()) fail(ErrorKind::Invalid, "RUN has no command");
@@ -45,25 +75,51 @@ void Dispatcher::operator()(const dockerfile::Run& run) {
     spec.proxies = session_.arguments.proxies();
     spec.cwd = config.working_dir.empty() ? "/" : config.working_dir;
     spec.user = config.user;
-    spec.network =
-        sandbox::parse_network(run.network.empty() ? session_.request.network : run.network);
+    spec.platform = state_.image.platform.str();
+    spec.network = sandbox::parse_network(run.network.empty() ? request.network : run.network);
     if (const auto hostname = session_.arguments.given("BUILDKIT_SANDBOX_HOSTNAME"))
         spec.hostname = *hostname;
-    const auto& allow = session_.request.allow;
-    if (run.network == "host" && session_.request.network != "host" &&
-        std::find(allow.begin(), allow.end(), "network.host") == allow.end())
-        fail(ErrorKind::Denied, "entitlement network.host is not allowed; grant it with "
-                                "--allow network.host");
+    if (run.network == "host" && request.network != "host")
+        require_entitlement(request.allow, "network.host");
+    spec.insecure = run.security == "insecure";
+    if (spec.insecure) require_entitlement(request.allow, "security.insecure");
+    for (const auto& device : run.devices)
+        spec.devices.push_back(parse_device(device));
+    spec.mounts = run_mounts(run, spec.cwd);
+    spec.renew_caches = !use_cache();
+    spec.shm_bytes = request.shm_bytes;
+    spec.limits = request.limits;
+    spec.cgroup_parent = request.cgroup_parent;
+    return spec;
+}
 
+// The step's name with values in it, which for secrets are stars.
+std::string Dispatcher::run_step_name(const dockerfile::Run& run, const RunSpec& spec) const {
+    const auto& line = instruction_.original;
+    if (!step_name_.ends_with(line)) return step_name_;
+    const dockerfile::Lookup shown = [&](std::string_view name) -> std::optional<std::string> {
+        for (const auto& mount : spec.mounts)
+            if (mount.variable == name) return "****";
+        return lookup_(name);
+    };
+    return step_name_.substr(0, step_name_.size() - line.size()) +
+           run_title(line, run, shown, session_.file.escape);
+}
+
+void Dispatcher::operator()(const dockerfile::Run& run) {
+    const RunSpec spec = run_spec(run);
+    step_name_ = run_step_name(run, spec);
     const auto parent = state_.root;
     const auto& hosts = session_.request.add_hosts;
     std::deque<std::string> log_tail;
     Step step;
     step.name = step_name_;
     step.use_cache = use_cache();
-    step.definition_key = [&] { return run_key(spec, hosts, "run", parent->key()); };
+    step.definition_key = [&] {
+        return run_key(spec, hosts, session_.context, false, parent->key());
+    };
     step.content_key = [&] {
-        return run_key(spec, hosts, "run-content",
+        return run_key(spec, hosts, session_.context, true,
                        parent->load().tree->key_digest(snapshot::kRoot));
     };
     step.execute = [&](VertexId vertex) {

@@ -30,6 +30,10 @@ Need need_of(const std::string& source) {
 std::vector<Need> needed_paths(const dockerfile::Stage& stage) {
     std::vector<Need> needs;
     for (const auto& instruction : stage.instructions) {
+        if (const auto* run = std::get_if<dockerfile::Run>(&instruction.value))
+            for (const auto& mount : run->mounts)
+                if (mount.type == dockerfile::MountType::Bind && mount.from.empty())
+                    needs.push_back(need_of(mount.source));
         const auto* copy = std::get_if<dockerfile::Copy>(&instruction.value);
         if (!copy || !copy->from.empty()) continue;
         for (const auto& source : copy->sources)

@@ -19,7 +19,8 @@ struct Need {
     bool is_pattern = false;
 };
 
-// What COPY and ADD of a stage name of the context.
+// What COPY, ADD and the bind mounts of RUN of a stage name of the context. A mount whose type is
+// still a variable counts as a bind.
 std::vector<Need> needed_paths(const dockerfile::Stage& stage);
 
 class NeededPaths {

@@ -49,12 +49,6 @@ std::optional<std::uint32_t> last_definition(const File& file, const std::string
     fail(ErrorKind::Unsupported, what + " is not implemented yet");
 }
 
-void check_run(const dockerfile::Run& run) {
-    if (!run.mounts.empty()) unsupported("RUN --mount=" + run.mounts.front().spec);
-    if (run.security == "insecure") unsupported("RUN --security=insecure");
-    if (!run.devices.empty()) unsupported("RUN --device");
-}
-
 bool is_remote(const std::string& source) {
     const bool git_ssh = source.starts_with("git@") && source.find(':') != std::string::npos;
     return source.starts_with("http://") || source.starts_with("https://") ||
@@ -84,6 +78,9 @@ std::vector<std::uint32_t> dependencies(const File& file, std::uint32_t index,
             check_supported(instruction);
             const auto* copy = std::get_if<dockerfile::Copy>(&instruction.value);
             if (copy && !copy->from.empty()) note(resolve_copy_from(file, index, copy->from));
+            if (const auto* run = std::get_if<dockerfile::Run>(&instruction.value))
+                for (const auto& mount : run->mounts)
+                    if (!mount.from.empty()) note(resolve_mount_from(file, index, mount));
         });
     return needed;
 }
@@ -147,6 +144,20 @@ Base resolve_copy_from(const File& file, std::uint32_t index, const std::string&
                      {}};
 }
 
+Base resolve_mount_from(const File& file, std::uint32_t index, const dockerfile::Mount& mount) {
+    if (const auto stage = last_definition(file, lower(mount.from))) {
+        if (*stage >= index)
+            fail(ErrorKind::Invalid, "cannot mount from stage \"" + mount.from + "\" to \"" +
+                                         mount.target +
+                                         "\", stage needs to be defined before current command");
+        return StageBase{*stage};
+    }
+    if (mount.from == "scratch") return ScratchBase{};
+    return ImageBase{in_context([&] { return "failed to parse stage name \"" + mount.from + "\""; },
+                                [&] { return oci::Reference::parse(mount.from); }),
+                     {}};
+}
+
 void check_sources(const dockerfile::Copy& copy, const std::vector<std::string>& sources) {
     for (const auto& source : sources) {
         if (!is_remote(source)) continue;
@@ -156,7 +167,6 @@ void check_sources(const dockerfile::Copy& copy, const std::vector<std::string>&
 }
 
 void check_supported(const dockerfile::Instruction& instruction) {
-    if (const auto* run = std::get_if<dockerfile::Run>(&instruction.value)) check_run(*run);
     if (const auto* copy = std::get_if<dockerfile::Copy>(&instruction.value)) check_copy(*copy);
 }
 

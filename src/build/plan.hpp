@@ -36,6 +36,11 @@ Base resolve_from(const dockerfile::File& file, std::uint32_t index, const Argum
 // or number, scratch, or an image. Later stages and the stage itself are errors.
 Base resolve_copy_from(const dockerfile::File& file, std::uint32_t index, const std::string& name);
 
+// What `from=` of a mount in stage `index` means: an earlier stage by name (never by number),
+// scratch, or an image.
+Base resolve_mount_from(const dockerfile::File& file, std::uint32_t index,
+                        const dockerfile::Mount& mount);
+
 // Every stage the target needs, itself included, ascending. Also checks the reached stages for
 // instructions and flags that are not implemented: Unsupported, at their lines.
 std::vector<std::uint32_t> reached_stages(const dockerfile::File& file, std::uint32_t target,

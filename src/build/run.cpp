@@ -4,6 +4,7 @@
 
 #include "environment.hpp"
 #include "key.hpp"
+#include "run_mounts.hpp"
 
 #include <shale/diff.hpp>
 #include <shale/mount.hpp>
@@ -12,6 +13,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 namespace shale::build {
 namespace {
@@ -55,11 +57,14 @@ std::string hosts_file(const RunSpec& spec, const std::vector<std::string>& add_
     return text;
 }
 
-std::vector<std::string> process_environment(const RunSpec& spec, const ResolvedUser& user) {
+std::vector<std::string> process_environment(const RunSpec& spec, const ResolvedUser& user,
+                                             const std::vector<KeyValue>& lent) {
     auto environment = Environment::from_list(spec.env);
     for (const auto& pair : spec.proxies)
         if (!environment.get(pair.key)) environment.set(pair.key, pair.value);
     if (!environment.get("PATH")) environment.set("PATH", kDefaultPath);
+    for (const auto& pair : lent)
+        environment.set(pair.key, pair.value);
     if (!environment.get("HOME")) environment.set("HOME", user.home);
     return environment.list();
 }
@@ -87,25 +92,16 @@ std::string quoted(const std::vector<std::string>& argv) {
 }
 
 [[noreturn]] void throw_failed(const RunSpec& spec, const sandbox::Result& result) {
-    const std::string reason = result.start_error.empty()
-                                   ? "exit code: " + std::to_string(result.exit_code)
-                                   : result.start_error;
+    std::string reason = result.start_error.empty()
+                             ? "exit code: " + std::to_string(result.exit_code)
+                             : result.start_error;
+    if (result.out_of_memory) reason += ": cannot allocate memory";
     fail(ErrorKind::Failed,
          "process " + quoted(spec.argv) + " did not complete successfully: " + reason);
 }
 
-sandbox::Spec sandbox_spec(const Session& session, const RunSpec& run, WritableRoot& root) {
-    const auto user = resolve_user(root.view().tree(), root.view().contents(), run.user);
-    sandbox::Spec spec;
-    spec.root = root.path();
-    spec.argv = run.argv;
-    spec.env = process_environment(run, user);
-    spec.cwd = run.cwd;
-    spec.uid = user.uid;
-    spec.gid = user.gid;
-    spec.additional_gids = user.groups;
-    spec.hostname = run.hostname;
-    spec.network = run.network;
+void add_files(const Session& session, const RunSpec& run, WritableRoot& root,
+               sandbox::Spec& spec) {
     spec.mounts.push_back({root.add_file("hosts", hosts_file(run, session.request.add_hosts), 0644),
                            "/etc/hosts", true});
     spec.mounts.push_back(
@@ -114,7 +110,55 @@ sandbox::Spec sandbox_spec(const Session& session, const RunSpec& run, WritableR
     for (std::size_t i = 0; i < run.scripts.size(); ++i)
         spec.mounts.push_back({root.add_file(fmt::format("script{}", i), run.scripts[i].text, 0755),
                                fmt::format("{}/{}", kScriptDirectory, run.scripts[i].name), true});
+}
+
+sandbox::Spec sandbox_spec(const Session& session, const RunSpec& run, WritableRoot& root,
+                           const RunMounts& mounts) {
+    const auto user = resolve_user(root.view().tree(), root.view().contents(), run.user);
+    sandbox::Spec spec;
+    spec.root = root.path();
+    spec.argv = run.argv;
+    spec.env = process_environment(run, user, mounts.variables());
+    spec.confidential = mounts.has_secret_variables();
+    spec.cwd = run.cwd;
+    spec.uid = user.uid;
+    spec.gid = user.gid;
+    spec.additional_gids = user.groups;
+    spec.hostname = run.hostname;
+    spec.network = run.network;
+    spec.privileged = run.insecure;
+    if (run.shm_bytes) spec.shm_bytes = *run.shm_bytes;
+    spec.limits = run.limits;
+    spec.resources = session.request.resources;
+    spec.cgroup_parent = run.cgroup_parent;
+    add_files(session, run, root, spec);
+    spec.mounts.insert(spec.mounts.end(), mounts.binds().begin(), mounts.binds().end());
+    apply_devices(run.devices, session.request.allow, cdi_directories(), spec);
+    // What is mounted on a directory must not hide what was mounted below it before.
+    std::ranges::stable_sort(spec.mounts, {}, [](const sandbox::BindMount& mount) {
+        return std::ranges::count(mount.target, '/');
+    });
     return spec;
+}
+
+// Mount points lie below the image and reach the upper directory only by accident, when a command
+// changes the mode of one, say. Other builders look at what is empty; so does this.
+snapshot::Tree without_stubs(snapshot::Tree tree, const snapshot::Tree& parent,
+                             const std::vector<std::string>& stubs) {
+    const auto is_there = [&](const std::string& path) {
+        return tree.find(path) != snapshot::kNoNode && parent.find(path) == snapshot::kNoNode;
+    };
+    if (std::ranges::none_of(stubs, is_there)) return tree;
+    snapshot::TreeBuilder builder(tree);
+    for (const auto& path : stubs) {  // innermost first
+        const auto entry = builder.get(path);
+        if (!entry || parent.find(path) != snapshot::kNoNode) continue;
+        const bool is_empty = entry->type == FileType::Directory
+                                  ? builder.children(path).empty()
+                                  : entry->type == FileType::Regular && entry->size == 0;
+        if (is_empty) builder.remove(path);
+    }
+    return builder.finish();
 }
 
 // A command that cannot reach the network fails in words of its own; ours come first.
@@ -142,17 +186,26 @@ ExtraHost parse_extra_host(const std::string& entry) {
     return {entry.substr(0, split), ip};
 }
 
-Digest run_key(const RunSpec& spec, const std::vector<std::string>& add_hosts,
-               std::string_view kind, const Digest& parent) {
-    Key key(kind);
+Digest run_key(const RunSpec& spec, const std::vector<std::string>& add_hosts, Context& context,
+               bool by_content, const Digest& parent) {
+    Key key(by_content ? "run2-content" : "run2");
     key.add("parent", parent).add_all("argv", spec.argv).add_all("env", spec.env);
     key.add("cwd", spec.cwd).add("user", spec.user).add("hostname", spec.hostname);
+    key.add("platform", spec.platform);
     key.add("network", static_cast<std::uint64_t>(spec.network));
+    key.add("insecure", static_cast<std::uint64_t>(spec.insecure));
+    key.add("shm", spec.shm_bytes.value_or(0)).add("cgroup", spec.cgroup_parent);
     key.add("hosts", static_cast<std::uint64_t>(add_hosts.size()));
     for (const auto& entry : add_hosts)  // names only: an address may differ per machine
         key.add("host", entry.substr(0, entry.find_first_of(":=")));
     for (const auto& script : spec.scripts)
         key.add("script", script.name).add("text", script.text);
+    for (const auto& limit : spec.limits)
+        key.add("limit", fmt::format("{}={}:{}", limit.name, limit.soft, limit.hard));
+    for (const auto& device : spec.devices)
+        key.add("device", device.name).add("required", static_cast<std::uint64_t>(device.required));
+    for (const auto& mount : spec.mounts)
+        add_to_key(key, mount, context, by_content);
     return key.finish();
 }
 
@@ -160,21 +213,25 @@ Executed execute_run(Session& session, const RunSpec& spec, const LoadedRoot& pa
                      VertexId vertex, std::deque<std::string>& log_tail) {
     auto& services = session.services;
     warn_of_network(session, spec);
-    WritableRoot root(services.store, services.mounter, parent.tree, parent.sources);
+    std::optional<RunMounts> mounts(std::in_place, session, spec, vertex);
+    WritableRoot root(services.store, services.mounter, parent.tree, parent.sources,
+                      mounts->points());
     LogTail tail(log_tail);
     const auto result = services.runtime().run(
-        sandbox_spec(session, spec, root),
+        sandbox_spec(session, spec, root, *mounts),
         [&](sandbox::OutputStream stream, std::string_view text) {
             tail.add(text);
             session.tracker.progress().output(vertex, stream, text);
         },
         session.stop);
     root.unmount();
+    mounts.reset();  // others may be waiting for a cache
     tail.flush();
     session.check_stop();
     if (!result.start_error.empty() || result.exit_code != 0) throw_failed(spec, result);
 
-    auto tree = std::make_shared<snapshot::Tree>(diff::merge_upper(*parent.tree, root.upper()));
+    auto tree = std::make_shared<snapshot::Tree>(
+        without_stubs(diff::merge_upper(*parent.tree, root.upper()), *parent.tree, root.stubs()));
     const auto stored = store_layer(session, *parent.tree, *tree, parent.sources,
                                     layer::content_from_directory(root.upper()));
     Executed executed;

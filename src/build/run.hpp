@@ -2,9 +2,12 @@
 // command in the sandbox; the upper merged into a new tree and written as a layer.
 #pragma once
 
+#include "device_request.hpp"
+#include "run_mount.hpp"
 #include "step.hpp"
 
 #include <deque>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,7 +20,15 @@ struct RunSpec {
     std::string cwd;
     std::string user;
     sandbox::Network network = sandbox::Network::Private;
-    std::string hostname = "shale";
+    std::string hostname = "buildkitsandbox";  // what Dockerfiles may have come to rely on
+    std::string platform;
+    bool insecure = false;
+    std::vector<RunMount> mounts;  // in the order in which they are made
+    bool renew_caches = false;     // --no-cache: cache mounts begin empty; seen by no key
+    std::optional<std::uint64_t> shm_bytes;
+    std::vector<sandbox::ProcessLimit> limits;
+    std::string cgroup_parent;
+    std::vector<DeviceRequest> devices;
     // Here-documents with an interpreter line, shown as executables below /dev/pipes.
     struct Script {
         std::string name, text;
@@ -31,8 +42,10 @@ struct ExtraHost {
 };
 ExtraHost parse_extra_host(const std::string& entry);
 
-Digest run_key(const RunSpec& spec, const std::vector<std::string>& add_hosts,
-               std::string_view kind, const Digest& parent);
+// `by_content`: binds are named by the bytes they show, not by what made them. `parent` names the
+// root in the same way.
+Digest run_key(const RunSpec& spec, const std::vector<std::string>& add_hosts, Context& context,
+               bool by_content, const Digest& parent);
 
 // Failed if the command fails: `process "/bin/sh -c x" did not complete successfully: exit code:
 // 1`. `log_tail` receives the last lines of output in any case.

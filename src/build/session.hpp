@@ -3,7 +3,9 @@
 #pragma once
 
 #include "arguments.hpp"
+#include "cache_mount.hpp"
 #include "context.hpp"
+#include "secrets.hpp"
 
 #include <shale/build.hpp>
 #include <shale/dockerfile.hpp>
@@ -29,6 +31,8 @@ struct Session {
     std::counting_semaphore<256>& slots;
     std::atomic<std::uint32_t> steps{0}, cached_steps{0};
     std::once_flag told_of_network{};  // once a build, not once a RUN
+    CacheMounts cache_mounts{services.store};
+    SshAgents ssh_agents{request.ssh};
 
     // The time of directories that the build makes: SOURCE_DATE_EPOCH, or now.
     std::int64_t creation_ns() const {

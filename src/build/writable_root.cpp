@@ -10,25 +10,56 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <optional>
 
 namespace shale::build {
 namespace {
 
-// The runtime mounts at the end of links (/etc/resolv.conf often is one, into /run), and would
-// create what is missing there; so the stub stands at the end, too.
-void make_stubs(const std::string& directory, const snapshot::Tree& tree) {
-    const snapshot::TreeBuilder view(tree);
-    for (const auto& point : sandbox::mount_points()) {
-        const auto path = join_path(directory, resolve_destination(view, point));
-        if (point.ends_with('/') || point.find('/') == std::string::npos) {
-            make_directories(path);
-        } else {
-            make_directories(path.substr(0, path.rfind('/')));
-            open_file(path, O_CREAT | O_WRONLY);
-        }
+// Makes what a tree lacks of its mount points, in a directory that will lie below it.
+class StubMaker {
+  public:
+    StubMaker(const std::string& directory, const snapshot::Tree& tree)
+        : directory_(directory), tree_(tree), view_(tree) {}
+
+    // The runtime mounts at the end of links (/etc/resolv.conf often is one, into /run), and would
+    // create what is missing there; so the stub stands at the end, too.
+    void add(const std::string& point) {
+        const auto path = resolve_destination(view_, point);
+        for (auto slash = path.find('/'); slash != std::string::npos;
+             slash = path.find('/', slash + 1))
+            make_directory(path.substr(0, slash));
+        if (point.ends_with('/'))
+            make_directory(path);
+        else if (!exists(path))
+            make_file(path);
     }
-}
+    std::vector<std::string> made() && {
+        std::reverse(made_.begin(), made_.end());  // parents were made first
+        return std::move(made_);
+    }
+
+  private:
+    bool exists(const std::string& path) const {
+        return tree_.find(path) != snapshot::kNoNode || path_exists(join_path(directory_, path));
+    }
+    void make_directory(const std::string& path) {
+        const auto where = join_path(directory_, path);
+        if (path.empty() || path_exists(where)) return;
+        if (::mkdir(where.c_str(), 0755) != 0) throw_errno("mkdir", where);
+        if (::chmod(where.c_str(), 0755) != 0) throw_errno("chmod", where);  // whatever the umask
+        if (tree_.find(path) == snapshot::kNoNode) made_.push_back(path);
+    }
+    void make_file(const std::string& path) {
+        open_file(join_path(directory_, path), O_CREAT | O_EXCL | O_WRONLY);
+        made_.push_back(path);
+    }
+
+    std::string directory_;
+    const snapshot::Tree& tree_;
+    snapshot::TreeBuilder view_;
+    std::vector<std::string> made_;
+};
 
 // The overlay's root inode is the upper directory's: it must look like the parent's root, or every
 // RUN would seem to change "/".
@@ -53,7 +84,11 @@ struct WritableRoot::State {
     std::unique_ptr<MountedTree> mounted;
     std::optional<sandbox::OverlayMount> overlay;
 
-    State(store::Store& store, const snapshot::Tree& tree) : top(store.scratch("run-")) {
+    std::vector<std::string> made_stubs;
+
+    State(store::Store& store, TreeMounter& mounter, std::shared_ptr<mount::View> shown,
+          const std::vector<std::string>& points)
+        : top(store.scratch("run-")), view(std::move(shown)) {
         for (auto [path, name] : {std::pair{&lower, "lower"},
                                   {&stubs, "stubs"},
                                   {&upper, "upper"},
@@ -63,21 +98,39 @@ struct WritableRoot::State {
             *path = join_path(top.path(), name);
             make_directories(*path);
         }
-        make_stubs(stubs, tree);
+        StubMaker maker(stubs, view->tree());
+        for (const auto& point : points)
+            maker.add(point);
+        made_stubs = std::move(maker).made();
+        dress_upper(upper, view->tree().entry(snapshot::kRoot));
+        mounted = mounter.mount(view, lower);
+        overlay.emplace(std::vector{lower, stubs}, upper, work, root);
     }
 };
 
+namespace {
+
+std::vector<std::string> with_runtime_points(std::vector<std::string> points) {
+    const auto& runtime = sandbox::mount_points();
+    points.insert(points.begin(), runtime.begin(), runtime.end());
+    return points;
+}
+
+}  // namespace
+
 WritableRoot::WritableRoot(store::Store& store, TreeMounter& mounter,
                            std::shared_ptr<const snapshot::Tree> tree,
-                           const std::vector<Digest>& sources)
-    : state_(std::make_unique<State>(store, *tree)) {
-    dress_upper(state_->upper, tree->entry(snapshot::kRoot));
-    state_->view = std::make_shared<mount::View>(std::move(tree), store.content_index(sources),
-                                                 store.framed());
-    state_->mounted = mounter.mount(state_->view, state_->lower);
-    state_->overlay.emplace(std::vector{state_->lower, state_->stubs}, state_->upper, state_->work,
-                            state_->root);
-}
+                           const std::vector<Digest>& sources,
+                           const std::vector<std::string>& more_points)
+    : WritableRoot(store, mounter,
+                   std::make_shared<mount::View>(std::move(tree), store.content_index(sources),
+                                                 store.framed()),
+                   with_runtime_points(more_points)) {}
+
+WritableRoot::WritableRoot(store::Store& store, TreeMounter& mounter,
+                           std::shared_ptr<mount::View> view,
+                           const std::vector<std::string>& points)
+    : state_(std::make_unique<State>(store, mounter, std::move(view), points)) {}
 
 WritableRoot::~WritableRoot() = default;
 
@@ -97,6 +150,10 @@ std::string WritableRoot::add_file(const std::string& name, std::string_view tex
     write_all(fd.get(), as_bytes(text), path);
     if (::fchmod(fd.get(), mode) != 0) throw_errno("fchmod", path);  // whatever the umask
     return path;
+}
+
+const std::vector<std::string>& WritableRoot::stubs() const {
+    return state_->made_stubs;
 }
 
 void WritableRoot::unmount() {

@@ -13,10 +13,9 @@ namespace shale::cli {
 namespace {
 
 // Flags of docker buildx that shale knows of and does not implement: naming them beats "unknown".
-constexpr const char* kNotImplemented[] = {
-    "--annotation", "--attest",        "--build-context", "--cache-from", "--cache-to",
-    "--call",       "--cgroup-parent", "--policy",        "--resource",   "--secret",
-    "--shm-size",   "--ssh",           "--ulimit"};
+constexpr const char* kNotImplemented[] = {"--annotation", "--attest",   "--build-context",
+                                           "--cache-from", "--cache-to", "--call",
+                                           "--policy"};
 // Attestations that shale does not make: turning them off is what it does anyway.
 constexpr const char* kAttestations[] = {"--provenance", "--sbom"};
 
@@ -140,8 +139,10 @@ void declare_build_flags(CLI::App& app, BuildFlags& flags) {
     add_switch(app, "--pull", flags.pull, "Ask the registry for newer base images");
     add_value(app, "--network", flags.network, "default|none|host",
               "Network of RUN (default: a private one)");
-    add_values(app, "--allow", flags.allow, "ENTITLEMENT", "Grant an entitlement: network.host");
+    add_values(app, "--allow", flags.allow, "ENTITLEMENT",
+               "Let RUN have network.host, security.insecure or device[=NAME]");
     add_values(app, "--add-host", flags.add_hosts, "NAME:IP", "Add a line to /etc/hosts of RUN");
+    declare_run_flags(app, flags.run);
     add_value(app, "--platform", flags.platform, "PLATFORM",
               "Build for this platform, such as linux/arm64 (default: this machine's)");
     add_number(app, "-j,--parallel", flags.parallel, "Steps that may run at one time (default 2)");
@@ -188,6 +189,7 @@ build::Request build_request(const BuildFlags& flags) {
     if (!flags.network.empty()) request.network = flags.network;
     request.allow = split_commas(flags.allow);
     request.add_hosts = flags.add_hosts;
+    apply_run_flags(flags.run, request);
     if (!flags.platform.empty()) request.platform = oci::Platform::parse(flags.platform);
     request.source_date_epoch = source_date_epoch(request.build_args);
     if (flags.parallel) {

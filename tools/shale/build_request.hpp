@@ -2,6 +2,7 @@
 #pragma once
 
 #include "flags.hpp"
+#include "run_flags.hpp"
 
 #include <shale/build.hpp>
 
@@ -15,6 +16,7 @@ struct BuildFlags {
     std::string context, file, target, network, progress, platform, iidfile, metadata_file,
         compression;
     std::vector<std::string> tags, build_args, labels, outputs, no_cache_filter, allow, add_hosts;
+    RunFlags run;
     std::optional<int> compression_level, parallel;
     bool no_cache = false, pull = false, push = false, load = false, quiet = false;
     // Accepted from old docker and ignored with a warning; what each stands for changed nothing in

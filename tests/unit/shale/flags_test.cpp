@@ -62,7 +62,7 @@ TEST(BuildFlags, RefusesWhatIsNoChoiceOrNoNumber) {
 }
 
 TEST(BuildFlags, NamesTheFlagsOfDockerThatAreNotImplemented) {
-    EXPECT_THAT(refusal({"--secret", "id=x"}), HasSubstr("--secret is not implemented"));
+    EXPECT_THAT(refusal({"--policy", "x"}), HasSubstr("--policy is not implemented"));
     EXPECT_THAT(refusal({"--cache-from=type=registry"}), HasSubstr("--cache-from"));
 }
 
@@ -177,7 +177,7 @@ TEST(FlagTable, LeavesOutWhatIsHidden) {
     const Parser parser(*find_command("build"));
     const auto names = long_flag_names(parser.app);
     EXPECT_NE(std::find(names.begin(), names.end(), "--tag"), names.end());
-    EXPECT_EQ(std::find(names.begin(), names.end(), "--secret"), names.end());
+    EXPECT_EQ(std::find(names.begin(), names.end(), "--policy"), names.end());
 }
 
 TEST(FlagTable, EveryCommandReachesTheGlobalFlags) {

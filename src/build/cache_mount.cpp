@@ -1,0 +1,182 @@
+// Every directory has a lock file beside it: flock is shared for sharing=shared, exclusive for the
+// others and while the directory is born or emptied. A lock is the kernel's, so a build that is
+// killed leaves none behind.
+//
+//   cache-mounts/<digest of the identity>/about.json   the identity, for people and for collection
+//                                        /0.lock, /0/  the directory
+//                                        /1.lock, /1/  a second one, while 0 is in private use; ...
+//
+// Waiting is a loop of attempts: flock can be waited for, but not together with a stop request.
+#include "cache_mount.hpp"
+
+#include "key.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/openat2.h>
+#include <nlohmann/json.hpp>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <thread>
+#include <vector>
+
+namespace shale::build {
+namespace {
+
+// More private copies at one time than this are a mistake.
+constexpr unsigned kMostCopies = 1024;
+
+bool try_lock(int fd, int mode) {
+    while (::flock(fd, mode | LOCK_NB) != 0) {
+        if (errno == EWOULDBLOCK) return false;
+        if (errno != EINTR) throw_errno("flock", "cache mount");
+    }
+    return true;
+}
+
+void wait_for_lock(int fd, int mode, const std::function<void()>& waiting, std::stop_token stop) {
+    if (try_lock(fd, mode)) return;
+    waiting();
+    using namespace std::chrono_literals;
+    for (auto pause = 5ms; !try_lock(fd, mode); pause = std::min(pause * 2, 100ms)) {
+        if (stop.stop_requested()) fail(ErrorKind::Cancelled, "cancelled");
+        std::this_thread::sleep_for(pause);
+    }
+}
+
+long open_in(int directory, const std::string& path, std::uint64_t flags, std::uint64_t resolve) {
+    open_how how{};
+    how.flags = flags | O_CLOEXEC;
+    how.resolve = resolve | RESOLVE_NO_MAGICLINKS;
+    long fd = 0;
+    do
+        fd = ::syscall(SYS_openat2, directory, path.c_str(), &how, sizeof how);
+    while (fd < 0 && (errno == EINTR || errno == EAGAIN));
+    return fd;
+}
+
+void dress(int fd, const CacheBirth& birth, const std::string& path) {
+    if (::fchown(fd, birth.uid, birth.gid) != 0) throw_errno("chown", path);
+    if (::fchmod(fd, birth.mode) != 0) throw_errno("chmod", path);
+}
+
+// Under an exclusive lock. Born under another name, so that nobody ever takes half of one.
+void give_birth(const std::string& path, const CacheBirth& birth) {
+    const std::string unborn = path + ".new";
+    remove_tree(unborn);
+    make_directories(unborn);
+    {
+        const UniqueFd fd = open_file(unborn, O_RDONLY | O_DIRECTORY);
+        dress(fd.get(), birth, unborn);
+    }
+    if (birth.fill) birth.fill(unborn);
+    if (::rename(unborn.c_str(), path.c_str()) != 0) throw_errno("rename", unborn);
+}
+
+void describe(const std::string& directory, const CacheIdentity& identity) {
+    const std::string path = join_path(directory, "about.json");
+    if (path_exists(path)) return;
+    nlohmann::ordered_json about = {{"id", identity.id}};
+    if (!identity.name_space.empty()) about["namespace"] = identity.name_space;
+    if (!identity.seed.empty()) about["seed"] = identity.seed;
+    const auto text = about.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+    write_file_atomic(path, as_bytes(text));
+}
+
+}  // namespace
+
+CacheSharing parse_sharing(const std::string& word) {
+    if (word == "private") return CacheSharing::Private;
+    if (word == "locked") return CacheSharing::Locked;
+    return CacheSharing::Shared;
+}
+
+Digest CacheIdentity::digest() const {
+    return Key("cache-mount").add("namespace", name_space).add("id", id).add("seed", seed).finish();
+}
+
+UniqueFd CacheMount::open(const std::string& source, const CacheBirth& birth) const {
+    const std::string relative = clean_absolute_path(source).substr(1);
+    UniqueFd at = open_file(path_, O_PATH | O_DIRECTORY);
+    if (relative.empty()) return at;
+    const auto leaves = [&] {
+        fail(ErrorKind::Invalid, "cache mount source \"" + source +
+                                     "\" leads out of the cache through a symbolic link");
+    };
+    // Exists: by any links that stay inside. EXDEV is the kernel's word for one that does not.
+    const long whole = open_in(at.get(), relative, O_PATH, RESOLVE_BENEATH);
+    if (whole >= 0) return UniqueFd(static_cast<int>(whole));
+    if (errno == EXDEV || errno == ELOOP) leaves();
+    if (errno != ENOENT) throw_errno("cache mount source", source);
+    for (std::string_view rest = relative; !rest.empty();) {
+        const auto slash = rest.find('/');
+        const std::string name(rest.substr(0, slash));
+        rest.remove_prefix(slash == std::string_view::npos ? rest.size() : slash + 1);
+        const bool made = ::mkdirat(at.get(), name.c_str(), 0755) == 0;
+        if (!made && errno != EEXIST) throw_errno("mkdir", join_path(path_, relative));
+        const long next = open_in(at.get(), name, O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH);
+        if (next < 0 && (errno == EXDEV || errno == ELOOP)) leaves();
+        if (next < 0) throw_errno("cache mount source", source);
+        at.reset(static_cast<int>(next));
+        if (made) dress(at.get(), birth, source);
+    }
+    return at;
+}
+
+CacheMounts::CacheMounts(store::Store& store)
+    : root_(join_path(store.root(), "cache-mounts")), store_(store) {}
+
+// Others that renew in this build wait for the first: what it fills is theirs, too.
+void CacheMounts::renew(const Digest& digest, const std::string& directory,
+                        const std::function<void()>& waiting, std::stop_token stop) {
+    std::vector<TempDir> rubbish;  // removed when nobody waits any more
+    const std::lock_guard lock(mutex_);
+    if (renewed_.contains(digest)) return;
+    for (unsigned copy = 0;; ++copy) {
+        const std::string path = join_path(directory, std::to_string(copy));
+        if (!path_exists(path)) break;
+        const UniqueFd file = open_file(path + ".lock", O_RDWR | O_CREAT, 0600);
+        wait_for_lock(file.get(), LOCK_EX, waiting, stop);
+        rubbish.push_back(store_.scratch("cache-"));
+        const auto away = join_path(rubbish.back().path(), "old");
+        if (::rename(path.c_str(), away.c_str()) != 0 && errno != ENOENT)
+            throw_errno("rename", path);
+    }
+    renewed_.insert(digest);
+}
+
+CacheMount CacheMounts::take(const CacheIdentity& identity, CacheSharing sharing,
+                             const CacheBirth& birth, bool is_renewed,
+                             const std::function<void()>& waiting, std::stop_token stop) {
+    const Digest digest = identity.digest();
+    const std::string directory = join_path(root_, digest.hex());
+    make_directories(directory, 0700);
+    describe(directory, identity);
+    if (is_renewed) renew(digest, directory, waiting, stop);
+    for (unsigned copy = 0; copy < kMostCopies;) {
+        const std::string path = join_path(directory, std::to_string(copy));
+        UniqueFd lock = open_file(path + ".lock", O_RDWR | O_CREAT, 0600);
+        if (sharing == CacheSharing::Private && !try_lock(lock.get(), LOCK_EX)) {
+            ++copy;
+            continue;
+        }
+        const bool alone = sharing != CacheSharing::Shared || !path_exists(path);
+        if (sharing != CacheSharing::Private)
+            wait_for_lock(lock.get(), alone ? LOCK_EX : LOCK_SH, waiting, stop);
+        if (alone && !path_exists(path)) give_birth(path, birth);
+        // From alone to shared is not one step for the kernel; and while this waited, somebody may
+        // have emptied what was there before. Then from the beginning.
+        if (sharing == CacheSharing::Shared && alone)
+            wait_for_lock(lock.get(), LOCK_SH, waiting, stop);
+        if (path_exists(path)) return {path, std::move(lock)};
+    }
+    fail(ErrorKind::System, "too many copies of cache mount \"" + identity.id + "\" are in use");
+}
+
+}  // namespace shale::build

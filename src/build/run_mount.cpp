@@ -1,0 +1,138 @@
+#include "run_mount.hpp"
+
+#include "context.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+namespace shale::build {
+namespace {
+
+using dockerfile::MountType;
+
+// expand_mount() has seen to it that the text is a number.
+std::optional<std::uint32_t> number(const std::optional<std::string>& text, int base) {
+    if (!text) return std::nullopt;
+    std::uint32_t value = 0;
+    std::from_chars(text->data(), text->data() + text->size(), value, base);
+    return value;
+}
+
+std::string base_name(const std::string& path) {
+    const auto clean = clean_absolute_path(path);
+    return clean.substr(clean.rfind('/') + 1);
+}
+
+std::string target_path(const dockerfile::Mount& mount, const std::string& working_directory) {
+    const auto target = clean_absolute_path(
+        mount.target.starts_with('/') ? mount.target : join_path(working_directory, mount.target));
+    if (target == "/")
+        fail(ErrorKind::Invalid,
+             "invalid mount target \"" + (mount.target.empty() ? "/" : mount.target) + "\"");
+    return target;
+}
+
+void decide_secret(const dockerfile::Mount& mount, const std::string& working_directory,
+                   RunMount& made) {
+    made.id = mount.source.empty() ? mount.id : mount.source;
+    if (made.id.empty()) made.id = base_name(mount.target);
+    if (mount.has_env) {
+        if (mount.env.empty() ||
+            mount.env.find_first_of(std::string_view("=\0", 2)) != mount.env.npos)
+            fail(ErrorKind::Invalid,
+                 "invalid secret mount: \"" + mount.env + "\" cannot be the name of a variable");
+        made.variable = mount.env;
+    }
+    if (!mount.target.empty())
+        made.target = target_path(mount, working_directory);
+    else if (!made.variable)
+        made.target = "/run/secrets/" + base_name(made.id);
+    made.read_only = true;
+}
+
+std::size_t depth(const RunMount& mount) {
+    return static_cast<std::size_t>(std::count(mount.target.begin(), mount.target.end(), '/'));
+}
+
+}  // namespace
+
+RunMount decide_mount(const dockerfile::Mount& mount, const std::string& working_directory,
+                      unsigned ordinal) {
+    RunMount made;
+    made.type = mount.type;
+    made.source = mount.source;
+    made.required = mount.required;
+    made.mode = number(mount.mode, 8);
+    made.uid = number(mount.uid, 10);
+    made.gid = number(mount.gid, 10);
+    switch (mount.type) {
+    case MountType::Bind:
+        made.target = target_path(mount, working_directory);
+        made.read_only = mount.read_only.value_or(true);
+        break;
+    case MountType::Cache:
+        made.target = target_path(mount, working_directory);
+        made.read_only = mount.read_only.value_or(false);
+        made.id = mount.id.empty() ? made.target : mount.id;
+        made.sharing = parse_sharing(mount.sharing);
+        break;
+    case MountType::Tmpfs:
+        made.target = target_path(mount, working_directory);
+        made.read_only = mount.read_only.value_or(false);
+        if (mount.size) made.tmpfs_bytes = dockerfile::parse_size(*mount.size).value_or(0);
+        break;
+    case MountType::Secret:
+        decide_secret(mount, working_directory, made);
+        break;
+    case MountType::Ssh:
+        made.id = mount.id.empty() ? "default" : mount.id;
+        made.target = mount.target.empty() ? fmt::format("/run/buildkit/ssh_agent.{}", ordinal)
+                                           : target_path(mount, working_directory);
+        made.read_only = true;
+        break;
+    }
+    return made;
+}
+
+snapshot::NodeId find_source(const snapshot::Tree& tree, const std::string& source) {
+    const auto path = clean_absolute_path(source);
+    const auto node = tree.resolve(path);
+    if (node == snapshot::kNoNode) fail(ErrorKind::NotFound, "\"" + path + "\": not found");
+    return node;
+}
+
+void add_to_key(Key& key, const RunMount& mount, Context& context, bool by_content) {
+    const auto digit = [](bool value) { return static_cast<std::uint64_t>(value); };
+    key.add("mount", static_cast<std::uint64_t>(mount.type)).add("target", mount.target);
+    key.add("read-only", digit(mount.read_only)).add("size", mount.tmpfs_bytes);
+    if (mount.type == MountType::Secret || mount.type == MountType::Ssh) {
+        key.add("id", mount.id).add("required", digit(mount.required));
+        key.add("variable", mount.variable.value_or(""));
+    }
+    for (const auto& option : {mount.mode, mount.uid, mount.gid})
+        key.add("option", option ? std::to_string(*option) : "");
+    const bool from_context = mount.type == MountType::Bind && !mount.from;
+    if (!mount.from && !from_context) return;
+    if (mount.from && !by_content) {
+        key.add("from", mount.from->key()).add("source", mount.source);
+        return;
+    }
+    const auto& tree = from_context ? context.tree() : *mount.from->load().tree;
+    key.add("content",
+            in_context([] { return std::string("failed to compute cache key"); },
+                       [&] { return tree.key_digest(find_source(tree, mount.source)); }));
+}
+
+void sort_by_depth(std::vector<RunMount>& mounts) {
+    std::stable_sort(mounts.begin(), mounts.end(),
+                     [](const auto& a, const auto& b) { return depth(a) < depth(b); });
+}
+
+bool is_below(const std::string& path, const std::string& directory) {
+    return path.size() > directory.size() && path.starts_with(directory) &&
+           path[directory.size()] == '/';
+}
+
+}  // namespace shale::build

@@ -1,0 +1,35 @@
+// Everything that stands behind the mounts of one RUN while it runs: lazy views of trees, scratch
+// overlays, cache directories and their locks, secrets in memory, agent sockets.
+#pragma once
+
+#include "run.hpp"
+#include "session.hpp"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace shale::build {
+
+// Made before the step's root, because the root must have the mount points. Throws what a mount
+// fails with: NotFound `secret x: not found`, Invalid `no SSH key "x" forwarded from the client`.
+class RunMounts {
+  public:
+    RunMounts(Session& session, const RunSpec& spec, VertexId vertex);
+    ~RunMounts();
+    RunMounts(const RunMounts&) = delete;
+
+    // For the sandbox, in the order in which they are to be made.
+    const std::vector<sandbox::BindMount>& binds() const;
+    // Their targets, for WritableRoot.
+    const std::vector<std::string>& points() const;
+    // Variables of secrets and of the first agent socket, over those that the step has.
+    const std::vector<KeyValue>& variables() const;
+    bool has_secret_variables() const;
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace shale::build
