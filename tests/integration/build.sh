@@ -278,8 +278,8 @@ check_fails "Dockerfile missing" 1 'failed to read dockerfile' build -f "$T/no.D
 check_fails "context missing" 1 'not found' build "$T/no-such-context"
 bad down 'FROM localhost:1/x\n'
 check_fails "registry down" 1 'localhost:1' build -t bad -f "$T/down.Dockerfile" "$ctx"
-bad mountflag 'FROM scratch\nRUN --mount=type=ssh x\n'
-check_fails "an unimplemented flag is named" 1 'RUN --mount=type=ssh is not implemented yet' \
+bad mountflag 'FROM scratch AS a\nRUN --mount=from=a,target=/x x\n'
+check_fails "a mount from the stage itself" 1 'needs to be defined before current command' \
     build -t bad -f "$T/mountflag.Dockerfile" "$ctx"
 check "with its line" grep -qF 'mountflag.Dockerfile:2' "$T/last.log"
 cat > "$T/failing.Dockerfile" <<'D'
