@@ -120,6 +120,16 @@ class Shale(Builder):
                              "case/" + name, "-o",
                              f"type=docker,dest={out},compression=uncompressed"]
 
+    def build(self, case, context):
+        """A build that fails must leave no image: no archive, and no name in the store."""
+        outcome = super().build(case, context)
+        if outcome.error:
+            with open(os.path.join(self.scratch, "store/index.json"), encoding="utf-8") as file:
+                named = f"case/{case.name}:latest" in file.read()
+            if named or os.path.exists(os.path.join(self.archives, case.name + ".tar")):
+                raise RuntimeError("the build failed and left an image: " + outcome.error)
+        return outcome
+
     def export(self, name, archive):
         os.rename(os.path.join(self.archives, name + ".tar"), archive)
 

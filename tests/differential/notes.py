@@ -11,7 +11,7 @@ def table(cases, records, judge):
             out.append(f"| `{case.topic}/{case.name}` | {case.differs[judge]} |")
     skipped = [f"`{case.name}`" for case in cases
                if records.get(case.name) and records[case.name].verdicts.get(judge) == "skipped"]
-    return out + ["", "Not compared, because it does not know the syntax: " +
+    return out + ["", "Not compared, because it does not know the syntax or breaks: " +
                   (", ".join(skipped) or "none") + "."]
 
 
