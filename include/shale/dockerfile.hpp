@@ -259,6 +259,8 @@ std::string expand_heredoc(std::string_view body, const Lookup& lookup);
 Mount expand_mount(const Mount& written, const Lookup& lookup, char escape = '\\');
 // "134217728", "128m", "1.5 GiB" in bytes, units as powers of 1024; nullopt if it is no size.
 std::optional<std::uint64_t> parse_size(std::string_view text);
+// "1m30s", "1.5h", "100us", "0" in nanoseconds, possibly negative; nullopt if it is no duration.
+std::optional<std::int64_t> parse_duration(std::string_view text);
 
 // ---------------------------------------------------------------------------------------------
 // Path patterns.

@@ -18,7 +18,9 @@
 #include <shale/oci.hpp>
 #include <shale/snapshot.hpp>
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -58,12 +60,51 @@ struct StepRecord {
     std::optional<Digest> diff_id;
     std::int64_t created_ns = 0;  // when the step first finished; kept by cached rebuilds
     std::string name;             // "RUN npm install"
+    std::int64_t cost_ms = 0;     // what executing it took; kept by cached rebuilds
 };
 
 // An image's merged root file system.
 struct ImageTree {
     std::shared_ptr<const snapshot::Tree> tree;
     std::vector<Digest> sources;
+};
+
+// ---------------------------------------------------------------------------------------------
+// What takes up the disk, and getting it back. Sizes are blocks on disk, not lengths of files.
+
+// One result in the build cache, under however many keys.
+struct CacheRecord {
+    Digest id;         // one of its keys
+    std::string name;  // StepRecord::name
+    std::int64_t created_ns = 0, used_ns = 0, cost_ms = 0;
+    std::uint64_t bytes = 0;  // its own layer and tree, whoever else refers to them
+    bool shared = false;      // an image has its layer
+    bool needed = false;      // another record stands on it
+};
+
+struct Usage {
+    // Files that only images refer to, only the build cache, both, and nobody.
+    std::uint64_t images = 0, cache = 0, shared = 0, unreferenced = 0;
+    std::uint64_t other = 0;           // database, stat cache, what is being written, caches beside
+    std::vector<CacheRecord> records;  // last used first
+    std::uint64_t total() const { return images + cache + shared + unreferenced + other; }
+};
+
+struct CollectOptions {
+    // Which records may go; null: none. One that another record stands on stays as long as that.
+    std::function<bool(const CacheRecord&)> may_remove;
+    bool unnamed_images = false;
+    bool dry_run = false;  // says what would happen
+    // With a limit, records go only until it holds: the cheapest to make again for their bytes, and
+    // the longest unused, first. `reserved` is what removal never goes below.
+    std::optional<std::uint64_t> max_used, min_free, reserved;
+};
+
+struct Collected {
+    std::vector<CacheRecord> records;
+    std::vector<oci::Descriptor> images;  // without a name
+    std::uint64_t files = 0, bytes = 0;   // freed
+    std::uint64_t left = 0;               // Usage::total() afterwards
 };
 
 class Store : public oci::BlobSource {
@@ -120,6 +161,16 @@ class Store : public oci::BlobSource {
     // blobs are gone is not returned.
     std::optional<StepRecord> find_step(const Digest& key);
     void put_step(const Digest& key, const StepRecord& record);
+
+    // --- space -----------------------------------------------------------------------------------
+    Usage usage();
+    // Removes what `options` allow and every file that nothing refers to. Needs the store for
+    // itself: Failed, naming the processes, if others still use it after `patience`. Pinned blobs
+    // stay.
+    Collected collect(const CollectOptions& options, std::chrono::milliseconds patience);
+    // For a reader that lives long: from now on only these layers (and their twins) are needed, and
+    // nothing else of this Store may be used. A collection may then happen beside it.
+    void pin(const std::vector<Digest>& layers);
 
     std::string stat_cache_path() const;
     // A directory for one command's scratch data, on the store's file system.

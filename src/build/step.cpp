@@ -8,6 +8,7 @@
 #include <shale/diff.hpp>
 
 #include <algorithm>
+#include <chrono>
 
 namespace shale::build {
 namespace {
@@ -109,11 +110,16 @@ StepResult run_step(Session& session, const std::shared_ptr<Root>& parent, const
         }
         const Slot slot(session);
         session.check_stop();
+        const auto began = std::chrono::steady_clock::now();
         const auto executed = step.execute(vertex);
         record = record_of(session, executed, step.name);
+        record->cost_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
+                              std::chrono::steady_clock::now() - began)
+                              .count();
         tree = executed.tree;
         if (found) {  // an edit of trees done again: the same step, so the same moment
             record->created_ns = found->record.created_ns;
+            record->cost_ms = std::max(record->cost_ms, found->record.cost_ms);
             ++session.cached_steps;
         }
         store.put_step(definition_key, *record);

@@ -119,6 +119,14 @@ std::int64_t read_duration(std::string_view text) {
     return DurationReader(text).read();
 }
 
+std::optional<std::int64_t> parse_duration(std::string_view text) {
+    try {
+        return read_duration(text);
+    } catch (const Mistake&) {  // must not leave the module
+        return std::nullopt;
+    }
+}
+
 std::optional<std::uint64_t> parse_size(std::string_view text) {
     double number = 0;
     const auto [end, error] =

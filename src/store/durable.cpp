@@ -9,6 +9,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
+#include <sstream>
+#include <thread>
 
 namespace shale::store {
 
@@ -19,6 +22,10 @@ constexpr std::int64_t kLeftoverAgeNs = 60ll * 1'000'000'000;
 // Starting write-back every few megabytes lets the disk work while we still produce, so that the
 // fsync at the end finds little left to do.
 constexpr std::uint64_t kFlushBytes = 8u << 20;
+
+constexpr std::string_view kPins = "pins";
+constexpr std::uint64_t kMaxPinBytes = 16u << 20;
+constexpr std::chrono::milliseconds kLockPoll{20};
 
 std::atomic<DurableHook> durable_hook{nullptr};
 
@@ -56,14 +63,49 @@ void announce(DurableStep step, const std::string& path) {
 }
 
 FileLock::FileLock(const std::string& path, Mode mode)
-    : fd_(open_file(path, O_RDWR | O_CREAT | O_NOFOLLOW)) {
+    : path_(path), fd_(open_file(path, O_RDWR | O_CREAT | O_NOFOLLOW)) {
     lock_fd(fd_.get(), mode == Mode::Shared ? LOCK_SH : LOCK_EX, true, path);
+}
+
+bool FileLock::change(Mode mode, std::chrono::milliseconds patience) {
+    const int operation = mode == Mode::Shared ? LOCK_SH : LOCK_EX;
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    // flock() has no timeout, and a signal that would end its wait is not ours to take.
+    while (!lock_fd(fd_.get(), operation, false, path_)) {
+        if (std::chrono::steady_clock::now() >= deadline) return false;
+        std::this_thread::sleep_for(kLockPoll);
+    }
+    return true;
+}
+
+void FileLock::release() {
+    lock_fd(fd_.get(), LOCK_UN, true, path_);
+}
+
+// Lines of /proc/locks: "1: FLOCK  ADVISORY  WRITE 1234 08:02:131 0 EOF".
+std::vector<int> FileLock::holders() const {
+    struct stat status {};
+    if (::fstat(fd_.get(), &status) != 0) throw_errno("fstat", path_);
+    const std::string inode = ":" + std::to_string(status.st_ino);
+    std::vector<int> pids;
+    std::istringstream lines(read_file("/proc/locks", 1 << 20));
+    for (std::string line; std::getline(lines, line);) {
+        std::istringstream words(line);
+        std::string number, type, kind, access, file;
+        int pid = 0;
+        if (!(words >> number >> type >> kind >> access >> pid >> file)) continue;
+        if (type == "FLOCK" && file.ends_with(inode) && pid > 0 && pid != ::getpid())
+            pids.push_back(pid);
+    }
+    return pids;
 }
 
 Session::Session(std::string tmp_directory) : tmp_directory_(std::move(tmp_directory)) {}
 
 Session::~Session() {
-    if (!directory_.empty()) ::rmdir(directory_.c_str());
+    if (directory_.empty()) return;
+    ::unlink(join_path(directory_, kPins).c_str());
+    ::rmdir(directory_.c_str());
 }
 
 const std::string& Session::directory() {
@@ -79,6 +121,29 @@ const std::string& Session::directory() {
 
 std::string Session::new_path(std::string_view prefix) {
     return join_path(directory(), std::string(prefix) + "-" + std::to_string(next_++));
+}
+
+void Session::pin(const std::vector<Digest>& blobs) {
+    std::string list;
+    for (const Digest& blob : blobs)
+        list += blob.str() + "\n";
+    write_file_atomic(join_path(directory(), kPins), as_bytes(list));
+}
+
+std::vector<Digest> pinned_blobs(const std::string& tmp_directory) {
+    std::vector<Digest> blobs;
+    for (const auto& item : std::filesystem::directory_iterator(tmp_directory)) {
+        const std::string session = item.path().string();
+        const std::string path = join_path(session, kPins);
+        const UniqueFd fd(::open(session.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+        if (!fd || !path_exists(path)) continue;
+        // Nobody holds the lock of a dead session; its pins mean nothing.
+        if (lock_fd(fd.get(), LOCK_SH, false, session)) continue;
+        std::istringstream lines(read_file(path, kMaxPinBytes));
+        for (std::string line; std::getline(lines, line);)
+            blobs.push_back(Digest::parse(line));
+    }
+    return blobs;
 }
 
 void remove_leftovers(const std::string& tmp_directory, std::int64_t now_ns) {

@@ -5,10 +5,12 @@
 #include <shale/base.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace shale::store {
 
@@ -26,8 +28,15 @@ class FileLock {
   public:
     enum class Mode { Shared, Exclusive };
     FileLock(const std::string& path, Mode mode);
+    // Lets go for a moment if it has to, so that two that change to Exclusive do not wait for each
+    // other. False if others still hold theirs after `patience`; then nothing is held any more.
+    bool change(Mode mode, std::chrono::milliseconds patience);
+    void release();
+    // Processes that hold the lock at the moment, as far as this process may know.
+    std::vector<int> holders() const;
 
   private:
+    std::string path_;
     UniqueFd fd_;  // closing it lets go
 };
 
@@ -42,6 +51,8 @@ class Session {
     Session& operator=(const Session&) = delete;
     const std::string& directory();
     std::string new_path(std::string_view prefix);
+    // Replaces the list of blobs that must outlive collections as long as this session does.
+    void pin(const std::vector<Digest>& blobs);
 
   private:
     std::string tmp_directory_;
@@ -51,8 +62,11 @@ class Session {
     std::atomic<std::uint64_t> next_{0};
 };
 
+// What living sessions below `tmp_directory` have pinned.
+std::vector<Digest> pinned_blobs(const std::string& tmp_directory);
+
 // Removes what dead sessions left in `tmp_directory`: entries that nobody holds locked and that are
-// older than a day. The age protects a session between its creation and its lock.
+// older than a minute. The age protects a session between its creation and its lock.
 void remove_leftovers(const std::string& tmp_directory, std::int64_t now_ns);
 
 // A file on its way to a name. Removed unless published.

@@ -1,7 +1,6 @@
 // Images: from a descriptor to its manifest, config and merged tree.
+#include "chain.hpp"
 #include "state.hpp"
-
-#include <shale/codec.hpp>
 
 #include <algorithm>
 
@@ -11,15 +10,6 @@ namespace {
 
 // An index in an index in an index is a puzzle, not an image.
 constexpr int kMaxIndexDepth = 3;
-
-// OCI image-spec, "Layer ChainID": names the result of applying a series of layers.
-std::vector<Digest> chain_ids(const std::vector<Digest>& diff_ids) {
-    std::vector<Digest> chain;
-    for (const Digest& diff_id : diff_ids)
-        chain.push_back(chain.empty() ? diff_id
-                                      : codec::sha256(chain.back().str() + " " + diff_id.str()));
-    return chain;
-}
 
 oci::Descriptor select(const oci::Index& index, const oci::Descriptor& from) {
     const oci::Platform platform = from.platform.value_or(oci::Platform::host());

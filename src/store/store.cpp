@@ -133,6 +133,7 @@ std::optional<StepRecord> Store::find_step(const Digest& key) {
         record->layer.reset();  // it can be made again from the tree and its sources
         record->diff_id.reset();
     }
+    state_->database->touch_step(key, system_clock().now_ns());
     return record;
 }
 

@@ -83,6 +83,14 @@ std::vector<oci::Descriptor> Tags::unnamed() const {
     return manifests;
 }
 
+std::vector<oci::Descriptor> Tags::all(bool with_unnamed) const {
+    std::vector<oci::Descriptor> listed;
+    const IndexFile index = read();
+    for (const auto& item : index.items())
+        if (item.descriptor && (with_unnamed || !item.unnamed)) listed.push_back(*item.descriptor);
+    return listed;
+}
+
 std::optional<oci::Descriptor> Tags::find(const oci::Reference& name) const {
     const IndexFile index = read();
     const auto& items = index.items();

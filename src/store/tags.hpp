@@ -26,6 +26,8 @@ class Tags {
     void keep(const oci::Descriptor& manifest);
     bool forget(const Digest& manifest);
     std::vector<oci::Descriptor> unnamed() const;
+    // Whatever the index lists, also what other tools put there and we have no name for.
+    std::vector<oci::Descriptor> all(bool with_unnamed) const;
     std::optional<oci::Descriptor> find(const oci::Reference& name) const;
     std::vector<ImageRecord> list() const;  // sorted by name
 

@@ -15,6 +15,7 @@ namespace shale::cli {
 struct BuildFlags {
     std::string context, file, target, network, progress, platform, iidfile, metadata_file,
         compression;
+    std::string max_disk;
     std::vector<std::string> tags, build_args, labels, outputs, no_cache_filter, allow, add_hosts;
     RunFlags run;
     std::optional<int> compression_level, parallel;

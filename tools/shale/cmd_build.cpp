@@ -6,6 +6,7 @@
 #include "build_request.hpp"
 #include "command.hpp"
 #include "console.hpp"
+#include "disk_ceiling.hpp"
 #include "fuse_mounter.hpp"
 #include "interrupts.hpp"
 #include "progress.hpp"
@@ -120,6 +121,7 @@ int run(const BuildFlags& flags, Workspace& workspace) {
     auto request = build_request(flags);
     std::optional<TempDir> no_context;
     if (flags.context == "-") read_definition_from_stdin(request, no_context.emplace().path());
+    check_ceiling(flags.max_disk);
     forget_image_id(flags.iidfile);
     for (const auto& [given, name] : {std::pair{flags.rm, "--rm"},
                                       {flags.force_rm, "--force-rm"},
@@ -153,6 +155,7 @@ int run(const BuildFlags& flags, Workspace& workspace) {
     } else if (mode != ProgressMode::RawJson) {  // whose readers expect nothing but JSON lines
         summarise(request, result);
     }
+    keep_below_ceiling(workspace.store(), flags.max_disk);
     return kOk;
 }
 

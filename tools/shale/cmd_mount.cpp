@@ -73,6 +73,7 @@ class Serving {
         fuse::Options options;
         options.source_name = shown_name(image);
         mounted_ = std::make_unique<fuse::Mounted>(view, target, options);
+        store.pin(root.sources);  // the store may be collected while we serve
         if (stop.stop_requested()) fail(ErrorKind::Cancelled, "interrupted");
     }
     // Until somebody unmounts, or a signal asks us to.

@@ -1,0 +1,139 @@
+#include "census.hpp"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+
+namespace shale::store {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::uint64_t blocks_of(const std::string& path) {
+    struct stat status {};
+    if (::lstat(path.c_str(), &status) != 0) return 0;  // removed meanwhile
+    return static_cast<std::uint64_t>(status.st_blocks) * 512;
+}
+
+// Files named by a digest. Others are not ours, and stay.
+StoredFiles files_in(const std::string& directory) {
+    StoredFiles files;
+    for (const auto& item : fs::directory_iterator(directory))
+        if (const auto digest = Digest::from_hex(item.path().filename().string()))
+            files[*digest] = {item.path().string(), blocks_of(item.path().string())};
+    return files;
+}
+
+std::uint64_t blocks_below(const std::string& directory) {
+    std::uint64_t bytes = blocks_of(directory);
+    std::error_code ignored;  // what is being written may vanish under us
+    fs::recursive_directory_iterator at(directory, fs::directory_options::skip_permission_denied,
+                                        ignored);
+    for (const fs::recursive_directory_iterator end; !ignored && at != end; at.increment(ignored))
+        bytes += blocks_of(at->path().string());
+    return bytes;
+}
+
+std::uint64_t blocks_beside(const Layout& layout) {
+    std::uint64_t bytes = 0;
+    for (const auto& item : fs::directory_iterator(layout.root)) {
+        const std::string path = item.path().string();
+        if (path == layout.frames || path == layout.trees || item.path().filename() == "blobs")
+            continue;
+        bytes += item.is_directory() && !item.is_symlink() ? blocks_below(path) : blocks_of(path);
+    }
+    return bytes;
+}
+
+}  // namespace
+
+Census Census::take(Store& store, const Layout& layout, const Tags& tags, Database& database,
+                    bool with_unnamed) {
+    Census census;
+    census.blobs = files_in(layout.blobs);
+    census.twins = files_in(layout.frames);
+    census.trees = files_in(layout.trees);
+    census.other = blocks_beside(layout);
+    for (const auto& image : tags.all(with_unnamed))
+        add_image(store, image, census.images);
+    for (const auto& [chain, tree] : database.chains())
+        if (census.images.chains.contains(chain)) census.images.trees.insert(tree);
+    for (const Digest& blob : pinned_blobs(layout.tmp))
+        census.pinned.insert(blob);
+    census.groups = group_records(database.steps());
+    return census;
+}
+
+std::uint64_t Census::blob_bytes(const Digest& blob) const {
+    const auto bytes_in = [&](const StoredFiles& files) {
+        const auto found = files.find(blob);
+        return found == files.end() ? 0 : found->second.bytes;
+    };
+    return bytes_in(blobs) + bytes_in(twins);
+}
+
+std::uint64_t Census::tree_bytes(const Digest& tree) const {
+    const auto found = trees.find(tree);
+    return found == trees.end() ? 0 : found->second.bytes;
+}
+
+std::vector<CacheRecord> describe_records(const Census& census) {
+    // How many records stand on a layer that is not theirs.
+    std::unordered_map<Digest, std::uint32_t, DigestHash> standing;
+    for (const auto& group : census.groups)
+        for (const Digest& blob : group.blobs())
+            if (!group.record.layer || group.record.layer->digest != blob) ++standing[blob];
+
+    std::vector<CacheRecord> records;
+    for (const auto& group : census.groups) {
+        CacheRecord record;
+        record.id = group.keys.front();
+        record.name = group.record.name;
+        record.created_ns = group.record.created_ns;
+        record.used_ns = group.used_ns;
+        record.cost_ms = group.record.cost_ms;
+        record.bytes = census.tree_bytes(group.record.tree);
+        if (const auto& layer = group.record.layer) {
+            record.bytes += census.blob_bytes(layer->digest);
+            record.shared = census.images.blobs.contains(layer->digest);
+            record.needed = standing.contains(layer->digest);
+        }
+        records.push_back(std::move(record));
+    }
+    return records;
+}
+
+Usage Store::usage() {
+    const Census census =
+        Census::take(*this, state_->layout, state_->tags, *state_->database, true);
+    Digests cached_blobs, cached_trees;
+    for (const auto& group : census.groups) {
+        for (const Digest& blob : group.blobs())
+            cached_blobs.insert(blob);
+        cached_trees.insert(group.record.tree);
+    }
+    Usage usage;
+    usage.other = census.other;
+    const auto count = [&](const StoredFiles& files, const Digests& by_images,
+                           const Digests& by_cache) {
+        for (const auto& [digest, file] : files) {
+            const bool image = by_images.contains(digest), cache = by_cache.contains(digest);
+            (image && cache ? usage.shared
+             : image        ? usage.images
+             : cache        ? usage.cache
+                            : usage.unreferenced) += file.bytes;
+        }
+    };
+    count(census.blobs, census.images.blobs, cached_blobs);
+    count(census.twins, census.images.blobs, cached_blobs);
+    count(census.trees, census.images.trees, cached_trees);
+    usage.records = describe_records(census);
+    std::stable_sort(usage.records.begin(), usage.records.end(),
+                     [](const auto& a, const auto& b) { return a.used_ns > b.used_ns; });
+    return usage;
+}
+
+}  // namespace shale::store

@@ -1,0 +1,262 @@
+// Collection: which records of the build cache go, and then every file that nothing refers to.
+//
+// It has the store for itself: an exclusive lock that every open Store excludes, except readers
+// that have pinned what they need. Records go first, in one transaction, then the names of images,
+// then files: killed anywhere in between, a collection leaves files that nobody refers to and the
+// next one finds.
+//
+// Which record goes first is a matter of price: the milliseconds that making it again would take,
+// per byte that it occupies, halved for every day that nobody used it. A record on whose layer
+// another stands is not looked at before that one is gone, because without it the other would
+// hardly be found again.
+#include "census.hpp"
+
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <queue>
+#include <unordered_map>
+
+namespace shale::store {
+
+namespace {
+
+constexpr double kHalfLifeNs = 24.0 * 3600 * 1e9;
+// A record without bytes still costs a row, and its price must stay finite.
+constexpr double kLeastBytes = 4096;
+
+double price(const CacheRecord& record, std::int64_t now_ns) {
+    const double age = static_cast<double>(std::max<std::int64_t>(now_ns - record.used_ns, 0));
+    const double per_byte = (1 + static_cast<double>(record.cost_ms)) /
+                            (kLeastBytes + static_cast<double>(record.bytes));
+    return per_byte * std::exp2(-age / kHalfLifeNs);
+}
+
+std::uint64_t free_bytes(const std::string& path) {
+    struct statvfs status {};
+    if (::statvfs(path.c_str(), &status) != 0) throw_errno("statvfs", path);
+    return static_cast<std::uint64_t>(status.f_bavail) * status.f_frsize;
+}
+
+// Counts who refers to what, and what would be free if a record went.
+class Ledger {
+  public:
+    explicit Ledger(const Census& census) : census_(census) {
+        for (const auto& group : census.groups) {
+            for (const Digest& blob : group.blobs()) {
+                ++blob_users_[blob];
+                if (!is_own(group, blob)) ++standing_[blob];
+            }
+            ++tree_users_[group.record.tree];
+        }
+    }
+    bool is_needed(const RecordGroup& group) const {
+        if (!group.record.layer) return false;
+        const auto found = standing_.find(group.record.layer->digest);
+        return found != standing_.end() && found->second > 0;
+    }
+    // Takes the record out; returns the bytes that nobody refers to any more.
+    std::uint64_t remove(const RecordGroup& group) {
+        std::uint64_t freed = 0;
+        for (const Digest& blob : group.blobs()) {
+            if (!is_own(group, blob)) --standing_[blob];
+            if (--blob_users_[blob] == 0 && !stays(blob)) freed += census_.blob_bytes(blob);
+        }
+        const Digest& tree = group.record.tree;
+        if (--tree_users_[tree] == 0 && !census_.images.trees.contains(tree))
+            freed += census_.tree_bytes(tree);
+        return freed;
+    }
+    bool has_blob(const Digest& blob) const { return counts(blob_users_, blob) || stays(blob); }
+    bool has_tree(const Digest& tree) const {
+        return counts(tree_users_, tree) || census_.images.trees.contains(tree);
+    }
+
+  private:
+    using Counts = std::unordered_map<Digest, std::uint32_t, DigestHash>;
+    static bool is_own(const RecordGroup& group, const Digest& blob) {
+        return group.record.layer && group.record.layer->digest == blob;
+    }
+    static bool counts(const Counts& users, const Digest& digest) {
+        const auto found = users.find(digest);
+        return found != users.end() && found->second > 0;
+    }
+    bool stays(const Digest& blob) const {
+        return census_.images.blobs.contains(blob) || census_.pinned.contains(blob);
+    }
+
+    const Census& census_;
+    Counts blob_users_, tree_users_, standing_;
+};
+
+class Collection {
+  public:
+    Collection(const Census& census, const Layout& layout, const CollectOptions& options)
+        : census_(census), layout_(layout), options_(options), ledger_(census),
+          records_(describe_records(census)) {}
+
+    void choose() {
+        const auto total = census_.other + bytes_of_all();
+        done_.left = total - unreferenced();
+        if (options_.may_remove) evict();
+        for (const auto* files : {&census_.blobs, &census_.twins})
+            for (const auto& [digest, file] : *files)
+                if (!ledger_.has_blob(digest)) doomed_.push_back(&file);
+        for (const auto& [digest, file] : census_.trees)
+            if (!ledger_.has_tree(digest)) doomed_.push_back(&file);
+        for (const StoredFile* file : doomed_)
+            done_.bytes += file->bytes;
+        done_.files = doomed_.size();
+        done_.left = total - done_.bytes;
+    }
+    void remove(Database& database, Tags& tags, BlobFiles& blobs, BlobFiles& framed) {
+        Digests kept;
+        for (const auto& [digest, file] : census_.blobs)
+            if (ledger_.has_blob(digest)) kept.insert(digest);
+        database.forget(doomed_keys_, census_.images.chains, kept);
+        for (const auto& image : done_.images)
+            tags.forget(image.digest);
+        for (const StoredFile* file : doomed_)
+            if (::unlink(file->path.c_str()) != 0 && errno != ENOENT)
+                throw_errno("removing", file->path);
+        for (const auto& [digest, file] : census_.blobs)
+            if (!kept.contains(digest)) blobs.forget(digest), framed.forget(digest);
+    }
+    Collected& done() { return done_; }
+
+  private:
+    struct Candidate {
+        double price;
+        std::size_t at;
+        bool operator>(const Candidate& other) const { return price > other.price; }
+    };
+
+    std::uint64_t bytes_of_all() const {
+        std::uint64_t bytes = 0;
+        for (const auto* files : {&census_.blobs, &census_.twins, &census_.trees})
+            for (const auto& [digest, file] : *files)
+                bytes += file.bytes;
+        return bytes;
+    }
+    std::uint64_t unreferenced() const {
+        std::uint64_t bytes = 0;
+        for (const auto* files : {&census_.blobs, &census_.twins})
+            for (const auto& [digest, file] : *files)
+                if (!ledger_.has_blob(digest)) bytes += file.bytes;
+        for (const auto& [digest, file] : census_.trees)
+            if (!ledger_.has_tree(digest)) bytes += file.bytes;
+        return bytes;
+    }
+
+    void evict() {
+        const auto now_ns = system_clock().now_ns();
+        const auto free_before = options_.min_free ? free_bytes(layout_.root) : 0;
+        const auto left_before = done_.left;
+        std::unordered_multimap<Digest, std::size_t, DigestHash> by_layer;
+        std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> queue;
+        const auto offer = [&](std::size_t at) {
+            if (options_.may_remove(records_[at]) && !ledger_.is_needed(census_.groups[at]))
+                queue.push({price(records_[at], now_ns), at});
+        };
+        for (std::size_t at = 0; at < records_.size(); ++at) {
+            const auto& layer = census_.groups[at].record.layer;
+            if (layer) by_layer.emplace(layer->digest, at);
+            offer(at);
+        }
+        std::vector<bool> gone(records_.size());
+        while (!queue.empty()) {
+            const auto freed = left_before - done_.left;
+            if (is_enough(free_before + freed)) break;
+            const std::size_t at = queue.top().at;
+            queue.pop();
+            if (gone[at]) continue;
+            gone[at] = true;
+            const auto& group = census_.groups[at];
+            done_.left -= ledger_.remove(group);
+            doomed_keys_.insert(doomed_keys_.end(), group.keys.begin(), group.keys.end());
+            done_.records.push_back(records_[at]);
+            for (const Digest& blob : group.blobs()) {  // whose owners may be free to go now
+                const auto [first, last] = by_layer.equal_range(blob);
+                for (auto owner = first; owner != last; ++owner)
+                    if (!gone[owner->second]) offer(owner->second);
+            }
+        }
+    }
+    bool is_enough(std::uint64_t free) const {
+        if (options_.reserved && done_.left <= *options_.reserved) return true;
+        if (!options_.max_used && !options_.min_free) return false;
+        return (!options_.max_used || done_.left <= *options_.max_used) &&
+               (!options_.min_free || free >= *options_.min_free);
+    }
+
+    const Census& census_;
+    const Layout& layout_;
+    const CollectOptions& options_;
+    Ledger ledger_;
+    std::vector<CacheRecord> records_;  // as census_.groups
+    std::vector<Digest> doomed_keys_;
+    std::vector<const StoredFile*> doomed_;
+    Collected done_;
+};
+
+// "1234 (shale shell app), 77": who keeps a collection waiting.
+std::string describe_processes(const std::vector<int>& pids) {
+    std::string text;
+    for (const int pid : pids) {
+        text += (text.empty() ? "" : ", ") + std::to_string(pid);
+        std::string command;
+        try {
+            command = read_file("/proc/" + std::to_string(pid) + "/cmdline", 4096);
+        } catch (const Error&) {  // it ended, or is not ours to see
+        }
+        std::replace(command.begin(), command.end(), '\0', ' ');
+        while (command.ends_with(' '))
+            command.pop_back();
+        if (!command.empty()) text += " (" + command + ")";
+    }
+    return text.empty() ? "another process" : "process " + text;
+}
+
+// The store's own lock, exclusive for as long as this lives.
+class Alone {
+  public:
+    Alone(FileLock& lock, std::chrono::milliseconds patience) : lock_(lock) {
+        if (lock_.change(FileLock::Mode::Exclusive, patience)) return;
+        const auto who = describe_processes(lock_.holders());
+        share();
+        fail(ErrorKind::Failed, "the store is in use by " + who + "; try again when it has ended");
+    }
+    ~Alone() { share(); }
+    Alone(const Alone&) = delete;
+    Alone& operator=(const Alone&) = delete;
+
+  private:
+    // Nobody holds it exclusively for long.
+    void share() noexcept { lock_.change(FileLock::Mode::Shared, std::chrono::hours(1)); }
+    FileLock& lock_;
+};
+
+}  // namespace
+
+Collected Store::collect(const CollectOptions& options, std::chrono::milliseconds patience) {
+    std::optional<Alone> alone;
+    if (!options.dry_run) alone.emplace(*state_->in_use, patience);
+    const Census census = Census::take(*this, state_->layout, state_->tags, *state_->database,
+                                       !options.unnamed_images);
+    Collection collection(census, state_->layout, options);
+    if (options.unnamed_images) collection.done().images = state_->tags.unnamed();
+    collection.choose();
+    if (!options.dry_run)
+        collection.remove(*state_->database, state_->tags, state_->blobs, state_->framed);
+    return std::move(collection.done());
+}
+
+void Store::pin(const std::vector<Digest>& layers) {
+    state_->session.pin(layers);
+    state_->in_use->release();
+}
+
+}  // namespace shale::store
