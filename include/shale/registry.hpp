@@ -9,6 +9,7 @@
 #pragma once
 
 #include <shale/base.hpp>
+#include <shale/http.hpp>
 #include <shale/oci.hpp>
 
 #include <chrono>
@@ -23,39 +24,9 @@
 
 namespace shale::registry {
 
-// Seam: one HTTP exchange. Redirects are the client's business, not the transport's.
-struct HttpRequest {
-    std::string method;
-    std::string url;
-    std::vector<std::pair<std::string, std::string>> headers;
-    // Request body, pulled piece by piece; null for none.
-    std::function<std::size_t(MutableBytes)> body;
-    std::uint64_t body_bytes = 0;
-    std::stop_token stop{};  // ends the exchange with Cancelled
-};
-struct HttpResponse {
-    int status = 0;
-    std::map<std::string, std::string> headers;  // lower-case names; repeated ones joined by ", "
-};
-// Implementations are safe from any thread.
-class HttpTransport {
-  public:
-    virtual ~HttpTransport() = default;
-    // Body bytes go to `on_body` after `on_head` was called with status and headers. Throws Network
-    // when no response could be had or the transfer broke; what a callback throws passes through.
-    virtual void perform(const HttpRequest& request,
-                         const std::function<void(const HttpResponse&)>& on_head,
-                         const std::function<void(Bytes)>& on_body) = 0;
-};
-struct TransportLimits {
-    int connect_seconds = 20;
-    int stall_seconds = 60;  // without a byte in either direction
-    // For the answer to a body that has been sent: a registry may hash gigabytes before it speaks.
-    int answer_seconds = 1800;
-};
-// HTTP/1.1 and 2 by libcurl; the system's CA bundle, or $SSL_CERT_FILE; proxies from the
-// environment, but never for loopback hosts.
-std::unique_ptr<HttpTransport> curl_transport(const TransportLimits& limits = {});
+using HttpRequest = http::Request;
+using HttpResponse = http::Response;
+using HttpTransport = http::Transport;
 
 struct Credential {
     std::string username, password;
@@ -90,7 +61,7 @@ struct RemoteManifest {
 
 class Client {
   public:
-    Client(Options options, std::unique_ptr<HttpTransport> transport = curl_transport());
+    Client(Options options, std::unique_ptr<HttpTransport> transport = http::curl_transport());
     ~Client();
 
     // NotFound: "docker.io/library/x:latest: not found"; Denied: "pull access denied ...".

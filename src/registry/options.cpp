@@ -1,5 +1,4 @@
 // The configuration file: which mirrors to ask, and whom to trust without TLS.
-#include "url.hpp"
 
 #include <shale/registry.hpp>
 
@@ -23,8 +22,8 @@ void read_mirrors(const oci::Json& member, Options& out) {
         std::vector<std::string> urls;
         for (const auto& item : list.items()) {
             urls.push_back(item.string());
-            Url::parse(urls.back(),
-                       "mirror \"" + without_password(urls.back()) + "\" of " + domain);
+            http::Url::parse(urls.back(),
+                             "mirror \"" + http::without_password(urls.back()) + "\" of " + domain);
         }
         out.mirrors[domain] = std::move(urls);
     }

@@ -6,7 +6,6 @@
 #pragma once
 
 #include "challenge.hpp"
-#include "url.hpp"
 #include "wire.hpp"
 
 #include <mutex>

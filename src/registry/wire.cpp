@@ -1,138 +1,29 @@
-// See wire.hpp. Nothing here knows what a registry is, except for the shape of its error documents.
+// See wire.hpp.
 #include "wire.hpp"
 
-#include "url.hpp"
-
-#include <charconv>
-
 namespace shale::registry {
-namespace {
-
-constexpr std::size_t kMaxErrorBody = 64 << 10;
-constexpr std::size_t kMaxMessage = 300;
-
-// A registry that says "come back in an hour" must not make a build look hung for an hour.
-constexpr std::chrono::seconds kMaxRetryAfter{30};
-constexpr std::chrono::milliseconds kFirstBackOff{500};
-constexpr std::chrono::milliseconds kMaxBackOff{8000};
-
-bool is_transient_status(int status) {
-    return status == 408 || status == 429 || status == 500 || status == 502 || status == 503 ||
-           status == 504;
-}
-
-// Printable and on one line: the text goes to a terminal.
-std::string one_line(std::string_view text) {
-    std::string out;
-    for (const char c : text.substr(0, kMaxMessage))
-        out.push_back(static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? ' ' : c);
-    while (!out.empty() && out.back() == ' ')
-        out.pop_back();
-    return text.size() > kMaxMessage ? out + "..." : out;
-}
-
-// Seconds only; the date form falls back to our own back-off.
-std::optional<std::chrono::seconds> retry_after(const Reply& reply) {
-    const std::string& text = reply.header("retry-after");
-    unsigned seconds = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-    if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-    return std::chrono::seconds(seconds);
-}
-
-// Feeds successes to the receiver and keeps a bounded piece of everything else.
-class Intake {
-  public:
-    explicit Intake(const Receiver& receiver) : receiver_(receiver) {}
-
-    void head(const HttpResponse& response) {
-        reply.status = response.status;
-        reply.headers = response.headers;
-        if (reply.success() && receiver_.on_head) guarded([&] { receiver_.on_head(response); });
-    }
-    void body(Bytes bytes) {
-        if (reply.success()) {
-            if (receiver_.on_body) guarded([&] { receiver_.on_body(bytes); });
-        } else {
-            error_body.append(as_text(bytes).substr(0, kMaxErrorBody - error_body.size()));
-        }
-    }
-
-    Reply reply;
-    std::string error_body;
-    bool receiver_threw = false;
-
-  private:
-    template <typename Call>
-    void guarded(Call&& call) {
-        receiver_threw = true;
-        call();
-        receiver_threw = false;
-    }
-    const Receiver& receiver_;
-};
-
-}  // namespace
-
-const std::string& Reply::header(const std::string& lower_case_name) const {
-    static const std::string none;
-    const auto found = headers.find(lower_case_name);
-    return found == headers.end() ? none : found->second;
-}
 
 Reply exchange(HttpTransport& transport, const HttpRequest& request, const Receiver& receiver) {
-    Intake intake(receiver);
-    try {
-        transport.perform(
-            request, [&](const HttpResponse& response) { intake.head(response); },
-            [&](Bytes bytes) { intake.body(bytes); });
-    } catch (const Hopeless&) {
-        throw;
-    } catch (const Error& error) {
-        // A broken connection becomes Transient here, in one place; a full disk behind the receiver
-        // stays what it is, whatever its kind.
-        if (intake.receiver_threw || error.kind() != ErrorKind::Network) throw;
-        throw Transient(error.what());
-    }
-    intake.reply.message = error_message(intake.error_body);
-    if (is_transient_status(intake.reply.status))
-        throw Transient(describe(request, intake.reply), retry_after(intake.reply));
-    return std::move(intake.reply);
+    return http::exchange(transport, request, receiver, error_message);
 }
 
 std::string error_message(std::string_view body) {
-    if (body.empty() || body.front() == '<') return {};  // a proxy's HTML page says nothing
-    if (body.front() != '{') return one_line(body.substr(0, body.find('\n')));
+    if (!body.starts_with('{')) return http::first_line(body);
     try {
         const auto document = oci::Json::parse(body, "error document");
         const auto errors = document.find("errors");
         // Token servers say {"details": "..."} or {"message": "..."} instead.
         for (const char* name : {"details", "message", "error_description", "error"})
             if (const auto text = document.find(name); !errors && text && text->is_string())
-                return one_line(text->string());
+                return http::one_line(text->string());
         if (!errors || errors->items().empty()) return {};
         const auto first = errors->items().front();
         const auto message = first.find("message"), code = first.find("code");
-        if (message && !message->string().empty()) return one_line(message->string());
-        return code ? one_line(code->string()) : std::string();
+        if (message && !message->string().empty()) return http::one_line(message->string());
+        return code ? http::one_line(code->string()) : std::string();
     } catch (const Error&) {
         return {};  // a refusal whose reason is unreadable is a refusal without a reason
     }
-}
-
-std::string describe(const HttpRequest& request, const Reply& reply) {
-    const std::string url = request.url.substr(0, request.url.find('?'));
-    std::string out = request.method + " " + url + ": HTTP " + std::to_string(reply.status);
-    return reply.message.empty() ? out : out + ": " + reply.message;
-}
-
-std::chrono::milliseconds back_off(int next, const Transient& failure) {
-    if (failure.retry_after())
-        return std::min<std::chrono::milliseconds>(*failure.retry_after(), kMaxRetryAfter);
-    auto wait = kFirstBackOff;
-    for (int i = 1; i < next && wait < kMaxBackOff; ++i)
-        wait *= 2;
-    return std::min(wait, kMaxBackOff);
 }
 
 }  // namespace shale::registry

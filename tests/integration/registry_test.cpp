@@ -258,7 +258,7 @@ TEST_F(RealRegistry, DamagedBlobIsCorruptAndNamesBothDigests) {
 class BreaksOnce final : public HttpTransport {
   public:
     BreaksOnce(std::uint64_t after, std::vector<int>& statuses)
-        : after_(after), statuses_(statuses), real_(curl_transport()) {}
+        : after_(after), statuses_(statuses), real_(http::curl_transport()) {}
     void perform(const HttpRequest& request,
                  const std::function<void(const HttpResponse&)>& on_head,
                  const std::function<void(Bytes)>& on_body) override {

@@ -1,6 +1,6 @@
 // The libcurl transport against a real socket on loopback: heads, bodies both ways, broken and
 // stalled connections, and exceptions that must cross a C library.
-#include <shale/registry.hpp>
+#include <shale/http.hpp>
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
@@ -12,7 +12,7 @@
 #include <mutex>
 #include <thread>
 
-namespace shale::registry {
+namespace shale::http {
 namespace {
 
 UniqueFd listen_on_loopback(int& port) {
@@ -89,16 +89,16 @@ class RawServer {
 };
 
 struct Outcome {
-    HttpResponse head;
+    Response head;
     std::string body;
     int heads = 0;
 };
 
-Outcome perform(HttpTransport& transport, const HttpRequest& request) {
+Outcome perform(Transport& transport, const Request& request) {
     Outcome out;
     transport.perform(
         request,
-        [&](const HttpResponse& head) {
+        [&](const Response& head) {
             out.head = head;
             ++out.heads;
         },
@@ -106,7 +106,7 @@ Outcome perform(HttpTransport& transport, const HttpRequest& request) {
     return out;
 }
 
-HttpRequest get(const std::string& url) {
+Request get(const std::string& url) {
     return {"GET", url, {}, nullptr, 0};
 }
 
@@ -165,16 +165,16 @@ TEST(CurlTransport, BodyIsSentWithItsLength) {
     RawServer server({"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"});
     const auto transport = curl_transport();
     std::string left = "the body";
-    const HttpRequest put{"PUT",
-                          server.url("/up"),
-                          {{"Content-Type", "application/octet-stream"}},
-                          [&](MutableBytes out) {
-                              const std::size_t count = std::min<std::size_t>(3, left.size());
-                              std::memcpy(out.data(), left.data(), count);
-                              left.erase(0, count);
-                              return count;
-                          },
-                          left.size()};
+    const Request put{"PUT",
+                      server.url("/up"),
+                      {{"Content-Type", "application/octet-stream"}},
+                      [&](MutableBytes out) {
+                          const std::size_t count = std::min<std::size_t>(3, left.size());
+                          std::memcpy(out.data(), left.data(), count);
+                          left.erase(0, count);
+                          return count;
+                      },
+                      left.size()};
     EXPECT_EQ(perform(*transport, put).head.status, 201);
     const auto received = server.received();
     EXPECT_TRUE(received.starts_with("PUT /up HTTP/1.1\r\n")) << received;
@@ -205,7 +205,7 @@ TEST(CurlTransport, ShortBodyIsABrokenTransfer) {
     std::string seen;
     EXPECT_EQ(network_error([&] {
                   transport->perform(
-                      get(server.url("/")), [](const HttpResponse&) {},
+                      get(server.url("/")), [](const Response&) {},
                       [&](Bytes bytes) { seen.append(as_text(bytes)); });
               }),
               "GET " + server.url("/") + ": the connection was closed before the end of the body");
@@ -219,7 +219,7 @@ TEST(CurlTransport, StalledTransferIsGivenUp) {
               "GET " + server.url("/") + ": timed out (no answer within 1 s, or no data for 1 s)");
 }
 
-HttpRequest put(const std::string& url, std::string& left) {
+Request put(const std::string& url, std::string& left) {
     return {"PUT",
             url,
             {},
@@ -253,11 +253,11 @@ TEST(CurlTransport, StopEndsATransferThatWouldWaitForEver) {
     RawServer server({"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"}, true);
     const auto transport = curl_transport();
     std::stop_source source;
-    HttpRequest request = get(server.url("/"));
+    Request request = get(server.url("/"));
     request.stop = source.get_token();
     try {
         transport->perform(
-            request, [](const HttpResponse&) {}, [&](Bytes) { source.request_stop(); });
+            request, [](const Response&) {}, [&](Bytes) { source.request_stop(); });
         ADD_FAILURE() << "nothing thrown";
     } catch (const Error& error) {
         EXPECT_EQ(error.kind(), ErrorKind::Cancelled) << error.what();
@@ -301,14 +301,14 @@ TEST(CurlTransport, ExceptionsOfCallbacksComeBackWhole) {
         RawServer server({reply});
         EXPECT_THROW(
             transport->perform(
-                get(server.url("/")), [](const HttpResponse&) { throw Mine{1}; }, [](Bytes) {}),
+                get(server.url("/")), [](const Response&) { throw Mine{1}; }, [](Bytes) {}),
             Mine);
     }
     {
         RawServer server({reply});
         EXPECT_THROW(
             transport->perform(
-                get(server.url("/")), [](const HttpResponse&) {}, [](Bytes) { throw Mine{2}; }),
+                get(server.url("/")), [](const Response&) {}, [](Bytes) { throw Mine{2}; }),
             Mine);
     }
     {
@@ -342,4 +342,4 @@ TEST(CurlTransport, ManyThreadsMayAsk) {
 }
 
 }  // namespace
-}  // namespace shale::registry
+}  // namespace shale::http

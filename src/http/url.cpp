@@ -1,12 +1,12 @@
 // URL syntax. Locations come from strangers: anything with control characters, a password or
 // another scheme is refused rather than handed on to the transport.
-#include "url.hpp"
+#include <shale/http.hpp>
 
 #include <arpa/inet.h>
 
 #include <algorithm>
 
-namespace shale::registry {
+namespace shale::http {
 namespace {
 
 constexpr std::size_t kMaxUrlLength = 16 << 10;  // signed storage URLs reach a few kilobytes
@@ -125,4 +125,4 @@ std::string percent_encode(std::string_view text) {
     return out;
 }
 
-}  // namespace shale::registry
+}  // namespace shale::http

@@ -4,8 +4,7 @@
 // between requests while any number of threads may ask. libcurl calls back through C, which no
 // exception may cross: what a callback throws is kept, the transfer aborted, and the exception
 // thrown again here.
-#include "url.hpp"
-#include "wire.hpp"
+#include <shale/http.hpp>
 
 #include <curl/curl.h>
 
@@ -13,7 +12,7 @@
 #include <exception>
 #include <mutex>
 
-namespace shale::registry {
+namespace shale::http {
 namespace {
 
 constexpr long kReceiveBuffer = 256 << 10;
@@ -59,8 +58,8 @@ class Pool {
 // One transfer: the request's callbacks, the response's head as it arrives, and what was thrown.
 class Transfer {
   public:
-    Transfer(const HttpRequest& request, const TransportLimits& limits,
-             const std::function<void(const HttpResponse&)>& on_head,
+    Transfer(const Request& request, const TransportLimits& limits,
+             const std::function<void(const Response&)>& on_head,
              const std::function<void(Bytes)>& on_body)
         : request_(request), limits_(limits), on_head_(on_head), on_body_(on_body) {}
 
@@ -126,11 +125,11 @@ class Transfer {
     }
     void header_line(std::string_view line);
 
-    const HttpRequest& request_;
+    const Request& request_;
     const TransportLimits& limits_;
-    const std::function<void(const HttpResponse&)>& on_head_;
+    const std::function<void(const Response&)>& on_head_;
     const std::function<void(Bytes)>& on_body_;
-    HttpResponse head_;
+    Response head_;
     std::size_t header_bytes_ = 0;
     bool head_delivered_ = false;
     curl_off_t moved_ = 0;  // bytes in both directions when it was last asked
@@ -168,15 +167,14 @@ void Transfer::header_line(std::string_view line) {
     }
 }
 
-class CurlTransport final : public HttpTransport {
+class CurlTransport final : public Transport {
   public:
     explicit CurlTransport(const TransportLimits& limits) : limits_(limits) {
         static const CURLcode ready = ::curl_global_init(CURL_GLOBAL_DEFAULT);
         if (ready != CURLE_OK) fail(ErrorKind::System, "libcurl cannot be initialised");
     }
 
-    void perform(const HttpRequest& request,
-                 const std::function<void(const HttpResponse&)>& on_head,
+    void perform(const Request& request, const std::function<void(const Response&)>& on_head,
                  const std::function<void(Bytes)>& on_body) override {
         Easy easy = pool_.take();
         Transfer transfer(request, limits_, on_head, on_body);
@@ -200,20 +198,20 @@ class CurlTransport final : public HttpTransport {
   private:
     using List = std::unique_ptr<curl_slist, ListDeleter>;
 
-    static std::string place(const HttpRequest& request) {
+    static std::string place(const Request& request) {
         return request.method + " " + request.url.substr(0, request.url.find('?'));
     }
-    static List header_list(const HttpRequest& request);
-    void configure(CURL* easy, const HttpRequest& request, curl_slist* headers,
+    static List header_list(const Request& request);
+    void configure(CURL* easy, const Request& request, curl_slist* headers,
                    Transfer& transfer) const;
-    static void configure_body(CURL* easy, const HttpRequest& request);
-    [[noreturn]] void report(const HttpRequest& request, CURLcode code, int system_error) const;
+    static void configure_body(CURL* easy, const Request& request);
+    [[noreturn]] void report(const Request& request, CURLcode code, int system_error) const;
 
     TransportLimits limits_;
     Pool pool_;
 };
 
-CurlTransport::List CurlTransport::header_list(const HttpRequest& request) {
+CurlTransport::List CurlTransport::header_list(const Request& request) {
     // No "Expect: 100-continue": by the time a body is sent its session is open, and a registry
     // that does not know the handshake would cost a second each time.
     List list(::curl_slist_append(nullptr, "Expect:"));
@@ -226,7 +224,7 @@ CurlTransport::List CurlTransport::header_list(const HttpRequest& request) {
     return list;
 }
 
-void CurlTransport::configure(CURL* easy, const HttpRequest& request, curl_slist* headers,
+void CurlTransport::configure(CURL* easy, const Request& request, curl_slist* headers,
                               Transfer& transfer) const {
     const auto set = [easy](CURLoption option, auto value) {
         if (const CURLcode code = ::curl_easy_setopt(easy, option, value); code != CURLE_OK)
@@ -258,7 +256,7 @@ void CurlTransport::configure(CURL* easy, const HttpRequest& request, curl_slist
     configure_body(easy, request);
 }
 
-void CurlTransport::configure_body(CURL* easy, const HttpRequest& request) {
+void CurlTransport::configure_body(CURL* easy, const Request& request) {
     if (request.method == "HEAD") {
         ::curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
     } else if (request.body) {
@@ -275,7 +273,7 @@ void CurlTransport::configure_body(CURL* easy, const HttpRequest& request) {
     }
 }
 
-void CurlTransport::report(const HttpRequest& request, CURLcode code, int system_error) const {
+void CurlTransport::report(const Request& request, CURLcode code, int system_error) const {
     const std::string where = place(request) + ": ";
     switch (code) {
     case CURLE_PEER_FAILED_VERIFICATION:
@@ -305,8 +303,8 @@ void CurlTransport::report(const HttpRequest& request, CURLcode code, int system
 
 }  // namespace
 
-std::unique_ptr<HttpTransport> curl_transport(const TransportLimits& limits) {
+std::unique_ptr<Transport> curl_transport(const TransportLimits& limits) {
     return std::make_unique<CurlTransport>(limits);
 }
 
-}  // namespace shale::registry
+}  // namespace shale::http
