@@ -9,6 +9,7 @@
 #pragma once
 
 #include <shale/base.hpp>
+#include <shale/http.hpp>
 #include <shale/mount.hpp>
 #include <shale/oci.hpp>
 #include <shale/registry.hpp>
@@ -195,12 +196,19 @@ struct Output {
 Output parse_output(std::string_view text);
 
 struct Request {
-    std::string context;     // directory
-    std::string dockerfile;  // path; empty: CONTEXT/Dockerfile, then CONTEXT/dockerfile; "-": stdin
+    // A directory; "-": a tar or a Dockerfile on standard input; a git reference; a URL of an
+    // archive or a Dockerfile.
+    std::string context;
+    // Path or URL; empty: Dockerfile of the context, else dockerfile; "-": standard input. In a
+    // context that is no directory, a relative path is one of the context.
+    std::string dockerfile;
     std::optional<std::string> dockerfile_text;  // used instead of reading the path when set
     std::vector<oci::Reference> tags;
     std::string target;
     std::vector<KeyValue> build_args;
+    // Names that FROM, AS and --from may use, and what they stand for: a directory, a git
+    // reference, a URL, docker-image://NAME, oci-layout://PATH[:TAG][@DIGEST].
+    std::vector<KeyValue> build_contexts;
     std::vector<KeyValue> labels;
     std::vector<Output> outputs;  // empty: one Image
     bool no_cache = false;
@@ -219,7 +227,9 @@ struct Request {
     std::string cgroup_parent;
     std::optional<oci::Platform> platform;
     std::optional<std::int64_t> source_date_epoch;  // seconds
-    unsigned parallel_steps = 2;                    // RUN and COPY steps at one time
+    // Whose time to take instead: "context", a named context, or a stage of one remote ADD.
+    std::string source_date_epoch_of;
+    unsigned parallel_steps = 2;  // RUN and COPY steps at one time
 };
 
 struct Result {
@@ -247,6 +257,8 @@ struct Services {
     // Created on first use: a build without RUN needs no runtime.
     std::function<sandbox::Runtime&()> runtime;
     Progress& progress;
+    // Created on first use, as the runtime; null if nothing may be downloaded.
+    std::function<std::unique_ptr<http::Transport>()> http = nullptr;
     const Clock& clock = system_clock();
 };
 

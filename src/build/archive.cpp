@@ -18,21 +18,24 @@ codec::Source file_source(const std::shared_ptr<UniqueFd>& fd, const std::string
     };
 }
 
-// As much of the start of the decompressed file as fits.
-std::size_t read_head(const std::string& path, MutableBytes head) {
-    const auto fd = std::make_shared<UniqueFd>(open_file(path, O_RDONLY | O_NOFOLLOW));
-    std::array<std::byte, 16> magic{};
-    const ssize_t got = ::pread(fd->get(), magic.data(), magic.size(), 0);
-    if (got <= 0) return 0;
-    const auto format = codec::sniff(Bytes(magic).first(static_cast<std::size_t>(got)));
-    codec::StreamDecompressor stream(format, file_source(fd, path), UINT64_MAX);
+template <typename Read>
+std::size_t fill(MutableBytes out, Read&& read) {
     std::size_t filled = 0;
-    while (filled < head.size()) {
-        const auto count = stream.read(head.subspan(filled));
+    while (filled < out.size()) {
+        const auto count = read(out.subspan(filled));
         if (count == 0) break;
         filled += count;
     }
     return filled;
+}
+
+// As much of the start of the decompressed bytes as fits.
+std::size_t read_head(const OpenBytes& open, MutableBytes head) {
+    std::array<std::byte, 16> magic{};
+    const auto got = fill(magic, open());
+    const auto format = codec::sniff(Bytes(magic).first(got));
+    codec::StreamDecompressor stream(format, open(), UINT64_MAX);
+    return fill(head, [&](MutableBytes out) { return stream.read(out); });
 }
 
 EntrySpec spec_of(const layer::TocEntry& entry, const CopyOptions& options) {
@@ -106,10 +109,26 @@ class Expander {
 
 }  // namespace
 
-bool is_archive(const std::string& path) {
+OpenBytes bytes_of_file(const std::string& path) {
+    return [path] {
+        return file_source(std::make_shared<UniqueFd>(open_file(path, O_RDONLY | O_NOFOLLOW)),
+                           path);
+    };
+}
+
+OpenBytes bytes_of_content(store::Store& store, const std::vector<Digest>& layers,
+                           const Digest& content) {
+    return [&store, layers, content]() -> codec::Source {
+        const auto reader =
+            std::make_shared<layer::ContentReader>(store.content_index(layers), store.framed());
+        return [reader, source = reader->open(content)](MutableBytes out) { return source(out); };
+    };
+}
+
+bool is_archive(const OpenBytes& open) {
     std::array<std::byte, 512> head{};
     try {
-        const auto count = read_head(path, head);
+        const auto count = read_head(open, head);
         return tar::looks_like_tar(Bytes(head).first(count));
     } catch (const Error& error) {
         // Damaged or foreign compression is a file to copy, not a mistake.
@@ -118,9 +137,9 @@ bool is_archive(const std::string& path) {
     }
 }
 
-IndexedArchive index_archive(store::Store& store, const std::string& path, const Digest& digest) {
-    const auto fd = std::make_shared<UniqueFd>(open_file(path, O_RDONLY | O_NOFOLLOW));
-    const auto source = file_source(fd, path);
+IndexedArchive index_archive(store::Store& store, const OpenBytes& open, const std::string& what,
+                             const std::optional<Digest>& digest) {
+    const auto source = open();
     auto writer = store.new_blob();
     std::vector<std::byte> buffer(1 << 20);
     while (const auto count = source(buffer))
@@ -128,7 +147,7 @@ IndexedArchive index_archive(store::Store& store, const std::string& path, const
     oci::Descriptor descriptor;
     descriptor.media_type = oci::layer_media_type(oci::Compression::None);
     descriptor.size = writer.size();
-    descriptor.digest = in_context([&] { return path + " changed while it was read"; },
+    descriptor.digest = in_context([&] { return what + " changed while it was read"; },
                                    [&] { return writer.commit(digest); });
     return {descriptor.digest, store.toc(descriptor)};
 }

@@ -5,19 +5,32 @@
 #include "copy.hpp"
 #include "session.hpp"
 
+#include <shale/codec.hpp>
+
+#include <functional>
+#include <optional>
 #include <string>
 
 namespace shale::build {
 
-// True if the file holds a tar archive, plain or compressed, judged by content alone.
-bool is_archive(const std::string& path);
+// Gives the bytes of something from the start, each time it is called.
+using OpenBytes = std::function<codec::Source()>;
+OpenBytes bytes_of_file(const std::string& path);
+// `layers` hold the content.
+OpenBytes bytes_of_content(store::Store& store, const std::vector<Digest>& layers,
+                           const Digest& content);
 
-// Puts the archive file into the store, indexed. Returns what ContentIndex and expand_archive need.
+// True if these are a tar archive, plain or compressed, judged by content alone.
+bool is_archive(const OpenBytes& open);
+
+// Puts the archive into the store, indexed. Returns what ContentIndex and expand_archive need.
+// Corrupt if it does not have the digest, when one is given; `what` names it then.
 struct IndexedArchive {
     Digest blob;
     std::shared_ptr<const layer::Toc> toc;
 };
-IndexedArchive index_archive(store::Store& store, const std::string& path, const Digest& digest);
+IndexedArchive index_archive(store::Store& store, const OpenBytes& open, const std::string& what,
+                             const std::optional<Digest>& digest);
 
 // Merges the members below `options.destination`, always a directory. Whiteout names mean nothing
 // here. Symlinked directories at the destination are followed inside the tree. --chown applies to

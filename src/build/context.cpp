@@ -1,5 +1,7 @@
 #include "context.hpp"
 
+#include "sources.hpp"
+
 #include <fmt/format.h>
 
 #include <unordered_map>
@@ -47,20 +49,31 @@ bool belongs_to_file(std::string_view name) {
 }  // namespace
 
 Context::Context(std::string directory, dockerfile::IgnoreMatcher ignore, store::Store& store,
-                 Tracker& tracker)
-    : directory_(std::move(directory)), ignore_(std::move(ignore)), store_(store),
-      tracker_(tracker) {}
+                 Tracker& tracker, std::string title)
+    : directory_(std::move(directory)), name_(directory_), ignore_(std::move(ignore)),
+      store_(store), tracker_(tracker), title_(std::move(title)) {}
+
+Context::Context(std::string name, Source source, store::Store& store, Tracker& tracker)
+    : name_(std::move(name)), source_(std::move(source)), store_(store), tracker_(tracker) {}
+
+Source Context::as_source(Sources& sources) {
+    if (source_.root) return source_;
+    need({{"", false}});
+    return sources.directory(tree(), directory_);
+}
 
 void Context::need(const std::vector<Need>& paths) {
+    if (source_.root) return;
     const std::lock_guard lock(mutex_);
     for (const auto& path : paths)
         is_current_ &= !needed_.add(path);
 }
 
 const snapshot::Tree& Context::tree() {
+    if (source_.root) return *source_.root->load().tree;
     const std::lock_guard lock(mutex_);
     if (!is_current_) {
-        tracker_.run("[internal] load build context", [&](VertexId) {
+        tracker_.run(title_, [&](VertexId) {
             // Each round adds paths of the context, so this ends.
             do
                 trees_.push_back(std::make_unique<const snapshot::Tree>(scan()));

@@ -1,8 +1,11 @@
-// The build context: a directory seen through .dockerignore. Walked and hashed once per build, when
-// the first step needs it; unchanged files are known from the store's stat cache and not opened.
+// A build context: a directory seen through .dockerignore, or files that came from elsewhere.
+//
+// A directory is walked and hashed once per build, when the first step needs it; unchanged files
+// are known from the store's stat cache and not opened. What came from elsewhere is a root already.
 #pragma once
 
 #include "needed_paths.hpp"
+#include "source.hpp"
 
 #include <shale/build.hpp>
 #include <shale/dockerfile.hpp>
@@ -15,10 +18,21 @@
 
 namespace shale::build {
 
+class Sources;
+
 class Context {
   public:
+    // `title` is the vertex of the walk.
     Context(std::string directory, dockerfile::IgnoreMatcher ignore, store::Store& store,
-            Tracker& tracker);
+            Tracker& tracker, std::string title = "[internal] load build context");
+    // `name` says what it is, for those who compare builds.
+    Context(std::string name, Source source, store::Store& store, Tracker& tracker);
+
+    // Null for a directory; whoever gets one reads it as the root of a stage.
+    std::shared_ptr<Root> remote_root() const { return source_.root; }
+    // The whole context as a source; of a directory, its contents are stored first.
+    Source as_source(Sources& sources);
+    const Source& source() const { return source_; }  // empty for a directory
 
     // Says what somebody will look at; nothing else is walked. Safe from any thread.
     void need(const std::vector<Need>& paths);
@@ -26,7 +40,8 @@ class Context {
     // as the context, but a later one may hold more: ask after the last need(). Safe from any
     // thread.
     const snapshot::Tree& tree();
-    const std::string& directory() const { return directory_; }
+    const std::string& directory() const { return directory_; }  // empty if it is none
+    const std::string& name() const { return name_; }
 
     // The patterns that apply to the Dockerfile at `dockerfile_path`: its own
     // "<path>.dockerignore", else ".dockerignore" of the context, else none.
@@ -36,10 +51,12 @@ class Context {
   private:
     snapshot::Tree scan();
 
-    std::string directory_;
+    std::string directory_, name_;
+    Source source_;
     dockerfile::IgnoreMatcher ignore_;
     store::Store& store_;
     Tracker& tracker_;
+    std::string title_;
     std::mutex mutex_;
     // Guarded by mutex_:
     NeededPaths needed_;

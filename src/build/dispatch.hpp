@@ -10,6 +10,12 @@
 
 namespace shale::build {
 
+// Where a copy reads: one of the two.
+struct CopySource {
+    std::shared_ptr<Root> root;
+    Context* directory = nullptr;
+};
+
 class Dispatcher {
   public:
     // `step_name` is the vertex name if the instruction becomes a step.
@@ -46,8 +52,8 @@ class Dispatcher {
     std::vector<RunMount> run_mounts(const dockerfile::Run& run, const std::string& cwd);
     std::shared_ptr<Root> mount_source(const dockerfile::Mount& mount);
     std::string run_step_name(const dockerfile::Run& run, const RunSpec& spec) const;
-    std::shared_ptr<Root> copy_source(const std::string& from);  // null for the build context
-    std::string absolute(std::string_view path) const;           // joined to WORKDIR, not cleaned
+    CopySource copy_source(const std::string& from);    // empty: the build context
+    std::string absolute(std::string_view path) const;  // joined to WORKDIR, not cleaned
 
     Session& session_;
     Stages& stages_;

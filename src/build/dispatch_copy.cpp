@@ -2,6 +2,8 @@
 // from it follow both cache keys, and, only on a miss, the edit itself.
 #include "archive.hpp"
 #include "dispatch.hpp"
+#include "remote_add.hpp"
+#include "sources.hpp"
 
 #include <sys/stat.h>
 
@@ -14,10 +16,12 @@ namespace {
 
 using snapshot::NodeId;
 
-// A directory on disk seen as a tree: the build context, or here-documents written out.
+// A tree and where its contents are: a directory on disk (the build context, or here-documents
+// written out), or layers of the store (another stage, or something that was fetched).
 struct DirectorySource {
     const snapshot::Tree* tree = nullptr;
-    std::string directory;
+    std::string directory;  // empty if they are in layers
+    std::vector<Digest> layers;
 };
 
 // Opens contents of one or several directory sources by digest, as store_layer asks for them.
@@ -57,12 +61,15 @@ class DirectoryContents {
 struct CopyPlan {
     const dockerfile::Copy* instruction = nullptr;
     std::vector<std::string> sources;
-    std::string destination;  // as written, expanded
+    std::map<std::size_t, RemoteOperand> remotes;  // by index in `sources`
+    std::string destination;                       // as written, expanded
     std::string chown, chmod;
     CopyOptions options;  // owner filled in once the parent is loaded
     // Here-documents, written to a directory of their own.
     std::unique_ptr<TempDir> heredoc_directory;
     std::unique_ptr<snapshot::Tree> heredoc_tree;
+
+    bool needs_main() const { return remotes.size() < sources.size(); }
 };
 
 std::string history_text(const CopyPlan& plan) {
@@ -103,27 +110,59 @@ void write_heredocs(CopyPlan& plan, const dockerfile::Lookup& lookup, store::Sto
 
 // Sources of one tree: operands and what each matched.
 struct Selection {
-    DirectorySource directory;  // `directory` empty for a --from tree
+    DirectorySource directory;
     std::vector<std::vector<Selected>> operands;
+    bool unpack = false;  // archives of an ADD
 };
 
-std::vector<Selection> select_all(const CopyPlan& plan, const DirectorySource& main) {
+Selection select_remote(const RemoteOperand& remote) {
+    const auto& loaded = remote.source.root->load();
+    Selection selection{{loaded.tree.get(), {}, loaded.sources}, {}, remote.unpack};
+    if (remote.path.empty()) {
+        selection.operands.push_back(select(*loaded.tree, "/"));
+    } else {  // as it is: a URL may end in characters that would be a pattern
+        Selected file;
+        file.node = loaded.tree->find(remote.path);
+        file.name = file.path = remote.path;
+        selection.operands.push_back({std::move(file)});
+    }
+    return selection;
+}
+
+// In the order of the instruction, here-documents last. `main` is asked for only if something is to
+// be selected from it.
+std::vector<Selection> select_all(const CopyPlan& plan,
+                                  const std::function<DirectorySource()>& main) {
+    const bool unpack = plan.instruction->is_add && plan.instruction->unpack.value_or(true);
     std::vector<Selection> selections;
-    Selection from_main{main, {}};
-    for (const auto& source : plan.sources)
-        from_main.operands.push_back(select(*main.tree, source));
-    for (auto& operand : from_main.operands)
+    bool last_is_main = false;
+    for (std::size_t i = 0; i < plan.sources.size(); ++i) {
+        if (const auto remote = plan.remotes.find(i); remote != plan.remotes.end()) {
+            selections.push_back(select_remote(remote->second));
+            last_is_main = false;
+            continue;
+        }
+        if (!last_is_main) selections.push_back({main(), {}, unpack});
+        last_is_main = true;
+        auto operand = select(*selections.back().directory.tree, plan.sources[i]);
         std::erase_if(operand, [&](const Selected& selected) {
             return is_excluded_operand(selected, plan.options);
         });
-    selections.push_back(std::move(from_main));
+        selections.back().operands.push_back(std::move(operand));
+    }
     if (plan.heredoc_tree) {
-        Selection documents{{plan.heredoc_tree.get(), plan.heredoc_directory->path()}, {}};
+        Selection documents{{plan.heredoc_tree.get(), plan.heredoc_directory->path(), {}}, {}};
         for (const auto& heredoc : plan.instruction->heredocs)
             documents.operands.push_back(select(*plan.heredoc_tree, "/" + heredoc.name));
         selections.push_back(std::move(documents));
     }
     return selections;
+}
+
+OpenBytes bytes_of(const DirectorySource& source, NodeId node, store::Store& store) {
+    if (source.directory.empty())
+        return bytes_of_content(store, source.layers, source.tree->entry(node).content);
+    return bytes_of_file(join_path(source.directory, source.tree->path(node)));
 }
 
 // The edit. Archives of ADD become sources of their own, noted in `archives`.
@@ -137,16 +176,12 @@ snapshot::Tree edit(const CopyPlan& plan, const snapshot::Tree& parent,
             std::vector<Selected> plain;
             for (const auto& selected : operand) {
                 const auto entry = selection.directory.tree->entry(selected.node);
-                const bool may_unpack = plan.instruction->is_add &&
-                                        plan.instruction->unpack.value_or(true) &&
-                                        entry.type == FileType::Regular;
-                const auto path = join_path(selection.directory.directory,
-                                            selection.directory.tree->path(selected.node));
-                if (!may_unpack || !is_archive(path)) {
+                const auto open = bytes_of(selection.directory, selected.node, store);
+                if (!selection.unpack || entry.type != FileType::Regular || !is_archive(open)) {
                     plain.push_back(selected);
                     continue;
                 }
-                const auto archive = index_archive(store, path, entry.content);
+                const auto archive = index_archive(store, open, selected.path, entry.content);
                 archives.push_back(archive.blob);
                 expand_archive(builder, *archive.toc, plan.options, ++group_base);
             }
@@ -155,14 +190,19 @@ snapshot::Tree edit(const CopyPlan& plan, const snapshot::Tree& parent,
     return builder.finish();
 }
 
+// A directory is read where it lies, everything else through its root.
+CopySource source_of(Context& context) {
+    if (auto root = context.remote_root()) return {std::move(root), nullptr};
+    return {nullptr, &context};
+}
+
 // One copy on its way through the cache.
 class CopyStep {
   public:
-    // `from` is null for the build context.
     CopyStep(Session& session, std::unique_ptr<CopyPlan> plan, std::shared_ptr<Root> parent,
-             std::shared_ptr<Root> from)
+             CopySource from)
         : session_(session), plan_(std::move(plan)), parent_(std::move(parent)),
-          from_(std::move(from)) {}
+          from_(std::move(from.root)), directory_(from.directory) {}
 
     const CopyPlan& plan() const { return *plan_; }
 
@@ -170,13 +210,18 @@ class CopyStep {
         Key key("copy");
         key.add("parent", parent_->key());
         add_definition(key, *plan_);
-        if (from_) {  // known by what made it; its contents are the content key's business
+        // What comes from a root is known by what made it; its contents are the content key's
+        // business. What lies in files is known by its contents.
+        if (from_ && plan_->needs_main())
             key.add("from", from_->key()).add_all("sources", plan_->sources);
-            if (plan_->heredoc_tree)  // names and expanded bodies
-                key.add("documents", plan_->heredoc_tree->key_digest(snapshot::kRoot));
-        } else {
-            add_contents(key);
-        }
+        for (const auto& [index, remote] : plan_->remotes)
+            key.add("at", static_cast<std::uint64_t>(index))
+                .add("remote", remote.source.root->key())
+                .add("path", remote.path)
+                .add("unpack", static_cast<std::uint64_t>(remote.unpack));
+        if (!from_ && plan_->needs_main()) add_contents(key, true);
+        if (plan_->heredoc_tree)  // names and expanded bodies
+            key.add("documents", plan_->heredoc_tree->key_digest(snapshot::kRoot));
         return key.finish();
     }
 
@@ -184,7 +229,7 @@ class CopyStep {
         Key key("copy-content");
         key.add("parent", parent_->load().tree->key_digest(snapshot::kRoot));
         add_definition(key, *plan_);
-        add_contents(key);
+        add_contents(key, false);
         return key.finish();
     }
 
@@ -195,17 +240,20 @@ class CopyStep {
         std::vector<Digest> archives;
         executed.tree = std::make_shared<snapshot::Tree>(
             edit(*plan_, *loaded.tree, selections(), session_.services.store, archives));
-        if (from_ && !plan_->heredoc_tree) {  // contents stay where they are
-            executed.sources = merge_sources(loaded.sources, from_->load().sources);
+        auto readable = merge_sources(loaded.sources, archives);
+        DirectoryContents contents;
+        bool has_files = false;
+        for (const auto& selection : selections()) {
+            readable = merge_sources(readable, selection.directory.layers);
+            if (selection.directory.directory.empty()) continue;
+            has_files = true;
+            for (const auto& operand : selection.operands)
+                contents.add(selection.directory, operand);
+        }
+        if (!has_files) {  // contents stay where they are
+            executed.sources = std::move(readable);
             return executed;
         }
-        DirectoryContents contents;
-        for (const auto& selection : selections())
-            for (const auto& operand : selection.operands)
-                if (!selection.directory.directory.empty())
-                    contents.add(selection.directory, operand);
-        auto readable = merge_sources(loaded.sources, archives);
-        if (from_) readable = merge_sources(readable, from_->load().sources);
         const auto stored =
             store_layer(session_, *loaded.tree, *executed.tree, readable, contents.opener());
         executed.sources = merge_sources(loaded.sources, {stored.descriptor.digest});
@@ -216,24 +264,27 @@ class CopyStep {
 
   private:
     DirectorySource main_source() {
-        if (from_) return {from_->load().tree.get(), {}};
-        // A copy of here-documents alone needs no context.
-        if (plan_->sources.empty()) return {plan_->heredoc_tree.get(), {}};
-        return {&session_.context.tree(), session_.context.directory()};
+        if (!from_) return {&directory_->tree(), directory_->directory(), {}};
+        const auto& loaded = from_->load();
+        return {loaded.tree.get(), {}, loaded.sources};
     }
     // Made once, when the first key or the execution asks for it.
     const std::vector<Selection>& selections() {
         if (selections_.empty())
-            selections_ = in_context([] { return std::string("failed to compute cache key"); },
-                                     [&] { return select_all(*plan_, main_source()); });
+            selections_ =
+                in_context([] { return std::string("failed to compute cache key"); },
+                           [&] { return select_all(*plan_, [&] { return main_source(); }); });
         return selections_;
     }
-    void add_contents(Key& key) {
+    void add_contents(Key& key, bool files_only) {
         CopyOptions options = plan_->options;
         if (!plan_->chown.empty()) options.owner = Owner{};  // whatever it is, not the source's
-        for (const auto& selection : selections())
+        for (const auto& selection : selections()) {
+            if (files_only && selection.directory.directory.empty()) continue;
+            key.add("unpack", static_cast<std::uint64_t>(selection.unpack));
             for (const auto& operand : selection.operands)
                 add_to_key(key, *selection.directory.tree, operand, options);
+        }
     }
     void resolve_owner(const LoadedRoot& loaded) {
         if (plan_->chown.empty()) return;
@@ -249,20 +300,18 @@ class CopyStep {
     Session& session_;
     std::unique_ptr<CopyPlan> plan_;
     std::shared_ptr<Root> parent_, from_;
+    Context* directory_;  // if from_ is null
     std::vector<Selection> selections_;
 };
 
 }  // namespace
 
-std::shared_ptr<Root> Dispatcher::copy_source(const std::string& from) {
-    if (from.empty()) return nullptr;
-    const Base base = resolve_copy_from(session_.file, stage_index_, from);
-    if (const auto* stage = std::get_if<StageBase>(&base)) return stages_.get(stage->stage).root;
-    if (const auto* image = std::get_if<ImageBase>(&base)) {
-        const auto resolved = stages_.image(*image, "[internal] ");
-        return {resolved, resolved->root.get()};
-    }
-    return empty_root();
+CopySource Dispatcher::copy_source(const std::string& from) {
+    if (from.empty()) return source_of(session_.context);
+    const Base base = resolve_copy_from(session_.file, stage_index_, from, session_.contexts());
+    if (const auto* named = std::get_if<ContextBase>(&base))
+        return source_of(*session_.sources.context(*named));
+    return {stages_.root_of(base), nullptr};
 }
 
 void Dispatcher::operator()(const dockerfile::Copy& copy) {
@@ -282,8 +331,16 @@ void Dispatcher::operator()(const dockerfile::Copy& copy) {
     plan->options.now_ns = session_.creation_ns();
     write_heredocs(*plan, lookup_, session_.services.store);
 
-    auto from = copy_source(copy.from);
-    if (!from && !plan->sources.empty()) session_.context.tree();  // a vertex of its own
+    const auto checksum = expand(copy.checksum);
+    for (std::size_t i = 0; i < plan->sources.size(); ++i)
+        if (auto remote = fetch_operand(session_.sources, copy, plan->sources[i], checksum))
+            plan->remotes.emplace(i, std::move(*remote));
+    CopySource from;
+    if (plan->needs_main()) from = copy_source(copy.from);
+    if (from.directory) {
+        from.directory->need(needed_paths(copy));
+        from.directory->tree();  // a vertex of its own
+    }
     CopyStep copy_step(session_, std::move(plan), state_.root, std::move(from));
     Step step;
     step.name = step_name_;

@@ -38,13 +38,8 @@ Invocation invocation(const dockerfile::Command& command, std::vector<std::strin
 // The root that a mount comes from; null if it names none.
 std::shared_ptr<Root> Dispatcher::mount_source(const dockerfile::Mount& mount) {
     if (mount.from.empty()) return nullptr;
-    const Base base = resolve_mount_from(session_.file, stage_index_, mount);
-    if (const auto* stage = std::get_if<StageBase>(&base)) return stages_.get(stage->stage).root;
-    if (const auto* image = std::get_if<ImageBase>(&base)) {
-        const auto resolved = stages_.image(*image, "[internal] ");
-        return {resolved, resolved->root.get()};
-    }
-    return empty_root();
+    return stages_.root_of(
+        resolve_mount_from(session_.file, stage_index_, mount, session_.contexts()));
 }
 
 std::vector<RunMount> Dispatcher::run_mounts(const dockerfile::Run& run, const std::string& cwd) {
@@ -55,8 +50,10 @@ std::vector<RunMount> Dispatcher::run_mounts(const dockerfile::Run& run, const s
         auto made = decide_mount(mount, cwd, agents);
         agents += made.type == dockerfile::MountType::Ssh ? 1 : 0;
         made.from = mount_source(mount);
-        if (made.type == dockerfile::MountType::Bind && !made.from)
+        if (made.type == dockerfile::MountType::Bind && !made.from) {
+            made.from = session_.context.remote_root();
             session_.context.tree();  // a vertex of its own
+        }
         mounts.push_back(std::move(made));
     }
     sort_by_depth(mounts);

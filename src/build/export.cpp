@@ -141,7 +141,7 @@ void export_image(Session& session, const StageState& state, const Output& outpu
     descriptor.annotations[std::string(kAnnotationStage)] = stage_name;
     descriptor.annotations[std::string(kAnnotationRecipe)] =
         Key("recipe")
-            .add("context", session.context.directory())
+            .add("context", session.context.name())
             .add("dockerfile", session.definition_path)
             .finish()
             .short_hex();

@@ -2,6 +2,8 @@
 
 #include "copy.hpp"
 
+#include <shale/remote.hpp>
+
 #include <algorithm>
 
 namespace shale::build {
@@ -25,6 +27,15 @@ Need need_of(const std::string& source) {
     return {clean_absolute_path(literal).substr(1), open != std::string::npos};
 }
 
+// A malformed reference is somebody else's to report.
+bool is_git(const std::string& source) {
+    try {
+        return remote::parse_git(source).has_value();
+    } catch (const Error&) {
+        return true;
+    }
+}
+
 }  // namespace
 
 std::vector<Need> needed_paths(const dockerfile::Stage& stage) {
@@ -36,9 +47,17 @@ std::vector<Need> needed_paths(const dockerfile::Stage& stage) {
                     needs.push_back(need_of(mount.source));
         const auto* copy = std::get_if<dockerfile::Copy>(&instruction.value);
         if (!copy || !copy->from.empty()) continue;
-        for (const auto& source : copy->sources)
-            needs.push_back(need_of(source));
+        const auto more = needed_paths(*copy);
+        needs.insert(needs.end(), more.begin(), more.end());
     }
+    return needs;
+}
+
+std::vector<Need> needed_paths(const dockerfile::Copy& copy) {
+    std::vector<Need> needs;
+    for (const auto& source : copy.sources)
+        if (!copy.is_add || (!remote::is_http_url(source) && !is_git(source)))
+            needs.push_back(need_of(source));
     return needs;
 }
 

@@ -23,6 +23,9 @@ struct Need {
 // still a variable counts as a bind.
 std::vector<Need> needed_paths(const dockerfile::Stage& stage);
 
+// What this one names of wherever it reads.
+std::vector<Need> needed_paths(const dockerfile::Copy& copy);
+
 class NeededPaths {
   public:
     // False if the path was covered already.

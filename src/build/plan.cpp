@@ -2,6 +2,8 @@
 
 #include "located.hpp"
 
+#include <shale/remote.hpp>
+
 #include <algorithm>
 #include <cctype>
 #include <set>
@@ -49,38 +51,85 @@ std::optional<std::uint32_t> last_definition(const File& file, const std::string
     fail(ErrorKind::Unsupported, what + " is not implemented yet");
 }
 
-bool is_remote(const std::string& source) {
-    const bool git_ssh = source.starts_with("git@") && source.find(':') != std::string::npos;
-    return source.starts_with("http://") || source.starts_with("https://") ||
-           source.starts_with("git://") || source.starts_with("ssh://") || git_ssh;
-}
-
 void check_copy(const dockerfile::Copy& copy) {
     const std::string word = copy.is_add ? "ADD" : "COPY";
     if (copy.link) unsupported(word + " --link");
     if (copy.parents) unsupported(word + " --parents");
-    if (!copy.checksum.empty()) unsupported("ADD --checksum");
-    if (copy.keep_git_dir) unsupported("ADD --keep-git-dir");
-    check_sources(copy, copy.sources);
+    const bool is_literal =
+        std::none_of(copy.sources.begin(), copy.sources.end(), [](const std::string& source) {
+            return source.find('$') != std::string::npos;
+        });
+    if (is_literal) check_sources(copy, copy.sources);
+}
+
+std::string expand_platform(const File& file, const dockerfile::From& from,
+                            const Arguments& arguments) {
+    if (from.platform.empty()) return {};
+    const dockerfile::Lookup lookup = [&](std::string_view name) { return arguments.global(name); };
+    const auto platform = dockerfile::expand(from.platform, lookup, file.escape);
+    if (platform.empty())
+        fail(ErrorKind::Invalid, "empty platform value from expression " + from.platform);
+    return platform;
+}
+
+// "PATH[:TAG][@DIGEST]" of an OCI layout. The name of the image is the context's.
+ImageBase layout_base(const std::string& name, std::string_view text, const std::string& platform) {
+    ImageBase image;
+    image.platform = platform;
+    image.reference = oci::Reference::parse(name);
+    image.reference.tag.clear();
+    image.reference.digest.reset();
+    if (const auto at = text.rfind('@'); at != std::string_view::npos) {
+        image.reference.digest = Digest::parse(text.substr(at + 1));
+        text = text.substr(0, at);
+    }
+    const auto colon = text.rfind(':');
+    if (colon != std::string_view::npos && text.find('/', colon) == std::string_view::npos) {
+        image.reference.tag = text.substr(colon + 1);
+        text = text.substr(0, colon);
+    }
+    image.layout = text;
+    if (text.empty()) fail(ErrorKind::Invalid, "oci-layout reference names no directory");
+    return image;
+}
+
+Base base_of_context(const std::string& written, const std::string& value,
+                     const std::string& platform) {
+    const auto name = normalise_context_name(written).value_or(written);
+    constexpr std::string_view kImage = "docker-image://", kLayout = "oci-layout://";
+    const auto describe = [&] { return "build context " + name + "=" + value; };
+    return in_context(describe, [&]() -> Base {
+        if (value == "docker-image://scratch") return ScratchBase{};
+        if (value.starts_with(kImage))
+            return ImageBase{oci::Reference::parse(value.substr(kImage.size())), platform, {}};
+        if (value.starts_with(kLayout))
+            return layout_base(name, std::string_view(value).substr(kLayout.size()), platform);
+        return ContextBase{name, value};
+    });
 }
 
 // Stages that stage `index` needs directly.
 std::vector<std::uint32_t> dependencies(const File& file, std::uint32_t index,
-                                        const Arguments& arguments) {
+                                        const Arguments& arguments, const NamedContexts& contexts) {
     const auto& stage = file.stages[index];
     std::vector<std::uint32_t> needed;
     const auto note = [&](const Base& base) {
         if (const auto* other = std::get_if<StageBase>(&base)) needed.push_back(other->stage);
     };
-    note(located(file, stage.lines, [&] { return resolve_from(file, index, arguments); }));
+    const auto replacement = located(
+        file, stage.lines, [&] { return resolve_replacement(file, index, arguments, contexts); });
+    if (replacement) return needed;
+    note(
+        located(file, stage.lines, [&] { return resolve_from(file, index, arguments, contexts); }));
     for (const auto& instruction : stage.instructions)
         located(file, instruction.lines, [&] {
             check_supported(instruction);
             const auto* copy = std::get_if<dockerfile::Copy>(&instruction.value);
-            if (copy && !copy->from.empty()) note(resolve_copy_from(file, index, copy->from));
+            if (copy && !copy->from.empty())
+                note(resolve_copy_from(file, index, copy->from, contexts));
             if (const auto* run = std::get_if<dockerfile::Run>(&instruction.value))
                 for (const auto& mount : run->mounts)
-                    if (!mount.from.empty()) note(resolve_mount_from(file, index, mount));
+                    if (!mount.from.empty()) note(resolve_mount_from(file, index, mount, contexts));
         });
     return needed;
 }
@@ -99,7 +148,18 @@ std::uint32_t find_target(const File& file, const std::string& name) {
                                   hint(nearest_match(name, stage_names(file))));
 }
 
-Base resolve_from(const File& file, std::uint32_t index, const Arguments& arguments) {
+std::optional<Base> resolve_replacement(const File& file, std::uint32_t index,
+                                        const Arguments& arguments, const NamedContexts& contexts) {
+    const auto& from = file.stages[index].from;
+    if (from.stage_name.empty()) return std::nullopt;
+    const auto platform = expand_platform(file, from, arguments);
+    const auto* value = contexts.find(from.stage_name, platform);
+    if (!value) return std::nullopt;
+    return base_of_context(from.stage_name, *value, platform);
+}
+
+Base resolve_from(const File& file, std::uint32_t index, const Arguments& arguments,
+                  const NamedContexts& contexts) {
     const auto& from = file.stages[index].from;
     const dockerfile::Lookup lookup = [&](std::string_view name) { return arguments.global(name); };
     const auto reference = dockerfile::expand(from.reference, lookup, file.escape);
@@ -109,17 +169,16 @@ Base resolve_from(const File& file, std::uint32_t index, const Arguments& argume
         if (file.stages[i].from.stage_name == reference) return StageBase{i};
     if (reference == "scratch") return ScratchBase{};
     ImageBase image;
-    if (!from.platform.empty()) {
-        image.platform = dockerfile::expand(from.platform, lookup, file.escape);
-        if (image.platform.empty())
-            fail(ErrorKind::Invalid, "empty platform value from expression " + from.platform);
-    }
+    image.platform = expand_platform(file, from, arguments);
+    if (const auto* value = contexts.find(reference, image.platform))
+        return base_of_context(reference, *value, image.platform);
     image.reference = in_context([&] { return "failed to parse stage name \"" + reference + "\""; },
                                  [&] { return oci::Reference::parse(reference); });
     return image;
 }
 
-Base resolve_copy_from(const File& file, std::uint32_t index, const std::string& name) {
+Base resolve_copy_from(const File& file, std::uint32_t index, const std::string& name,
+                       const NamedContexts& contexts) {
     if (name.find('$') != std::string::npos)
         fail(ErrorKind::Invalid, "variable expansion is not supported for --from, define a new "
                                  "stage with FROM using ARG "
@@ -139,12 +198,15 @@ Base resolve_copy_from(const File& file, std::uint32_t index, const std::string&
                                      stage_label(file.stages[index]) + "\"");
     if (stage) return StageBase{*stage};
     if (name == "scratch") return ScratchBase{};
+    if (const auto* value = contexts.find(name)) return base_of_context(name, *value, {});
     return ImageBase{in_context([&] { return "failed to parse stage name \"" + name + "\""; },
                                 [&] { return oci::Reference::parse(name); }),
+                     {},
                      {}};
 }
 
-Base resolve_mount_from(const File& file, std::uint32_t index, const dockerfile::Mount& mount) {
+Base resolve_mount_from(const File& file, std::uint32_t index, const dockerfile::Mount& mount,
+                        const NamedContexts& contexts) {
     if (const auto stage = last_definition(file, lower(mount.from))) {
         if (*stage >= index)
             fail(ErrorKind::Invalid, "cannot mount from stage \"" + mount.from + "\" to \"" +
@@ -153,17 +215,27 @@ Base resolve_mount_from(const File& file, std::uint32_t index, const dockerfile:
         return StageBase{*stage};
     }
     if (mount.from == "scratch") return ScratchBase{};
+    if (const auto* value = contexts.find(mount.from))
+        return base_of_context(mount.from, *value, {});
     return ImageBase{in_context([&] { return "failed to parse stage name \"" + mount.from + "\""; },
                                 [&] { return oci::Reference::parse(mount.from); }),
+                     {},
                      {}};
 }
 
 void check_sources(const dockerfile::Copy& copy, const std::vector<std::string>& sources) {
+    bool all_remote = true;
     for (const auto& source : sources) {
-        if (!is_remote(source)) continue;
-        if (!copy.is_add) fail(ErrorKind::Invalid, "source can't be a URL for COPY");
-        unsupported("ADD of a remote source (" + source + ")");
+        const bool is_git = remote::parse_git(source).has_value();
+        if (is_git && !copy.is_add) fail(ErrorKind::Invalid, "source can't be a git ref for COPY");
+        if (!copy.is_add && remote::is_http_url(source))
+            fail(ErrorKind::Invalid, "source can't be a URL for COPY");
+        all_remote &= is_git || remote::is_http_url(source);
     }
+    if (copy.checksum.empty()) return;
+    if (sources.size() != 1)
+        fail(ErrorKind::Invalid, "checksum can't be specified for multiple sources");
+    if (!all_remote) fail(ErrorKind::Invalid, "checksum requires HTTP(S) or Git sources");
 }
 
 void check_supported(const dockerfile::Instruction& instruction) {
@@ -171,14 +243,15 @@ void check_supported(const dockerfile::Instruction& instruction) {
 }
 
 std::vector<std::uint32_t> reached_stages(const File& file, std::uint32_t target,
-                                          const Arguments& arguments) {
+                                          const Arguments& arguments,
+                                          const NamedContexts& contexts) {
     std::set<std::uint32_t> reached;
     std::vector<std::uint32_t> todo{target};
     while (!todo.empty()) {
         const auto index = todo.back();
         todo.pop_back();
         if (!reached.insert(index).second) continue;
-        for (const auto needed : dependencies(file, index, arguments))
+        for (const auto needed : dependencies(file, index, arguments, contexts))
             todo.push_back(needed);
     }
     return {reached.begin(), reached.end()};

@@ -5,7 +5,9 @@
 #include "arguments.hpp"
 #include "cache_mount.hpp"
 #include "context.hpp"
+#include "named_contexts.hpp"
 #include "secrets.hpp"
+#include "sources.hpp"
 
 #include <shale/build.hpp>
 #include <shale/dockerfile.hpp>
@@ -25,6 +27,7 @@ struct Session {
     const std::string& definition_path;  // empty if the text came from standard input
     const Arguments& arguments;
     Context& context;
+    Sources& sources;
     oci::Platform platform;
     std::stop_token stop;
     // Bounds RUN and layer work, not stages: a stage waiting for another holds no slot.
@@ -39,6 +42,8 @@ struct Session {
         return request.source_date_epoch ? *request.source_date_epoch * 1'000'000'000
                                          : services.clock.now_ns();
     }
+
+    NamedContexts contexts() const { return {request.build_contexts, platform}; }
 
     // Throws Cancelled once the build has been stopped.
     void check_stop() const {

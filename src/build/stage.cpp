@@ -2,6 +2,7 @@
 
 #include "dispatch.hpp"
 #include "located.hpp"
+#include "oci_layout.hpp"
 
 namespace shale::build {
 namespace {
@@ -93,7 +94,7 @@ std::shared_ptr<BaseImage> Stages::image(const ImageBase& base, const std::strin
     {
         std::unique_lock lock(images_mutex_);
         const auto [known, is_new] =
-            images_.try_emplace(base.reference.str() + " " + base.platform);
+            images_.try_emplace(base.reference.str() + " " + base.platform + " " + base.layout);
         if (!is_new) {
             const auto future = known->second;
             lock.unlock();
@@ -118,7 +119,9 @@ std::shared_ptr<BaseImage> Stages::resolve_image(const ImageBase& base,
         base.platform.empty() ? session_.platform : oci::Platform::parse(base.platform);
     session_.tracker.run("[internal] load metadata for " + base.reference.str(), [&](VertexId) {
         image->resolved =
-            session_.services.images.resolve(base.reference, platform, session_.request.pull);
+            base.layout.empty()
+                ? session_.services.images.resolve(base.reference, platform, session_.request.pull)
+                : OciLayout(base.layout).resolve(base.reference, platform, session_.services.store);
         const auto& actual = image->resolved.config.platform;
         if (!actual.architecture.empty() &&
             actual.normalized().architecture != platform.normalized().architecture)
@@ -130,6 +133,7 @@ std::shared_ptr<BaseImage> Stages::resolve_image(const ImageBase& base,
     });
     const auto& digest = image->resolved.descriptor.digest;
     auto load = [&session = session_, image = image.get(), reference = base.reference,
+                 layout = base.layout,
                  name = step_prefix + "FROM " + base.reference.str() + "@" + digest.str()] {
         auto& store = session.services.store;
         const auto& manifest = image->resolved.manifest;
@@ -138,7 +142,9 @@ std::shared_ptr<BaseImage> Stages::resolve_image(const ImageBase& base,
             for (const auto& layer : manifest.layers)
                 complete &=
                     store.has_blob(layer.digest) && store.blob_size(layer.digest) == layer.size;
-            if (!complete)
+            if (!complete && !layout.empty())
+                OciLayout(layout).copy_layers(image->resolved, store);
+            else if (!complete)
                 session.services.images.pull_layers(reference, image->resolved, session.tracker,
                                                     vertex, Images::Tagging::IfAbsent);
             store.image_tree(manifest, image->resolved.config);
@@ -152,8 +158,36 @@ std::shared_ptr<BaseImage> Stages::resolve_image(const ImageBase& base,
     return image;
 }
 
-StageState Stages::begin(std::uint32_t index, const std::string& step_prefix) {
-    const Base base = resolve_from(session_.file, index, session_.arguments);
+std::shared_ptr<Root> Stages::root_of(const Base& base) {
+    if (const auto* stage = std::get_if<StageBase>(&base)) return get(stage->stage).root;
+    if (const auto* image_base = std::get_if<ImageBase>(&base)) {
+        const auto image = Stages::image(*image_base, "[internal] ");
+        return {image, image->root.get()};
+    }
+    if (const auto* named = std::get_if<ContextBase>(&base))
+        return session_.sources.context(*named)->as_source(session_.sources).root;
+    return empty_root();
+}
+
+// Files become a layer over nothing; there is no config to go with them.
+StageState Stages::begin_from_source(const ContextBase& base) {
+    const auto source = session_.sources.context(base)->as_source(session_.sources);
+    StageState state;
+    oci::ImageConfig config;
+    config.platform = session_.platform;
+    config.config.working_dir = "/";
+    take_config(state, config);
+    state.root = source.root;
+    NewHistory added;
+    added.entry.comment = "buildkit.exporter.image.v0";  // as others call what nobody described
+    added.layer = source.layer;
+    state.history.push_back(std::move(added));
+    state.layers.push_back(source.layer);
+    return state;
+}
+
+StageState Stages::begin(const Base& base, const std::string& step_prefix) {
+    if (const auto* named = std::get_if<ContextBase>(&base)) return begin_from_source(*named);
     StageState state;
     if (const auto* stage = std::get_if<StageBase>(&base)) {
         state = get(stage->stage);
@@ -189,12 +223,18 @@ StageState Stages::evaluate(std::uint32_t index) {
     // A stage that only a trigger leads to was not known when the build began.
     session_.context.need(needed_paths(stage));
     StageState state;
-    const bool external = located(file, stage.lines, [&] {
-        return std::holds_alternative<ImageBase>(resolve_from(file, index, session_.arguments));
+    const auto replacement = located(file, stage.lines, [&] {
+        return resolve_replacement(file, index, session_.arguments, session_.contexts());
     });
+    const Base base = located(file, stage.lines, [&] {
+        return replacement ? *replacement
+                           : resolve_from(file, index, session_.arguments, session_.contexts());
+    });
+    const bool external = std::holds_alternative<ImageBase>(base);
     StepCounter counter(file, index, external);
     const std::string prefix = external ? counter.next() : "";
-    located(file, stage.lines, [&] { state = begin(index, prefix); });
+    located(file, stage.lines, [&] { state = begin(base, prefix); });
+    if (replacement) return state;  // its instructions are not this stage's any more
 
     const auto run = [&](const dockerfile::Instruction& instruction, const std::string& title) {
         session_.check_stop();

@@ -50,10 +50,14 @@ class Stages {
     // `step` is the vertex name of the pull, for instance "[builder 1/5] FROM docker.io/...".
     std::shared_ptr<BaseImage> image(const ImageBase& base, const std::string& step_prefix);
 
+    // The files that a FROM or --from means, whatever it is.
+    std::shared_ptr<Root> root_of(const Base& base);
+
   private:
     StageState evaluate(std::uint32_t index);
+    StageState begin_from_source(const ContextBase& base);
     std::shared_ptr<BaseImage> resolve_image(const ImageBase& base, const std::string& step_prefix);
-    StageState begin(std::uint32_t index, const std::string& step_prefix);
+    StageState begin(const Base& base, const std::string& step_prefix);
 
     Session& session_;
     std::stop_source& failure_;

@@ -131,7 +131,12 @@ StepResult run_step(Session& session, const std::shared_ptr<Root>& parent, const
 
 StoredLayer store_layer(Session& session, const snapshot::Tree& before, const snapshot::Tree& after,
                         const std::vector<Digest>& sources, const layer::OpenContent& content) {
-    auto& store = session.services.store;
+    return store_layer(session.services.store, before, after, sources, content);
+}
+
+StoredLayer store_layer(store::Store& store, const snapshot::Tree& before,
+                        const snapshot::Tree& after, const std::vector<Digest>& sources,
+                        const layer::OpenContent& content) {
     layer::ContentReader reader(store.content_index(sources), store.framed());
     const layer::OpenContent open = [&](std::string_view path, const snapshot::Entry& entry) {
         if (!content || reader.index().find(entry.content)) return reader.open(entry.content);

@@ -41,6 +41,9 @@ struct StoredLayer {
     oci::Descriptor descriptor;
     Digest diff_id;
 };
+StoredLayer store_layer(store::Store& store, const snapshot::Tree& before,
+                        const snapshot::Tree& after, const std::vector<Digest>& sources,
+                        const layer::OpenContent& content);
 StoredLayer store_layer(Session& session, const snapshot::Tree& before, const snapshot::Tree& after,
                         const std::vector<Digest>& sources, const layer::OpenContent& content);
 

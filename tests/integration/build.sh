@@ -232,8 +232,6 @@ for line in sys.stdin: json.loads(line)'"
 check "the Dockerfile alone on standard input" sh -c \
     "printf 'FROM scratch\nENV A=1\n' | '$SHALE' build -q -t stdin:1 -"
 check_fails "has nothing to copy" 1 '"/a": not found' sh -c "'$SHALE' build -q - < '$s/Dockerfile'"
-check_fails "an archive there is refused by name" 1 "archive on standard input is not implemented" \
-    sh -c "tar c -C '$s' . | '$SHALE' build -q -"
 
 # --- images without a name ----------------------------------------------------------------------
 id=$(quiet --label nameless=1 "$s")

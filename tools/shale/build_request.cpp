@@ -13,9 +13,8 @@ namespace shale::cli {
 namespace {
 
 // Flags of docker buildx that shale knows of and does not implement: naming them beats "unknown".
-constexpr const char* kNotImplemented[] = {"--annotation", "--attest",   "--build-context",
-                                           "--cache-from", "--cache-to", "--call",
-                                           "--policy"};
+constexpr const char* kNotImplemented[] = {"--annotation", "--attest", "--cache-from",
+                                           "--cache-to",   "--call",   "--policy"};
 // Attestations that shale does not make: turning them off is what it does anyway.
 constexpr const char* kAttestations[] = {"--provenance", "--sbom"};
 
@@ -65,17 +64,19 @@ std::vector<std::string> split_commas(const std::vector<std::string>& words) {
     return parts;
 }
 
-std::optional<std::int64_t> source_date_epoch(const std::vector<build::KeyValue>& arguments) {
+// A number of seconds, or the name of something that has a time.
+void take_source_date_epoch(build::Request& request) {
     std::string text;
     if (const char* value = std::getenv("SOURCE_DATE_EPOCH")) text = value;
-    for (const auto& pair : arguments)
+    for (const auto& pair : request.build_args)
         if (pair.key == "SOURCE_DATE_EPOCH") text = pair.value;
-    if (text.empty()) return std::nullopt;
+    if (text.empty()) return;
     std::int64_t seconds = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-    if (error != std::errc() || end != text.data() + text.size() || seconds < 0)
-        fail(ErrorKind::Invalid, "invalid SOURCE_DATE_EPOCH: " + text);
-    return seconds;
+    if (error == std::errc() && end == text.data() + text.size() && seconds >= 0)
+        request.source_date_epoch = seconds;
+    else
+        request.source_date_epoch_of = text;
 }
 
 std::vector<build::Output> outputs_of(const BuildFlags& flags) {
@@ -113,10 +114,14 @@ void check_iidfile(const BuildFlags& flags, const std::vector<build::Output>& ou
 
 void declare_build_flags(CLI::App& app, BuildFlags& flags) {
     add_argument(app, "CONTEXT", flags.context,
-                 "Directory that COPY and ADD read from; - reads a Dockerfile that needs none")
+                 "What COPY and ADD read from: a directory, a git repository (URL#REF:SUBDIR), the "
+                 "URL of an archive or a Dockerfile, or - for one of these two on standard input")
         ->required();
     add_value(app, "-f,--file", flags.file, "FILE",
-              "Dockerfile (default CONTEXT/Dockerfile; - reads standard input)");
+              "Dockerfile: a path, a URL, or - for standard input (default CONTEXT/Dockerfile)");
+    add_values(app, "--build-context", flags.build_contexts, "NAME=SOURCE",
+               "What FROM NAME and --from=NAME mean: a directory, a git repository, a URL, "
+               "docker-image://IMAGE or oci-layout://DIR[:TAG][@DIGEST]");
     add_values(app, "-t,--tag", flags.tags, "NAME", "Name the image");
     add_value(app, "--target", flags.target, "STAGE", "Build this stage (default: the last)");
     add_values(app, "--build-arg", flags.build_args, "KEY[=VALUE]",
@@ -167,10 +172,8 @@ build::Request build_request(const BuildFlags& flags) {
     if (flags.no_cache && !flags.no_cache_filter.empty())
         fail(ErrorKind::Invalid,
              "--no-cache and --no-cache-filter cannot currently be used together");
-    if (flags.context == "-" && !flags.file.empty())
-        fail(ErrorKind::Invalid, flags.file == "-"
-                                     ? "can't use stdin for both build context and dockerfile"
-                                     : "--file needs a context that is a directory, not \"-\"");
+    if (flags.context == "-" && flags.file == "-")
+        fail(ErrorKind::Invalid, "can't use stdin for both build context and dockerfile");
     build::Request request;
     request.context = flags.context;
     request.dockerfile = flags.file;
@@ -181,6 +184,8 @@ build::Request build_request(const BuildFlags& flags) {
     }
     request.target = flags.target;
     request.build_args = build_arguments(flags.build_args);
+    for (const auto& context : flags.build_contexts)
+        request.build_contexts.push_back(split_pair(context, "--build-context"));
     for (const auto& label : flags.labels)
         request.labels.push_back(split_pair(label, "--label"));
     request.outputs = outputs_of(flags);
@@ -194,7 +199,7 @@ build::Request build_request(const BuildFlags& flags) {
     request.add_hosts = flags.add_hosts;
     apply_run_flags(flags.run, request);
     if (!flags.platform.empty()) request.platform = oci::Platform::parse(flags.platform);
-    request.source_date_epoch = source_date_epoch(request.build_args);
+    take_source_date_epoch(request);
     if (flags.parallel) {
         if (*flags.parallel < 1) fail(ErrorKind::Invalid, "--parallel must be at least 1");
         request.parallel_steps = static_cast<unsigned>(*flags.parallel);

@@ -16,7 +16,8 @@ struct BuildFlags {
     std::string context, file, target, network, progress, platform, iidfile, metadata_file,
         compression;
     std::string max_disk;
-    std::vector<std::string> tags, build_args, labels, outputs, no_cache_filter, allow, add_hosts;
+    std::vector<std::string> tags, build_args, build_contexts, labels, outputs, no_cache_filter,
+        allow, add_hosts;
     RunFlags run;
     std::optional<int> compression_level, parallel;
     bool no_cache = false, pull = false, push = false, load = false, quiet = false;

@@ -1,8 +1,7 @@
 // shale build: a Dockerfile and a context to an image, with the flags of docker buildx build.
 //
 // build_request.hpp turns the flags into a request; here is what surrounds the build itself: the
-// Dockerfile on standard input, the display, the explanation of a failure, and the files that tell
-// scripts what came out.
+// display, the explanation of a failure, and the files that tell scripts what came out.
 #include "build_request.hpp"
 #include "command.hpp"
 #include "console.hpp"
@@ -23,10 +22,7 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <iostream>
-#include <iterator>
 #include <memory>
-#include <optional>
 
 namespace shale::cli {
 
@@ -75,27 +71,6 @@ void write_metadata(const std::string& path, const build::Request& request,
     write_output_file(path, as_bytes(json.dump(2) + "\n"));
 }
 
-// `shale build -`: the Dockerfile comes on standard input and there is nothing to copy. docker
-// takes a tar of a whole context there too; that is not implemented, and must not be parsed as a
-// Dockerfile.
-void read_definition_from_stdin(build::Request& request, const std::string& empty_directory) {
-    constexpr std::size_t kTarMagicOffset = 257;
-    std::string text(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
-    const bool is_archive =
-        text.starts_with("\x1f\x8b") ||
-        text.starts_with("\xfd"
-                         "7zXZ") ||
-        text.starts_with("BZh") || text.starts_with("\x28\xb5\x2f\xfd") ||
-        (text.size() > kTarMagicOffset && text.compare(kTarMagicOffset, 5, "ustar") == 0);
-    if (is_archive)
-        fail(ErrorKind::Unsupported,
-             "a context as an archive on standard input is not implemented; unpack it and give "
-             "its directory");
-    request.dockerfile = "-";
-    request.dockerfile_text = std::move(text);
-    request.context = empty_directory;
-}
-
 // The ID of an earlier build must not be taken for that of one that failed. Only a file of ours is
 // removed: a device or a pipe holds nothing old.
 void forget_image_id(const std::string& path) {
@@ -119,8 +94,6 @@ int run(const BuildFlags& flags, Workspace& workspace) {
         fail(ErrorKind::Invalid,
              "progress=" + flags.progress + " and quiet cannot be used together");
     auto request = build_request(flags);
-    std::optional<TempDir> no_context;
-    if (flags.context == "-") read_definition_from_stdin(request, no_context.emplace().path());
     check_ceiling(flags.max_disk);
     forget_image_id(flags.iidfile);
     for (const auto& [given, name] : {std::pair{flags.rm, "--rm"},
@@ -130,8 +103,10 @@ int run(const BuildFlags& flags, Workspace& workspace) {
 
     const auto display = make_display(flags.quiet ? ProgressMode::Quiet : mode, "Building");
     FuseMounter mounter;
-    build::Services services{workspace.store(), workspace.images(), mounter,
-                             [&]() -> sandbox::Runtime& { return workspace.runtime(); }, *display};
+    build::Services services{
+        workspace.store(), workspace.images(),
+        mounter,           [&]() -> sandbox::Runtime& { return workspace.runtime(); },
+        *display,          [] { return http::curl_transport(); }};
     const auto stop = workspace.stop();
     build::Result result;
     try {
@@ -183,7 +158,12 @@ const Command& build_command() {
                      {"shale build --target builder -t app:builder .", "Only up to a stage"},
                      {"shale build -o type=docker,dest=app.tar -t app . && docker load -i app.tar",
                       "Hand the image to docker"},
-                     {"shale build -o out .", "Write the root file system to a directory"}},
+                     {"shale build -o out .", "Write the root file system to a directory"},
+                     {"shale build https://git.example/app.git#v1.2:docker",
+                      "Build a directory of a tag of a git repository"},
+                     {"git archive HEAD | shale build -t app -", "Build what was committed"},
+                     {"shale build --build-context base=../base .",
+                      "Use the files of another directory wherever the Dockerfile says base"}},
         .declare = declare,
     };
     return command;

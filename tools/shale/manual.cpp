@@ -150,7 +150,9 @@ std::string manual_overview() {
         {"SHALE_RUNTIME", "Container runtime for RUN and shell, instead of crun or runc"},
         {"DOCKER_CONFIG", "Directory of config.json, read for registry credentials"},
         {"SSL_CERT_FILE", "Certificates that registries are checked against"},
-        {"SOURCE_DATE_EPOCH", "Time, in seconds, of everything a build creates"},
+        {"SOURCE_DATE_EPOCH",
+         "Time, in seconds, of everything a build creates; or whose time to take: context, a named "
+         "context, or a stage of one remote ADD"},
         {"NO_COLOR", "If set, no colours"}};
     out += ".SH ENVIRONMENT\n";
     for (const auto& variable : kVariables)

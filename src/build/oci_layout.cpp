@@ -1,0 +1,101 @@
+#include "oci_layout.hpp"
+
+#include "archive.hpp"
+
+#include <algorithm>
+
+namespace shale::build {
+namespace {
+
+constexpr int kMaxNesting = 4;
+constexpr const char* kRefName = "org.opencontainers.image.ref.name";
+
+std::string ref_name(const oci::Descriptor& descriptor) {
+    const auto found = descriptor.annotations.find(kRefName);
+    return found == descriptor.annotations.end() ? std::string() : found->second;
+}
+
+// Some tools write the tag there, others the whole name.
+bool bears_tag(const oci::Descriptor& descriptor, const std::string& tag) {
+    const auto name = ref_name(descriptor);
+    return name == tag || name.ends_with(":" + tag);
+}
+
+}  // namespace
+
+oci::Descriptor OciLayout::choose(const oci::Reference& name) const {
+    const auto path = join_path(directory_, "index.json");
+    if (!path_exists(path))
+        fail(ErrorKind::NotFound, describe() + ": there is no OCI layout (no index.json)");
+    const auto index = oci::decode_index(read_file(path, oci::kMaxManifestBytes));
+    const auto& all = index.manifests;
+    if (name.digest) {
+        const auto found = std::find_if(all.begin(), all.end(),
+                                        [&](const auto& d) { return d.digest == *name.digest; });
+        if (found != all.end()) return *found;
+        oci::Descriptor unlisted;
+        unlisted.digest = *name.digest;
+        return unlisted;  // its blob will tell
+    }
+    const std::string tag = name.tag.empty() ? "latest" : name.tag;
+    const auto found =
+        std::find_if(all.begin(), all.end(), [&](const auto& d) { return bears_tag(d, tag); });
+    if (found != all.end()) return *found;
+    if (name.tag.empty() && all.size() == 1) return all.front();
+    std::string tags;
+    for (const auto& descriptor : all)
+        if (const auto other = ref_name(descriptor); !other.empty())
+            tags += (tags.empty() ? "" : ", ") + other;
+    fail(ErrorKind::NotFound,
+         describe() + ": no image \"" + tag + "\"" + (tags.empty() ? "" : "; there are " + tags));
+}
+
+void OciLayout::copy_blob(const oci::Descriptor& blob, store::Store& store) const {
+    if (store.has_blob(blob.digest) &&
+        (blob.size == 0 || store.blob_size(blob.digest) == blob.size))
+        return;
+    const auto path = join_path(directory_, "blobs/sha256/" + blob.digest.hex());
+    in_context([&] { return describe(); },
+               [&] {
+                   const auto read = bytes_of_file(path)();
+                   auto writer = store.new_blob();
+                   std::vector<std::byte> buffer(1 << 20);
+                   while (const auto count = read(buffer))
+                       writer.write(Bytes(buffer).first(count));
+                   writer.commit(blob.digest);
+               });
+}
+
+std::string OciLayout::document(const oci::Descriptor& descriptor, std::uint64_t limit,
+                                store::Store& store) const {
+    copy_blob(descriptor, store);
+    return store.read_document(descriptor.digest, limit);
+}
+
+ResolvedImage OciLayout::resolve(const oci::Reference& name, const oci::Platform& platform,
+                                 store::Store& store) {
+    auto descriptor = choose(name);
+    auto json = document(descriptor, oci::kMaxManifestBytes, store);
+    for (int depth = 0; oci::is_index(json); ++depth) {
+        const auto chosen = oci::select_platform(oci::decode_index(json), platform);
+        if (!chosen || depth == kMaxNesting)
+            fail(ErrorKind::NotFound, describe() +
+                                          ": no match for platform in manifest: not found (" +
+                                          platform.str() + ")");
+        descriptor = *chosen;
+        json = document(descriptor, oci::kMaxManifestBytes, store);
+    }
+    ResolvedImage image{descriptor, oci::decode_manifest(json), {}};
+    image.descriptor.size = json.size();
+    image.config = oci::decode_config(document(image.manifest.config, oci::kMaxConfigBytes, store));
+    if (image.manifest.layers.size() != image.config.diff_ids.size())
+        fail(ErrorKind::Corrupt, describe() + ": manifest and config disagree about the layers");
+    return image;
+}
+
+void OciLayout::copy_layers(const ResolvedImage& image, store::Store& store) {
+    for (const auto& layer : image.manifest.layers)
+        copy_blob(layer, store);
+}
+
+}  // namespace shale::build

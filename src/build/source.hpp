@@ -1,0 +1,23 @@
+// Files from elsewhere, as a root: what a repository, a download, an archive or a directory that
+// serves as a base turned out to be.
+#pragma once
+
+#include "root.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+
+namespace shale::build {
+
+struct Source {
+    std::shared_ptr<Root> root;
+    // The same as one layer over nothing, for those who build on it.
+    std::shared_ptr<LayerSlot> layer;
+    // Seconds; when its author last touched it: the commit's time, Last-Modified, or else that of
+    // the newest file. Null or nullopt if that cannot be known, as for a directory.
+    std::function<std::optional<std::int64_t>()> time;
+};
+
+}  // namespace shale::build
