@@ -8,6 +8,8 @@
 // of stopping at the first. The third, variable expansion, is a service (expand) that the build
 // calls per reachable stage, because an expansion error in a stage nobody builds is not an error.
 //
+// Values of instructions compare equal if they say the same, wherever they stand.
+//
 // All values are owned copies; nothing refers to the input text. Pure functions, any thread.
 #pragma once
 
@@ -29,14 +31,32 @@ struct LineRange {
     auto operator<=>(const LineRange&) const = default;
 };
 
+// A piece of the source: lines and columns count from 1, columns in bytes; `end` is the place
+// behind the last byte. A byte order mark has no column.
+struct Position {
+    std::uint32_t line = 0, column = 0;
+    auto operator<=>(const Position&) const = default;
+};
+struct SourceSpan {
+    Position begin, end;
+    bool known() const { return begin.line != 0; }
+    auto operator<=>(const SourceSpan&) const = default;
+};
+// A word of an instruction and where it stands. Flags come without their quotes, operands with.
+struct SourceWord {
+    std::string text;
+    SourceSpan span;
+};
+
 enum class Severity { Error, Warning };
 
 struct Diagnostic {
     Severity severity = Severity::Error;
     LineRange lines;
-    std::string text;  // "dockerfile parse error on line 2: unknown instruction: FORM"
-    std::string hint;  // "did you mean FROM?", or empty
-    std::string rule;  // lint rule name for warnings, or empty
+    std::string text;    // "dockerfile parse error on line 2: unknown instruction: FORM"
+    std::string hint;    // "did you mean FROM?", or empty
+    std::string rule;    // lint rule name for warnings, or empty
+    SourceSpan place{};  // of the very word, if it is known; inside `lines`
 };
 
 // The diagnostic as one line for the user: the text, then the hint in parentheses if there is one:
@@ -49,6 +69,7 @@ struct Heredoc {
     std::string raw_body;  // with the tabs: what a shell that reads the heredoc itself must get
     bool expand = true;    // false when any part of the delimiter was quoted
     bool strip_tabs = false;
+    bool operator==(const Heredoc&) const = default;
 };
 
 // The command of RUN, CMD, ENTRYPOINT. exec form: argv; shell form: argv has exactly one element,
@@ -57,6 +78,7 @@ struct Command {
     bool exec_form = false;
     std::vector<std::string> argv;
     std::vector<Heredoc> heredocs;  // RUN only
+    bool operator==(const Command&) const = default;
 };
 
 // How a RUN with heredocs reaches its shell. If the whole command is one heredoc word, its body is
@@ -73,11 +95,13 @@ std::string heredoc_summary(const Heredoc& heredoc);
 struct KeyValue {
     std::string key;
     std::string value;
+    bool operator==(const KeyValue&) const = default;
 };
 
 struct ArgDeclaration {
     std::string name;
     std::optional<std::string> default_value;  // unexpanded
+    bool operator==(const ArgDeclaration&) const = default;
 };
 
 enum class MountType { Bind, Cache, Tmpfs, Secret, Ssh };
@@ -91,12 +115,14 @@ struct Mount {
     std::optional<bool> read_only;  // nullopt: the default of the type
     bool required = false;
     std::optional<std::string> size, mode, uid, gid;  // size: see parse_size; mode: octal
+    bool operator==(const Mount&) const = default;
 };
 
 struct From {
     std::string reference;   // unexpanded
     std::string platform;    // unexpanded, may be empty
     std::string stage_name;  // lower-cased, may be empty
+    bool operator==(const From&) const = default;
 };
 struct Run {
     Command command;
@@ -104,6 +130,7 @@ struct Run {
     std::string network;   // "", default, none, host
     std::string security;  // "", sandbox, insecure
     std::vector<std::string> devices;
+    bool operator==(const Run&) const = default;
 };
 // COPY and ADD. Paths are unexpanded; heredoc sources appear in `heredocs`, not in `sources`.
 struct Copy {
@@ -117,53 +144,68 @@ struct Copy {
     bool parents = false;
     std::optional<bool> unpack;
     std::optional<bool> keep_git_dir;
+    bool operator==(const Copy&) const = default;
 };
 struct Env {
     std::vector<KeyValue> pairs;
     bool legacy = false;  // written as "ENV key value"
+    bool operator==(const Env&) const = default;
 };
 struct Label {
     std::vector<KeyValue> pairs;
     bool legacy = false;
+    bool operator==(const Label&) const = default;
 };
 struct Arg {
     std::vector<ArgDeclaration> declarations;
+    bool operator==(const Arg&) const = default;
 };
 struct Workdir {
     std::string path;
+    bool operator==(const Workdir&) const = default;
 };
 struct User {
     std::string user;
+    bool operator==(const User&) const = default;
 };
 struct Expose {
     std::vector<std::string> ports;
+    bool operator==(const Expose&) const = default;
 };  // sorted as text, unexpanded
 struct Volume {
     std::vector<std::string> paths;
+    bool operator==(const Volume&) const = default;
 };
 struct Cmd {
     Command command;
+    bool operator==(const Cmd&) const = default;
 };
 struct Entrypoint {
     Command command;
+    bool operator==(const Entrypoint&) const = default;
 };
 struct Shell {
     std::vector<std::string> argv;
+    bool operator==(const Shell&) const = default;
 };
 struct StopSignal {
     std::string signal;
+    bool operator==(const StopSignal&) const = default;
 };
 struct Maintainer {
     std::string name;
+    bool operator==(const Maintainer&) const = default;
 };
 struct Onbuild {
     std::string text;
+    bool operator==(const Onbuild&) const = default;
 };
 // `test` is ready for the image config: {"NONE"}, {"CMD", ...} or {"CMD-SHELL", text}.
 struct Healthcheck {
     std::vector<std::string> test;
     std::int64_t interval_ns = 0, timeout_ns = 0, start_period_ns = 0, start_interval_ns = 0;
     int retries = 0;
+    bool operator==(const Healthcheck&) const = default;
 };
 
 using InstructionValue =
@@ -176,6 +218,10 @@ struct Instruction {
     std::string keyword;   // upper-cased
     std::string original;  // the logical line as written, continuations joined, blanks trimmed
     std::vector<std::string> comments;  // of the lines directly above, without '#'
+    // How the line was cut, for whoever wants to point at a word: the instruction word as written,
+    // its flags, and its operands (one for the whole text of a shell form; none of a JSON array).
+    SourceWord word;
+    std::vector<SourceWord> flags, operands;
 };
 
 struct Stage {
@@ -184,6 +230,8 @@ struct Stage {
     LineRange lines;  // of the FROM line
     std::string original;
     std::vector<std::string> comments;  // as in Instruction
+    SourceWord word;                    // as in Instruction, of the FROM line
+    std::vector<SourceWord> flags, operands;
     std::vector<Instruction> instructions;
 };
 
@@ -220,6 +268,19 @@ ParseResult parse_trigger(std::string_view text, LineRange lines);
 //      3 | >>> RUN false
 //   --------------------
 std::string excerpt(const File& file, LineRange lines);
+// The same with the column in the first line and a row of carets under the place:
+//   Dockerfile:3:5
+//   --------------------
+//      3 | >>> RUN --mont=x false
+//        |         ^^^^^^^^
+//   --------------------
+// For a span without a place it is the plain block.
+std::string excerpt(const File& file, LineRange lines, const SourceSpan& place);
+
+// Where to point for an error that only quotes what is wrong: the longest flag or operand of the
+// instruction that stands in `message` word for word, or no place.
+SourceSpan find_culprit(const std::vector<SourceWord>& flags,
+                        const std::vector<SourceWord>& operands, std::string_view message);
 
 // ---------------------------------------------------------------------------------------------
 // Lint. parse() itself reports the rules that look at a whole file; the rules that only count for
@@ -240,6 +301,28 @@ CheckOptions parse_check_options(std::string_view text);
 std::vector<Diagnostic> lint_stage(const File& file, std::size_t stage,
                                    bool shell_inherited = false);
 
+// A finding of the build's own, with the place of `word` in it if that is given; nullopt if the
+// options in force or the comments above the instruction silence it.
+std::optional<Diagnostic> lint_finding(const File& file, std::string_view rule, LineRange lines,
+                                       const std::vector<std::string>& comments, std::string text,
+                                       const SourceSpan& place = {});
+
+// What is known about a rule besides its findings.
+struct Rule {
+    std::string_view name;
+    std::string_view description;  // one sentence, without a full stop
+    std::string_view url;          // of the page that explains it
+};
+const Rule* find_rule(std::string_view name);  // null for a name that is no rule
+
+// ---------------------------------------------------------------------------------------------
+// The normal form.
+
+// `text` with its blanks, line ends, letter case of keywords and JSON arrays in one form; what it
+// means, its comments and its heredocs stay. parse() of the result has equal instructions, and
+// format() of the result is the result. For a text that does not parse it throws Invalid.
+std::string format(std::string_view text);
+
 // ---------------------------------------------------------------------------------------------
 // Variable expansion.
 
@@ -254,6 +337,10 @@ std::vector<std::string> expand_words(std::string_view word, const Lookup& looku
                                       char escape = '\\');
 // Body of an unquoted COPY/ADD heredoc: quotes are data, the escape is always a backslash.
 std::string expand_heredoc(std::string_view body, const Lookup& lookup);
+// The variables that are asked for plainly (`$X` or `${X}`, no modifier) and are not set, in order
+// and once each; empty for a word that cannot be expanded.
+std::vector<std::string> undefined_variables(std::string_view word, const Lookup& lookup,
+                                             char escape = '\\');
 // A mount with every value expanded (except `from`, where a variable is an error) and checked.
 // Throws Invalid with the message the user is to see.
 Mount expand_mount(const Mount& written, const Lookup& lookup, char escape = '\\');
@@ -273,7 +360,8 @@ bool has_wildcard(std::string_view path);  // contains * ? [ or a backslash esca
 // a path if it matches the path or any of its parent directories.
 //
 // For a walk: keep one State per open directory. decide() derives a child's state from its
-// parent's; so deciding an entry costs one pass over the patterns and no look at its parents.
+// parent's, so deciding an entry means no look at its parents; and the patterns are indexed by what
+// they begin and end with, so it costs about the same for ten patterns and for a thousand.
 // Immutable, cheap to copy, safe from any thread.
 class IgnoreMatcher {
   public:
@@ -287,22 +375,24 @@ class IgnoreMatcher {
     bool has_exceptions() const;
     // `path` is relative, '/'-separated, without leading or trailing slash.
     bool is_excluded(std::string_view path) const;
+    // Excluded, and no '!' pattern can bring back anything below.
+    bool is_excluded_entirely(std::string_view path) const;
 
     struct State {
-        std::vector<bool> ancestor_matched;  // per pattern; empty at the root
+        std::size_t last_match = 0;  // number of the last pattern that matched so far, from 1
     };
     struct Verdict {
         bool excluded = false;
         bool may_prune = false;  // excluded, and no '!' pattern can bring back anything below
     };
     // Decides `path`, whose parent directory has the state `parent`; when it is a directory,
-    // `child` (if given, not the same object) receives its state. A State that is used again for
-    // the next directory of its level costs no allocation.
+    // `child` (if given) receives its state.
     Verdict decide(std::string_view path, const State& parent, State* child = nullptr) const;
 
   private:
     struct Pattern;
-    std::shared_ptr<const std::vector<Pattern>> patterns_;  // null: none
+    struct Patterns;
+    std::shared_ptr<const Patterns> patterns_;  // null: none
 };
 
 }  // namespace shale::dockerfile

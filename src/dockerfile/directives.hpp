@@ -20,6 +20,7 @@ class DirectiveReader {
     explicit DirectiveReader(std::string_view comment = "#") : comment_(comment) {}
 
     bool done() const { return done_; }
+    void stop() { done_ = true; }
     // `line` without line end and leading blanks. Rejects a directive that was given before.
     std::optional<Directive> read(std::string_view line);
 

@@ -68,8 +68,10 @@ struct Syntax {
 
 class Expander {
   public:
-    Expander(std::string_view text, const Lookup& lookup, Syntax syntax)
-        : text_(text), lookup_(lookup), syntax_(syntax) {}
+    // `unset`, if given, receives the names that are asked for plainly and are not set.
+    Expander(std::string_view text, const Lookup& lookup, Syntax syntax,
+             std::vector<std::string>* unset = nullptr)
+        : text_(text), lookup_(lookup), syntax_(syntax), unset_(unset) {}
 
     void expand_all(Output& out) { copy_until('\0', false, out); }
 
@@ -161,7 +163,7 @@ class Expander {
         ++at_;
         if (!take('{')) {
             const std::string_view name = take_name();
-            return name.empty() ? "$" : get(name).value_or("");
+            return name.empty() ? "$" : get_plain(name);
         }
         if (++nesting_ > kMaxNesting) reject("syntax error: substitutions nested too deeply");
         std::string value = braced();
@@ -189,6 +191,13 @@ class Expander {
         return name.empty() ? std::nullopt : lookup_(name);
     }
 
+    std::string get_plain(std::string_view name) const {
+        const auto value = get(name);
+        if (!value && unset_ && std::find(unset_->begin(), unset_->end(), name) == unset_->end())
+            unset_->emplace_back(name);
+        return value.value_or("");
+    }
+
     // Behind "${".
     std::string braced() {
         if (at_end()) reject_open_brace();
@@ -196,7 +205,7 @@ class Expander {
             reject("syntax error: bad substitution");
         const std::string_view name = take_name();
         if (at_end()) reject_open_brace();
-        if (take('}')) return get(name).value_or("");
+        if (take('}')) return get_plain(name);
         if (take('/')) return replaced(name);
         const std::size_t start = at_;
         const bool empty_is_unset = take(':');
@@ -257,6 +266,7 @@ class Expander {
     std::string_view text_;
     const Lookup& lookup_;
     Syntax syntax_;
+    std::vector<std::string>* unset_;
     std::size_t at_ = 0;
     int nesting_ = 0;
 };
@@ -284,6 +294,18 @@ std::vector<std::string> expand_words(std::string_view word, const Lookup& looku
     Output out(true);
     run(word, lookup, {escape, true}, out);
     return out.take_words();
+}
+
+std::vector<std::string> undefined_variables(std::string_view word, const Lookup& lookup,
+                                             char escape) {
+    std::vector<std::string> unset;
+    Output out;
+    try {
+        Expander(word, lookup, {escape, true}, &unset).expand_all(out);
+    } catch (const Mistake&) {
+        unset.clear();  // whoever expands it will say what is wrong
+    }
+    return unset;
 }
 
 std::string expand_heredoc(std::string_view body, const Lookup& lookup) {

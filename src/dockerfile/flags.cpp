@@ -57,12 +57,13 @@ bool read_bool(std::string_view name, std::optional<std::string_view> value) {
 
 }  // namespace
 
-std::vector<std::string> take_flags(std::string_view& text, char escape) {
-    std::vector<std::string> flags;
+std::vector<FlagWord> take_flags(std::string_view& text, char escape) {
+    std::vector<FlagWord> flags;
     for (skip_blanks(text); text.starts_with("--"); skip_blanks(text)) {
+        const std::string_view start = text;
         std::string word = take_flag_word(text, escape);
         if (word == "--") break;
-        flags.push_back(std::move(word));
+        flags.push_back({std::move(word), start.substr(0, start.size() - text.size())});
     }
     text = trim(text);
     return flags;
@@ -78,28 +79,31 @@ FlagSet::Flag& FlagSet::find(std::string_view name) {
     reject("unknown flag: --" + std::string(name), suggest(name, names));
 }
 
-void FlagSet::parse(const std::vector<std::string>& flags) {
-    for (const std::string& text : flags) {
-        const auto equals = text.find('=');
-        const std::string name = text.substr(0, equals).substr(2);
-        std::optional<std::string_view> value;
-        if (equals != std::string::npos) value = std::string_view(text).substr(equals + 1);
+void FlagSet::parse(const std::vector<FlagWord>& flags) {
+    for (std::size_t i = 0; i < flags.size(); ++i)
+        blame_flag(i, [&] { read(flags[i].text); });
+}
 
-        Flag& flag = find(name);
-        auto* const list = std::get_if<std::vector<std::string>*>(&flag.target);
-        if (flag.used && !list) reject("duplicate flag specified: --" + name);
-        flag.used = true;
-        if (auto* const out = std::get_if<bool*>(&flag.target)) {
-            **out = read_bool(name, value);
-        } else if (auto* const maybe = std::get_if<std::optional<bool>*>(&flag.target)) {
-            **maybe = read_bool(name, value);
-        } else {
-            if (!value) reject_missing_value(name);
-            if (list)
-                (*list)->emplace_back(*value);
-            else
-                *std::get<std::string*>(flag.target) = *value;
-        }
+void FlagSet::read(const std::string& text) {
+    const auto equals = text.find('=');
+    const std::string name = text.substr(0, equals).substr(2);
+    std::optional<std::string_view> value;
+    if (equals != std::string::npos) value = std::string_view(text).substr(equals + 1);
+
+    Flag& flag = find(name);
+    auto* const list = std::get_if<std::vector<std::string>*>(&flag.target);
+    if (flag.used && !list) reject("duplicate flag specified: --" + name);
+    flag.used = true;
+    if (auto* const out = std::get_if<bool*>(&flag.target)) {
+        **out = read_bool(name, value);
+    } else if (auto* const maybe = std::get_if<std::optional<bool>*>(&flag.target)) {
+        **maybe = read_bool(name, value);
+    } else {
+        if (!value) reject_missing_value(name);
+        if (list)
+            (*list)->emplace_back(*value);
+        else
+            *std::get<std::string*>(flag.target) = *value;
     }
 }
 

@@ -11,7 +11,11 @@ namespace shale::dockerfile {
 
 // Removes the flags from the front of `text` and returns them, unquoted. A bare "--" ends them and
 // is dropped.
-std::vector<std::string> take_flags(std::string_view& text, char escape);
+struct FlagWord {
+    std::string text;          // quotes and escapes removed
+    std::string_view written;  // the piece of the line
+};
+std::vector<FlagWord> take_flags(std::string_view& text, char escape);
 
 // The flags one instruction knows, each bound to where its value goes.
 class FlagSet {
@@ -26,7 +30,7 @@ class FlagSet {
     }
 
     // Rejects unknown and repeated flags and wrong values.
-    void parse(const std::vector<std::string>& flags);
+    void parse(const std::vector<FlagWord>& flags);
     bool used(std::string_view name) { return find(name).used; }
 
   private:
@@ -42,6 +46,7 @@ class FlagSet {
         return *this;
     }
     Flag& find(std::string_view name);
+    void read(const std::string& text);
 
     std::vector<Flag> flags_;
 };

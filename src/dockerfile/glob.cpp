@@ -140,7 +140,16 @@ Glob::Glob(std::string_view pattern, Dialect dialect) {
         --last_wild;
     for (auto it = last_wild; it != elements_.end(); ++it)
         append_rune(suffix_, it->value);
+    suffix_is_whole_name_ = literal_ || begins_name(last_wild);
     if (prefix_.empty() && suffix_.empty()) find_inner_text();
+}
+
+// Whether what stands at `element` always begins a path component: behind "**/" that stands at the
+// start or behind a '/' itself. ("a**b" matches "ab", too.)
+bool Glob::begins_name(std::vector<Element>::const_iterator element) const {
+    const auto before = element - elements_.begin();
+    if (before < 2 || (element - 1)->kind != Kind::DirsBody) return false;
+    return before == 2 || ((element - 3)->kind == Kind::Literal && (element - 3)->value == '/');
 }
 
 void Glob::find_inner_text() {

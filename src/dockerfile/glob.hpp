@@ -28,6 +28,13 @@ class Glob {
     // Whether some path below `directory` could match.
     bool may_match_below(std::string_view directory) const;
 
+    // Literal text that every match begins and ends with; both are all of it if `is_literal`.
+    const std::string& prefix() const { return prefix_; }
+    const std::string& suffix() const { return literal_ ? prefix_ : suffix_; }
+    bool is_literal() const { return literal_; }
+    // In every match the suffix begins a path component.
+    bool suffix_is_whole_name() const { return suffix_is_whole_name_; }
+
   private:
     enum class Kind : std::uint8_t {
         Literal,   // exactly `value`
@@ -54,12 +61,14 @@ class Glob {
     void advance(const States& from, States& to, char32_t rune) const;
 
     void find_inner_text();
+    bool begins_name(std::vector<Element>::const_iterator element) const;
 
     std::vector<Element> elements_;
     std::vector<CharClass> classes_;
     bool literal_ = false;         // the pattern is `prefix_` and nothing else
     std::string prefix_, suffix_;  // literal text every match begins and ends with
-    std::string inner_;            // if there is neither: the longest literal text inside
+    bool suffix_is_whole_name_ = false;
+    std::string inner_;  // if there is neither: the longest literal text inside
 };
 
 }  // namespace shale::dockerfile

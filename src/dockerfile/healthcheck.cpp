@@ -39,7 +39,8 @@ int read_retries(const std::string& text) {
 
 // The test as the image config wants it.
 std::vector<std::string> build_test(const Statement& statement, const std::string& type) {
-    if (type != "CMD") reject("Unknown type " + quoted(type) + " in HEALTHCHECK (try CMD)");
+    if (type != "CMD")
+        reject_operand(0, "Unknown type " + quoted(type) + " in HEALTHCHECK (try CMD)");
     if (statement.args.size() < 2) reject("Missing command after HEALTHCHECK CMD");
     std::vector<std::string> test = statement.args;
     test[0] = statement.json ? "CMD" : "CMD-SHELL";
@@ -65,11 +66,20 @@ Healthcheck build_healthcheck(const Statement& statement) {
         .text("retries", retries)
         .parse(statement.flags);
     check.test = build_test(statement, type);
-    check.interval_ns = read_interval("interval", interval);
-    check.timeout_ns = read_interval("timeout", timeout);
-    check.start_period_ns = read_interval("start-period", start_period);
-    check.start_interval_ns = read_interval("start-interval", start_interval);
-    check.retries = read_retries(retries);
+    const auto blame = [&](std::string_view flag, auto body) {
+        for (std::size_t i = 0; i < statement.flags.size(); ++i)
+            if (statement.flags[i].text.starts_with("--" + std::string(flag) + "="))
+                return blame_flag(i, body);
+        body();  // not given
+    };
+    const auto read = [&](std::string_view flag, const std::string& text, std::int64_t& out) {
+        blame(flag, [&] { out = read_interval(flag, text); });
+    };
+    read("interval", interval, check.interval_ns);
+    read("timeout", timeout, check.timeout_ns);
+    read("start-period", start_period, check.start_period_ns);
+    read("start-interval", start_interval, check.start_interval_ns);
+    blame("retries", [&] { check.retries = read_retries(retries); });
     return check;
 }
 

@@ -148,9 +148,13 @@ LineHeredocs find_heredocs(std::string_view line) {
             return {{},
                     fmt::format("failed to process {}: unexpected end of statement while "
                                 "looking for matching {}",
-                                quoted(*word), kind)};
+                                quoted(*word), kind),
+                    *word};
         }
-        if (auto heredoc = read_heredoc_word(*word)) found.words.push_back(std::move(*heredoc));
+        auto heredoc = read_heredoc_word(*word);
+        if (!heredoc) continue;
+        heredoc->written = *word;
+        found.words.push_back(std::move(*heredoc));
     }
     return found;
 }

@@ -10,9 +10,10 @@
 namespace shale::dockerfile {
 
 struct HeredocWord {
-    std::string name;         // the delimiter, unquoted
-    bool strip_tabs = false;  // <<-
-    bool expand = true;       // no part of the delimiter was quoted or escaped
+    std::string name;            // the delimiter, unquoted
+    bool strip_tabs = false;     // <<-
+    bool expand = true;          // no part of the delimiter was quoted or escaped
+    std::string_view written{};  // from find_heredocs: the piece of the line
 };
 
 // "3<<-EOF" and the like; nullopt if `word` is not one heredoc word as a whole.
@@ -21,6 +22,7 @@ std::optional<HeredocWord> read_heredoc_word(std::string_view word);
 struct LineHeredocs {
     std::vector<HeredocWord> words;  // in order
     std::string mistake;             // a delimiter with an open quote; then there are no words
+    std::string_view culprit{};      // the piece of the line that is to blame for it
 };
 // The heredocs of a whole instruction line. Quoted "<<EOF" is text.
 LineHeredocs find_heredocs(std::string_view line);

@@ -1,7 +1,12 @@
 // Ignore files: reading patterns, and deciding paths by the last pattern that matches.
+//
+// "A pattern that cannot change the verdict is skipped, a match flips it" is the same as "the last
+// match decides", on the path itself and all its parents together. So all that a directory has to
+// hand down is the number of the last pattern that matched it or one of its parents.
 #include "characters.hpp"
 #include "glob.hpp"
 #include "lines.hpp"
+#include "pattern_index.hpp"
 
 #include <shale/base.hpp>
 #include <shale/dockerfile.hpp>
@@ -13,6 +18,35 @@ namespace shale::dockerfile {
 struct IgnoreMatcher::Pattern {
     Glob glob;
     bool exception;
+};
+
+struct IgnoreMatcher::Patterns {
+    std::vector<Pattern> list;
+    PatternIndex index;
+
+    bool is_exclusion(std::size_t number) const { return number && !list[number - 1].exception; }
+
+    // The last pattern behind number `above` that matches this very path, else `above`: an earlier
+    // one cannot change the verdict, because the last match wins.
+    std::size_t last_match(std::string_view path, std::size_t above) const {
+        return index.last(path, above,
+                          [&](std::size_t number) { return list[number - 1].glob.matches(path); });
+    }
+
+    bool comes_back_below(std::string_view directory, std::size_t behind) const {
+        return std::any_of(list.begin() + static_cast<std::ptrdiff_t>(behind), list.end(),
+                           [&](const Pattern& pattern) {
+                               return pattern.exception && pattern.glob.may_match_below(directory);
+                           });
+    }
+
+    // Of the path and all its parents.
+    std::size_t last_match_on_the_way(std::string_view path) const {
+        std::size_t last = 0;
+        for (std::size_t end = path.find('/'); end != path.npos; end = path.find('/', end + 1))
+            last = last_match(path.substr(0, end), last);
+        return last_match(path, last);
+    }
 };
 
 namespace {
@@ -59,7 +93,7 @@ IgnoreMatcher IgnoreMatcher::parse(std::string_view text) {
 }
 
 IgnoreMatcher IgnoreMatcher::from_patterns(const std::vector<std::string>& patterns) {
-    std::vector<Pattern> compiled;
+    auto compiled = std::make_shared<Patterns>();
     for (const std::string& written : patterns) {
         std::string_view text = trim(written);
         if (text.empty()) continue;
@@ -68,60 +102,40 @@ IgnoreMatcher IgnoreMatcher::from_patterns(const std::vector<std::string>& patte
         const std::string cleaned = clean_pattern(text);
         const bool names_nothing = text.empty() || (exception && text[0] == '/' && cleaned.empty());
         if (names_nothing) fail(ErrorKind::Invalid, "illegal exclusion pattern: \"!\"");
-        if (!cleaned.empty()) compiled.push_back({Glob(cleaned, Glob::Dialect::Ignore), exception});
+        if (cleaned.empty()) continue;
+        compiled->list.push_back({Glob(cleaned, Glob::Dialect::Ignore), exception});
+        compiled->index.add(compiled->list.size(), compiled->list.back().glob);
     }
     IgnoreMatcher matcher;
-    if (!compiled.empty())
-        matcher.patterns_ = std::make_shared<const std::vector<Pattern>>(std::move(compiled));
+    if (!compiled->list.empty()) matcher.patterns_ = std::move(compiled);
     return matcher;
 }
 
 bool IgnoreMatcher::has_exceptions() const {
-    return patterns_ && std::any_of(patterns_->begin(), patterns_->end(),
+    return patterns_ && std::any_of(patterns_->list.begin(), patterns_->list.end(),
                                     [](const Pattern& pattern) { return pattern.exception; });
 }
 
 bool IgnoreMatcher::is_excluded(std::string_view path) const {
+    return patterns_ && patterns_->is_exclusion(patterns_->last_match_on_the_way(path));
+}
+
+bool IgnoreMatcher::is_excluded_entirely(std::string_view path) const {
     if (!patterns_) return false;
-    const auto matches_here_or_above = [&](const Pattern& pattern) {
-        for (std::size_t end = path.find('/'); end != path.npos; end = path.find('/', end + 1))
-            if (pattern.glob.matches(path.substr(0, end))) return true;
-        return pattern.glob.matches(path);
-    };
-    const auto last = std::find_if(patterns_->rbegin(), patterns_->rend(), matches_here_or_above);
-    return last != patterns_->rend() && !last->exception;
+    const std::size_t last = patterns_->last_match_on_the_way(path);
+    return patterns_->is_exclusion(last) && !patterns_->comes_back_below(path, last);
 }
 
 IgnoreMatcher::Verdict IgnoreMatcher::decide(std::string_view path, const State& parent,
                                              State* child) const {
-    if (child) child->ancestor_matched.clear();
     if (!patterns_) return {};
-    const auto& patterns = *patterns_;
-    SHALE_ENSURE(parent.ancestor_matched.empty() ||
-                 parent.ancestor_matched.size() == patterns.size());
-    if (child) child->ancestor_matched.resize(patterns.size());
-
+    SHALE_ENSURE(parent.last_match <= patterns_->list.size());
+    const std::size_t last = patterns_->last_match(path, parent.last_match);
+    if (child) child->last_match = last;
     Verdict verdict;
-    std::size_t last_match = 0;
-    for (std::size_t i = 0; i < patterns.size(); ++i) {
-        const Pattern& pattern = patterns[i];
-        bool match = !parent.ancestor_matched.empty() && parent.ancestor_matched[i];
-        // A pattern that cannot change the verdict is skipped, but not for a directory: below it
-        // another pattern may change the verdict first, and then this one matters.
-        if (!match && !child && pattern.exception != verdict.excluded) continue;
-        if (!match) match = pattern.glob.matches(path);
-        if (child) child->ancestor_matched[i] = match;
-        if (!match) continue;
-        verdict.excluded = !pattern.exception;
-        last_match = i;
-    }
+    verdict.excluded = patterns_->is_exclusion(last);
     // Only an exception behind the last match can overrule it for something below.
-    verdict.may_prune =
-        verdict.excluded && std::none_of(patterns.begin() + static_cast<std::ptrdiff_t>(last_match),
-                                         patterns.end(), [&](const Pattern& pattern) {
-                                             return pattern.exception &&
-                                                    pattern.glob.may_match_below(path);
-                                         });
+    verdict.may_prune = verdict.excluded && !patterns_->comes_back_below(path, last);
     return verdict;
 }
 

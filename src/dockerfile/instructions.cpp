@@ -18,6 +18,9 @@
 namespace shale::dockerfile {
 namespace {
 
+const std::vector<std::string> kNetworkModes = {"default", "none", "host"};
+const std::vector<std::string> kSecurityModes = {"sandbox", "insecure"};
+
 void no_flags(const Statement& statement) {
     FlagSet().parse(statement.flags);
 }
@@ -64,6 +67,15 @@ void check_device(const std::string& spec) {
     }
 }
 
+// The place of the `nth` flag of that name: "--name=..." or "--name".
+std::size_t flag_index(const Statement& statement, std::string_view name, std::size_t nth = 0) {
+    for (std::size_t i = 0; i < statement.flags.size(); ++i) {
+        const std::string_view text = statement.flags[i].text;
+        if (text.substr(2, text.find('=') - 2) == name && nth-- == 0) return i;
+    }
+    return 0;
+}
+
 InstructionValue build_run(const Statement& statement, char escape) {
     Run run;
     std::vector<std::string> mounts;
@@ -75,14 +87,22 @@ InstructionValue build_run(const Statement& statement, char escape) {
         .parse(statement.flags);
     run.command = build_command(statement);
     run.command.heredocs = statement.heredocs;
-    for (const std::string& spec : mounts)
-        run.mounts.push_back(read_written_mount(spec, escape));
-    if (flags.used("network") && run.network != "default" && run.network != "none" &&
-        run.network != "host")
-        reject("invalid network mode " + quoted(run.network));
-    if (flags.used("security") && run.security != "sandbox" && run.security != "insecure")
-        reject("security " + quoted(run.security) + " is not valid");
-    std::for_each(run.devices.begin(), run.devices.end(), check_device);
+    for (std::size_t i = 0; i < mounts.size(); ++i)
+        blame_flag(flag_index(statement, "mount", i),
+                   [&] { run.mounts.push_back(read_written_mount(mounts[i], escape)); });
+    blame_flag(flag_index(statement, "network"), [&] {
+        if (flags.used("network") && run.network != "default" && run.network != "none" &&
+            run.network != "host")
+            reject("invalid network mode " + quoted(run.network),
+                   suggest(run.network, kNetworkModes));
+    });
+    blame_flag(flag_index(statement, "security"), [&] {
+        if (flags.used("security") && run.security != "sandbox" && run.security != "insecure")
+            reject("security " + quoted(run.security) + " is not valid",
+                   suggest(run.security, kSecurityModes));
+    });
+    for (std::size_t i = 0; i < run.devices.size(); ++i)
+        blame_flag(flag_index(statement, "device", i), [&] { check_device(run.devices[i]); });
     return run;
 }
 
@@ -125,7 +145,8 @@ void place_operands(const Statement& statement, std::vector<std::string> words, 
         return;
     }
     if (read_heredoc_word(copy.destination))
-        reject(statement.keyword + " cannot accept a heredoc as a destination");
+        reject_operand(statement.operands.size() - 1,
+                       statement.keyword + " cannot accept a heredoc as a destination");
     for (std::string& word : words) {
         if (const Heredoc* heredoc = find_heredoc(statement, word))
             copy.heredocs.push_back(*heredoc);
@@ -157,8 +178,9 @@ InstructionValue build_copy(const Statement& statement, char) {
 std::vector<KeyValue> build_pairs(const Statement& statement) {
     no_flags(statement);
     if (statement.pairs.empty()) reject(statement.keyword + " requires at least one argument");
-    for (const KeyValue& pair : statement.pairs)
-        if (pair.key.empty()) reject(statement.keyword + " names can not be blank");
+    for (std::size_t i = 0; i < statement.pairs.size(); ++i)
+        if (statement.pairs[i].key.empty())
+            reject_operand(i, statement.keyword + " names can not be blank");
     return statement.pairs;
 }
 
@@ -172,9 +194,10 @@ InstructionValue build_label(const Statement& statement, char) {
 InstructionValue build_arg(const Statement& statement, char) {
     require_arguments(statement);
     Arg arg;
-    for (const std::string& word : statement.args) {
+    for (std::size_t i = 0; i < statement.args.size(); ++i) {
+        const std::string& word = statement.args[i];
         const auto equals = word.find('=');
-        if (equals == 0) reject("ARG names can not be blank");
+        if (equals == 0) reject_operand(i, "ARG names can not be blank");
         ArgDeclaration declaration{word.substr(0, equals), std::nullopt};
         if (equals != std::string::npos) declaration.default_value = word.substr(equals + 1);
         arg.declarations.push_back(std::move(declaration));
@@ -218,7 +241,8 @@ InstructionValue build_volume(const Statement& statement, char) {
     Volume volume;
     for (const std::string& arg : statement.args) {
         volume.paths.emplace_back(trim(arg));
-        if (volume.paths.back().empty()) reject("VOLUME specified can not be an empty string");
+        if (volume.paths.back().empty())
+            reject_operand(0, "VOLUME specified can not be an empty string");
     }
     return volume;
 }
@@ -236,7 +260,7 @@ InstructionValue build_entrypoint(const Statement& statement, char) {
 InstructionValue build_shell(const Statement& statement, char) {
     no_flags(statement);
     require_arguments(statement);
-    if (!statement.json) reject("SHELL requires the arguments to be in JSON form");
+    if (!statement.json) reject_operand(0, "SHELL requires the arguments to be in JSON form");
     return Shell{statement.args};
 }
 
@@ -245,9 +269,10 @@ InstructionValue build_onbuild(const Statement& statement, char) {
     if (!statement.trigger) reject("ONBUILD requires at least one argument");
     no_flags(statement);
     const std::string& inner = statement.trigger->keyword;
-    if (inner == "ONBUILD") reject("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
+    if (inner == "ONBUILD")
+        reject_operand(0, "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
     if (inner == "FROM" || inner == "MAINTAINER")
-        reject(inner + " isn't allowed as an ONBUILD trigger");
+        reject_operand(0, inner + " isn't allowed as an ONBUILD trigger");
     std::string_view text = statement.original;
     text.remove_prefix(statement.word.size());
     text.remove_prefix(std::min(text.find_first_not_of(" \t\f\r"), text.size()));
@@ -315,8 +340,8 @@ From build_from(const Statement& statement) {
     if (args.size() == 3 && lower(args[1]) == "as") {
         from.stage_name = lower(args[2]);
         if (!is_stage_name(from.stage_name))
-            reject("invalid name for build stage: " + quoted(args[2]) +
-                   ", name can't start with a number or contain symbols");
+            reject_operand(2, "invalid name for build stage: " + quoted(args[2]) +
+                                  ", name can't start with a number or contain symbols");
     } else if (args.size() != 1) {
         reject("FROM requires either one or three arguments");
     }

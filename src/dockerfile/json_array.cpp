@@ -5,6 +5,8 @@
 
 #include "characters.hpp"
 
+#include <fmt/format.h>
+
 #include <optional>
 
 namespace shale::dockerfile {
@@ -201,6 +203,27 @@ class Reader {
 
 JsonArray read_json_array(std::string_view text) {
     return Reader(trim_left(text)).read();
+}
+
+std::string write_json_array(const std::vector<std::string>& values) {
+    std::string out = "[";
+    for (const std::string& value : values) {
+        out += out.size() > 1 ? ", \"" : "\"";
+        for (const char c : value) {
+            constexpr std::string_view kNamed = "\"\"\\\\b\bf\fn\nr\rt\t";  // pairs: name, meaning
+            std::size_t named = 1;
+            while (named < kNamed.size() && kNamed[named] != c)
+                named += 2;
+            if (named < kNamed.size())
+                out.append("\\").push_back(kNamed[named - 1]);
+            else if (static_cast<unsigned char>(c) < 0x20)
+                out += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
+            else
+                out += c;
+        }
+        out += '"';
+    }
+    return out + "]";
 }
 
 std::optional<std::string> read_json_member(std::string_view text, std::string_view key) {

@@ -23,6 +23,9 @@ struct JsonArray {
 // and arguments are bytes. A lone surrogate escape becomes U+FFFD.
 JsonArray read_json_array(std::string_view text);
 
+// `values` as such an array, on one line; reading it gives `values` again.
+std::string write_json_array(const std::vector<std::string>& values);
+
 // The string member `key` of `text`, if that is one JSON object to its end.
 std::optional<std::string> read_json_member(std::string_view text, std::string_view key);
 

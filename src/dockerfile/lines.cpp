@@ -11,6 +11,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <iterator>
 #include <utility>
 
 namespace shale::dockerfile {
@@ -26,6 +28,11 @@ bool is_comment(std::string_view line) {
     return trim_left(line).starts_with('#');
 }
 
+// Of the first byte of `part`, which is a piece of the physical line.
+std::uint32_t column_of(std::string_view part, std::string_view physical) {
+    return static_cast<std::uint32_t>(part.data() - physical.data()) + 1;
+}
+
 std::string_view without_tabs(std::string_view line) {
     line.remove_prefix(std::min(line.find_first_not_of('\t'), line.size()));
     return line;
@@ -36,6 +43,11 @@ std::string_view without_tabs(std::string_view line) {
 LineReader::LineReader(std::string_view text, std::vector<Diagnostic>& diagnostics)
     : text_(text), diagnostics_(diagnostics) {
     if (text_.starts_with("\xEF\xBB\xBF")) text_.remove_prefix(3);
+}
+
+LineReader::LineReader(std::string_view text, std::vector<Diagnostic>& diagnostics, char escape)
+    : text_(text), diagnostics_(diagnostics), escape_(escape) {
+    directives_.stop();
 }
 
 // One physical line with its line end. A line over the limit ends the file: what follows it cannot
@@ -74,6 +86,7 @@ std::optional<LogicalLine> LineReader::next() {
         LogicalLine logical;
         logical.lines = {line_, line_};
         const bool continues = take_continuation(line);
+        logical.pieces.push_back({0, {line_, column_of(line, *physical)}});
         logical.text = line;
         if (continues) join_continuations(logical);
         logical.lines.last = line_;
@@ -93,9 +106,30 @@ void LineReader::join_continuations(LogicalLine& logical) {
             continue;
         }
         const bool continues = take_continuation(line);
+        if (!line.empty()) logical.pieces.push_back({logical.text.size(), {line_, 1}});
         logical.text.append(line);
         if (!continues) return;
     }
+}
+
+Position LogicalLine::position_of(std::size_t offset) const {
+    const auto behind = std::upper_bound(
+        pieces.begin(), pieces.end(), offset,
+        [](std::size_t wanted, const Piece& piece) { return wanted < piece.offset; });
+    const Piece& piece = *std::prev(behind);
+    return {piece.start.line,
+            piece.start.column + static_cast<std::uint32_t>(offset - piece.offset)};
+}
+
+SourceSpan LogicalLine::span_of(std::string_view part) const {
+    const std::less_equal<const char*> ordered;  // over any two pointers, unlike <=
+    const char* const end = text.data() + text.size();
+    if (!ordered(text.data(), part.data()) || !ordered(part.data() + part.size(), end)) return {};
+    const auto offset = static_cast<std::size_t>(part.data() - text.data());
+    if (part.empty()) return {position_of(offset), position_of(offset)};
+    Position last = position_of(offset + part.size() - 1);
+    ++last.column;
+    return {position_of(offset), last};
 }
 
 // Cuts a continuation mark off the end of `line`, with the blanks behind it.

@@ -18,16 +18,31 @@ namespace shale::dockerfile {
 inline constexpr std::size_t kMaxLineBytes = 65535;
 
 struct LogicalLine {
+    // A part of `text` that comes from one physical line.
+    struct Piece {
+        std::size_t offset;  // in `text`
+        Position start;
+    };
+
     std::string text;  // continuations joined, leading blanks removed
+    std::vector<Piece> pieces;
     LineRange lines;
     std::vector<std::string> comments;  // directly above, without '#'
     bool blank_continuation = false;    // a blank line was skipped inside
+
+    // Where a part of `text` stands in the file; no place for a view of anything else.
+    SourceSpan span_of(std::string_view part) const;
+
+  private:
+    Position position_of(std::size_t offset) const;
 };
 
 class LineReader {
   public:
     // `text` outlives the reader. Problems of lines and directives go to `diagnostics`.
     LineReader(std::string_view text, std::vector<Diagnostic>& diagnostics);
+    // For a text cut out of a file: no directives, `escape` as the file has it.
+    LineReader(std::string_view text, std::vector<Diagnostic>& diagnostics, char escape);
 
     // The next instruction line; nullopt at the end of the file.
     std::optional<LogicalLine> next();

@@ -7,9 +7,7 @@
 
 #include "characters.hpp"
 #include "directives.hpp"
-#include "flags.hpp"
 #include "mistake.hpp"
-#include "words.hpp"
 
 #include <shale/base.hpp>
 
@@ -32,11 +30,11 @@ std::string first_word(std::string_view text) {
 }
 
 // The operands of a FROM line in the spelling of the user.
-std::vector<std::string> from_operands(const Stage& stage, char escape) {
-    std::string_view rest = stage.original;
-    rest.remove_prefix(first_word(rest).size());
-    take_flags(rest, escape);
-    return split_list(rest);
+std::vector<std::string> from_operands(const Stage& stage) {
+    std::vector<std::string> operands;
+    for (const SourceWord& word : stage.operands)
+        operands.push_back(word.text);
+    return operands;
 }
 
 bool is_variable(std::string_view text) {
@@ -45,18 +43,28 @@ bool is_variable(std::string_view text) {
 
 // --- whole file --------------------------------------------------------------------------------
 
-void lint_from_spelling(const File& file, const Stage& stage, Linter& linter) {
-    const auto operands = from_operands(stage, file.escape);
+void lint_from_spelling(const Stage& stage, Linter& linter) {
+    const auto operands = from_operands(stage);
     if (operands.size() != 3) return;
     if (operands[2] != lower(operands[2]))
         linter.report("StageNameCasing", stage.lines, stage.comments,
-                      "Stage name '" + operands[2] + "' should be lowercase");
+                      "Stage name '" + operands[2] + "' should be lowercase",
+                      stage.operands[2].span);
     const std::string from = first_word(stage.original);
     const bool is_lower = from == lower(from);
     if (!is_lower && from != upper(from)) return;
     if (operands[1] != (is_lower ? lower(operands[1]) : upper(operands[1])))
         linter.report("FromAsCasing", stage.lines, stage.comments,
-                      "'" + operands[1] + "' and '" + from + "' keywords' casing do not match");
+                      "'" + operands[1] + "' and '" + from + "' keywords' casing do not match",
+                      stage.operands[1].span);
+}
+
+SourceSpan name_span(const Stage& stage) {
+    return stage.operands.empty() ? SourceSpan{} : stage.operands.back().span;
+}
+
+SourceSpan platform_span(const Stage& stage) {
+    return stage.flags.empty() ? SourceSpan{} : stage.flags.back().span;
 }
 
 void lint_stage_name(const Stage& stage, std::set<std::string>& seen, Linter& linter) {
@@ -64,10 +72,12 @@ void lint_stage_name(const Stage& stage, std::set<std::string>& seen, Linter& li
     if (name.empty()) return;
     if (name == "scratch" || name == "context")
         linter.report("ReservedStageName", stage.lines, stage.comments,
-                      "Stage name should not use the same name as reserved stage " + quoted(name));
+                      "Stage name should not use the same name as reserved stage " + quoted(name),
+                      name_span(stage));
     if (!seen.insert(name).second)
         linter.report("DuplicateStageName", stage.lines, stage.comments,
-                      "Duplicate stage name " + quoted(name) + ", stage names should be unique");
+                      "Duplicate stage name " + quoted(name) + ", stage names should be unique",
+                      name_span(stage));
 }
 
 // A constant platform is fine in a stage that has the platform in its name.
@@ -76,7 +86,8 @@ void lint_platform(const Stage& stage, Linter& linter) {
     if (platform == "$TARGETPLATFORM" || platform == "${TARGETPLATFORM}")
         linter.report("RedundantTargetPlatform", stage.lines, stage.comments,
                       "Setting platform to predefined " + platform +
-                          " in FROM is redundant as this is the default behavior");
+                          " in FROM is redundant as this is the default behavior",
+                      platform_span(stage));
     if (platform.empty() || is_variable(platform)) return;
     std::string_view rest = platform;
     for (int part = 0; part < 2 && !rest.empty(); ++part) {
@@ -85,7 +96,8 @@ void lint_platform(const Stage& stage, Linter& linter) {
         rest.remove_prefix(std::min(end + 1, rest.size()));
     }
     linter.report("FromPlatformFlagConstDisallowed", stage.lines, stage.comments,
-                  "FROM --platform flag should not use constant value " + quoted(platform));
+                  "FROM --platform flag should not use constant value " + quoted(platform),
+                  platform_span(stage));
 }
 
 // A comment right above a definition is taken for its description: "# NAME text".
@@ -110,34 +122,36 @@ void lint_arg_description(const Instruction& instruction, Linter& linter) {
 void lint_maintainer(const Instruction& instruction, Linter& linter) {
     if (std::holds_alternative<Maintainer>(instruction.value))
         linter.report("MaintainerDeprecated", instruction.lines, instruction.comments,
-                      "Maintainer instruction is deprecated in favor of using label");
+                      "Maintainer instruction is deprecated in favor of using label",
+                      instruction.word.span);
 }
 
-// Calls `visit(original, lines, comments)` for each FROM and each instruction of a stage.
+// Calls `visit(word, lines, comments)` for each FROM and each instruction of a stage.
 template <typename Visit>
 void for_each_line(const File& file, Visit visit) {
     for (const Stage& stage : file.stages) {
-        if (!stage.original.empty()) visit(stage.original, stage.lines, stage.comments);
+        if (!stage.word.text.empty()) visit(stage.word, stage.lines, stage.comments);
         for (const Instruction& instruction : stage.instructions)
-            visit(instruction.original, instruction.lines, instruction.comments);
+            visit(instruction.word, instruction.lines, instruction.comments);
     }
 }
 
 void lint_word_casing(const File& file, Linter& linter) {
     int lower_count = 0;
     int upper_count = 0;
-    for_each_line(file, [&](const std::string& original, LineRange, const auto&) {
-        const std::string word = first_word(original);
+    for_each_line(file, [&](const SourceWord& written, LineRange, const auto&) {
+        const std::string& word = written.text;
         lower_count += word == lower(word);
         upper_count += word == upper(word);
     });
     const bool want_lower = lower_count > upper_count;
-    for_each_line(file, [&](const std::string& original, LineRange lines, const auto& comments) {
-        const std::string word = first_word(original);
+    for_each_line(file, [&](const SourceWord& written, LineRange lines, const auto& comments) {
+        const std::string& word = written.text;
         if (word == (want_lower ? lower(word) : upper(word))) return;
         linter.report("ConsistentInstructionCasing", lines, comments,
                       fmt::format("Command '{}' should match the case of the command majority ({})",
-                                  word, want_lower ? "lowercase" : "uppercase"));
+                                  word, want_lower ? "lowercase" : "uppercase"),
+                      written.span);
     });
 }
 
@@ -198,8 +212,17 @@ class StageLint {
             if (!is_variable(port)) check_port(port);
     }
 
-    void report(std::string_view rule, std::string text) {
-        linter_.report(rule, at_->lines, at_->comments, std::move(text));
+    void report(std::string_view rule, std::string text, const SourceSpan& place) {
+        linter_.report(rule, at_->lines, at_->comments, std::move(text), place);
+    }
+
+    // Of the operand that is `word` or begins with "word=".
+    SourceSpan operand_span(std::string_view word) const {
+        for (const SourceWord& operand : at_->operands)
+            if (operand.text.starts_with(word) &&
+                (operand.text.size() == word.size() || operand.text[word.size()] == '='))
+                return operand.span;
+        return at_->word.span;
     }
 
     // The finding points at the earlier one, because that one has no effect.
@@ -208,14 +231,17 @@ class StageLint {
             linter_.report("MultipleInstructionsDisallowed", earlier->lines, at_->comments,
                            "Multiple " + at_->keyword +
                                " instructions should not be used in the same stage because only "
-                               "the last one will be used");
+                               "the last one will be used",
+                           earlier->word.span);
     }
 
     void check_shell_form(const Command& command) {
         if (!command.exec_form && !shell_set_)
-            report("JSONArgsRecommended", "JSON arguments recommended for " + at_->keyword +
-                                              " to prevent unintended behavior related to OS "
-                                              "signals");
+            report("JSONArgsRecommended",
+                   "JSON arguments recommended for " + at_->keyword +
+                       " to prevent unintended behavior related to OS "
+                       "signals",
+                   at_->operands.empty() ? at_->word.span : at_->operands[0].span);
     }
 
     void check_legacy(bool legacy) {
@@ -223,14 +249,16 @@ class StageLint {
             report("LegacyKeyValueFormat",
                    fmt::format("\"{0} key=value\" should be used instead of legacy \"{0} key "
                                "value\" format",
-                               at_->keyword));
+                               at_->keyword),
+                   at_->operands.empty() ? at_->word.span : at_->operands[0].span);
     }
 
     void check_secret(const std::string& key) {
         if (looks_secret(key))
             report("SecretsUsedInArgOrEnv",
                    fmt::format("Do not use ARG or ENV instructions for sensitive data ({} {})",
-                               at_->keyword, quoted(key)));
+                               at_->keyword, quoted(key)),
+                   operand_span(key));
     }
 
     void check_port(const std::string& port) {
@@ -238,12 +266,14 @@ class StageLint {
         const std::string proto = slash == std::string::npos ? "" : port.substr(slash + 1);
         if (proto != lower(proto))
             report("ExposeProtoCasing",
-                   "Defined protocol '" + port + "' in EXPOSE instruction should be lowercase");
+                   "Defined protocol '" + port + "' in EXPOSE instruction should be lowercase",
+                   operand_span(port));
         if (port.find(':') != std::string::npos)
             report("ExposeInvalidFormat",
                    "EXPOSE instruction should not define an IP address or host-port mapping, "
                    "found '" +
-                       port + "'");
+                       port + "'",
+                   operand_span(port));
     }
 
     Linter& linter_;
@@ -298,21 +328,24 @@ CheckOptions Linter::options_for(const std::vector<std::string>& comments) const
     return merged;
 }
 
-void Linter::file(std::string_view rule, LineRange lines, std::string text) {
-    out_.push_back({Severity::Warning, lines, std::move(text), {}, std::string(rule)});
+void Linter::file(std::string_view rule, LineRange lines, std::string text,
+                  const SourceSpan& place) {
+    out_.push_back({Severity::Warning, lines, std::move(text), {}, std::string(rule), place});
 }
 
 void Linter::report(std::string_view rule, LineRange lines,
-                    const std::vector<std::string>& comments, std::string text) {
+                    const std::vector<std::string>& comments, std::string text,
+                    const SourceSpan& place) {
     const CheckOptions options = options_for(comments);
-    if (!options.skip_all && !contains(options.skip, rule)) file(rule, lines, std::move(text));
+    if (!options.skip_all && !contains(options.skip, rule))
+        file(rule, lines, std::move(text), place);
 }
 
 void Linter::report_experimental(std::string_view rule, LineRange lines,
                                  const std::vector<std::string>& comments, std::string text) {
     const CheckOptions options = options_for(comments);
     if (options.experimental_all || contains(options.experimental, rule))
-        file(rule, lines, std::move(text));
+        file(rule, lines, std::move(text), {});
 }
 
 void lint_file(const File& file, Linter& linter) {
@@ -320,7 +353,7 @@ void lint_file(const File& file, Linter& linter) {
     for (const Instruction& instruction : file.global_args)
         lint_arg_description(instruction, linter);
     for (const Stage& stage : file.stages) {
-        lint_from_spelling(file, stage, linter);
+        lint_from_spelling(stage, linter);
         lint_stage_name(stage, names, linter);
         lint_platform(stage, linter);
         if (!stage.from.stage_name.empty())
@@ -341,6 +374,17 @@ std::vector<Diagnostic> lint_stage(const File& file, std::size_t stage, bool she
     for (const Instruction& instruction : file.stages[stage].instructions)
         lint.visit(instruction);
     return findings;
+}
+
+std::optional<Diagnostic> lint_finding(const File& file, std::string_view rule, LineRange lines,
+                                       const std::vector<std::string>& comments, std::string text,
+                                       const SourceSpan& place) {
+    SHALE_ENSURE(find_rule(rule));
+    std::vector<Diagnostic> findings;
+    Linter(parse_check_options(file.check), findings)
+        .report(rule, lines, comments, std::move(text), place);
+    if (findings.empty()) return std::nullopt;
+    return std::move(findings[0]);
 }
 
 }  // namespace shale::dockerfile

@@ -16,14 +16,14 @@ class Linter {
         : options_(std::move(options)), out_(out) {}
 
     void report(std::string_view rule, LineRange lines, const std::vector<std::string>& comments,
-                std::string text);
+                std::string text, const SourceSpan& place = {});
     // A rule that is off unless it is asked for.
     void report_experimental(std::string_view rule, LineRange lines,
                              const std::vector<std::string>& comments, std::string text);
 
   private:
     CheckOptions options_for(const std::vector<std::string>& comments) const;
-    void file(std::string_view rule, LineRange lines, std::string text);
+    void file(std::string_view rule, LineRange lines, std::string text, const SourceSpan& place);
 
     CheckOptions options_;
     std::vector<Diagnostic>& out_;

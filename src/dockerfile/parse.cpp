@@ -50,10 +50,18 @@ class FileParser {
         }
         if (count != 1 && ok()) error({}, "onbuild trigger should be a single expression");
         if (file_.stages.size() > 1) error({}, "FROM isn't allowed as an ONBUILD trigger");
-        for (Diagnostic& diagnostic : diagnostics_)
+        // Their own places are in a text that nobody can see.
+        for (Diagnostic& diagnostic : diagnostics_) {
             diagnostic.lines = lines;
-        for (Instruction& instruction : file_.stages[0].instructions)
+            diagnostic.place = {};
+        }
+        for (Instruction& instruction : file_.stages[0].instructions) {
             instruction.lines = lines;
+            instruction.word.span = {};
+            for (auto* words : {&instruction.flags, &instruction.operands})
+                for (SourceWord& word : *words)
+                    word.span = {};
+        }
     }
 
     // The rules for the whole file, under the options in force.
@@ -84,8 +92,9 @@ class FileParser {
     }
 
   private:
-    void error(LineRange lines, std::string text, std::string hint = {}) {
-        diagnostics_.push_back({Severity::Error, lines, std::move(text), std::move(hint), {}});
+    void error(LineRange lines, std::string text, std::string hint = {}, SourceSpan place = {}) {
+        diagnostics_.push_back(
+            {Severity::Error, lines, std::move(text), std::move(hint), {}, place});
     }
     std::size_t error_count() const {
         return static_cast<std::size_t>(
@@ -104,34 +113,46 @@ class FileParser {
             read_heredocs(statement, line);
         } catch (const Mistake& mistake) {
             line.lines.last = reader_.line();
-            error(line.lines, mistake.text, mistake.hint);
+            error(line.lines, mistake.text, mistake.hint, place_of(mistake, statement, line));
             if (upper(line.text.substr(0, 4)) == "FROM") open_stage();
             return;
         }
         line.lines.last = reader_.line();
         statement.lines = line.lines;
         try {
-            place(statement, std::move(line.comments));
+            place(statement, line);
         } catch (const Mistake& mistake) {
             error(line.lines,
                   fmt::format("dockerfile parse error on line {}: {}", line.lines.first,
                               mistake.text),
-                  mistake.hint);
+                  mistake.hint, place_of(mistake, statement, line));
             if (statement.keyword == "FROM" || mistake.hint == "did you mean FROM?" ||
                 mistake.hint == "did you mean from?")
                 open_stage();  // so that what follows is not blamed for having no stage
         }
     }
 
+    // The very word to blame; the instruction word if the whole line is.
+    static SourceSpan place_of(const Mistake& mistake, const Statement& statement,
+                               const LogicalLine& line) {
+        if (mistake.at.data()) return line.span_of(mistake.at);
+        if (mistake.part == Part::Flag && mistake.index < statement.flags.size())
+            return line.span_of(statement.flags[mistake.index].written);
+        if (mistake.part == Part::Operand && mistake.index < statement.operands.size())
+            return line.span_of(statement.operands[mistake.index]);
+        const std::string_view text = line.text;
+        return line.span_of({text.begin(), std::find_if(text.begin(), text.end(), is_list_gap)});
+    }
+
     void read_heredocs(Statement& statement, const LogicalLine& line) {
         if (!is_instruction(statement.keyword)) return skip_heredocs(line);
         if (!can_have_heredocs(statement)) return;
         LineHeredocs found = find_heredocs(line.text);
-        if (!found.mistake.empty()) reject(std::move(found.mistake));
+        if (!found.mistake.empty()) reject_at(found.culprit, std::move(found.mistake));
         for (HeredocWord& word : found.words) {
             auto body = reader_.read_heredoc_body(word.name, word.strip_tabs);
             if (!body && reader_.cut_short()) return;
-            if (!body) reject("unterminated heredoc");
+            if (!body) reject_at(word.written, "unterminated heredoc");
             Heredoc heredoc{
                 std::move(word.name), {}, std::move(*body), word.expand, word.strip_tabs};
             heredoc.body =
@@ -148,31 +169,43 @@ class FileParser {
             if (!reader_.read_heredoc_body(word.name, word.strip_tabs)) return reader_.seek(start);
     }
 
-    void place(const Statement& statement, std::vector<std::string> comments) {
+    // What Stage and Instruction have in common.
+    template <typename Line>
+    static void describe(Line& out, const Statement& statement, LogicalLine& line) {
+        out.lines = statement.lines;
+        out.original = trim(statement.original);
+        out.comments = std::move(line.comments);
+        out.word = {statement.word, line.span_of(statement.written_word)};
+        for (const FlagWord& flag : statement.flags)
+            out.flags.push_back({flag.text, line.span_of(flag.written)});
+        for (const std::string_view operand : statement.operands)
+            out.operands.push_back({std::string(operand), line.span_of(operand)});
+    }
+
+    void place(const Statement& statement, LogicalLine& line) {
         if (statement.keyword == "FROM") {
             From from = build_from(statement);
             Stage& stage = open_stage();
             stage.from = std::move(from);
-            stage.lines = statement.lines;
-            stage.original = trim(statement.original);
-            stage.comments = std::move(comments);
-            return;
+            return describe(stage, statement, line);
         }
-        Instruction instruction{build_instruction(statement, reader_.escape()), statement.lines,
-                                statement.keyword, std::string(trim(statement.original)),
-                                std::move(comments)};
+        Instruction instruction;
+        instruction.value = build_instruction(statement, reader_.escape());
+        instruction.keyword = statement.keyword;
+        describe(instruction, statement, line);
         if (!file_.stages.empty())
             file_.stages.back().instructions.push_back(std::move(instruction));
         else if (std::holds_alternative<Arg>(instruction.value))
             file_.global_args.push_back(std::move(instruction));
         else
-            report_homeless(statement.lines);
+            report_homeless(instruction);
     }
 
     // Once is enough: every line up to the first FROM has the same trouble.
-    void report_homeless(LineRange lines) {
+    void report_homeless(const Instruction& instruction) {
         if (!std::exchange(reported_homeless_, true))
-            error(lines, "no build stage in current context");
+            error(instruction.lines, "no build stage in current context", {},
+                  instruction.word.span);
     }
 
     Stage& open_stage() {

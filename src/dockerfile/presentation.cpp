@@ -11,13 +11,42 @@
 
 namespace shale::dockerfile {
 
+namespace {
+
+// What takes the width of `text` on a terminal: a blank for a character, a tab for a tab, so that
+// what follows stands below what follows the text.
+std::string blank_out(std::string_view text) {
+    std::string out;
+    for (; !text.empty(); text.remove_prefix(decode_rune(text).bytes))
+        out.push_back(text[0] == '\t' ? '\t' : ' ');
+    return out;
+}
+
+// The line of carets below a source line, up to its end if the place goes on behind it.
+std::string carets(std::string_view line, const SourceSpan& place) {
+    if (line.starts_with("\xEF\xBB\xBF")) line.remove_prefix(3);
+    const std::size_t start = std::min<std::size_t>(place.begin.column - 1, line.size());
+    const std::size_t end = place.end.line == place.begin.line
+                                ? std::min<std::size_t>(place.end.column - 1, line.size())
+                                : line.size();
+    const std::string below = blank_out(line.substr(start, std::max(end, start) - start));
+    return fmt::format("     |     {}{}\n", blank_out(line.substr(0, start)),
+                       std::string(std::max<std::size_t>(below.size(), 1), '^'));
+}
+
+}  // namespace
+
 std::string message(const Diagnostic& diagnostic) {
     return diagnostic.hint.empty() ? diagnostic.text
                                    : diagnostic.text + " (" + diagnostic.hint + ")";
 }
 
-// Two lines of context on each side of a single line, one around several.
 std::string excerpt(const File& file, LineRange lines) {
+    return excerpt(file, lines, {});
+}
+
+// Two lines of context on each side of a single line, one around several.
+std::string excerpt(const File& file, LineRange lines, const SourceSpan& place) {
     const auto total = static_cast<std::uint32_t>(file.source.size());
     if (lines.first < 1 || lines.first > total) return {};
     const std::uint32_t last = std::clamp(lines.last, lines.first, total);
@@ -25,13 +54,29 @@ std::string excerpt(const File& file, LineRange lines) {
     const std::uint32_t from = lines.first > context ? lines.first - context : 1;
     const std::uint32_t to = std::min(last + context, total);
     constexpr std::string_view kRule = "--------------------\n";
-    std::string out = fmt::format("{}:{}\n{}", file.name, lines.first, kRule);
+    const bool pointed = place.begin.line >= lines.first && place.begin.line <= last;
+    std::string out = pointed ? fmt::format("{}:{}:{}\n{}", file.name, place.begin.line,
+                                            place.begin.column, kRule)
+                              : fmt::format("{}:{}\n{}", file.name, lines.first, kRule);
     for (std::uint32_t line = from; line <= to; ++line) {
         const bool marked = line >= lines.first && line <= last;
         out.append(
             fmt::format(" {:3} | {} {}\n", line, marked ? ">>>" : "   ", file.source[line - 1]));
+        if (pointed && line == place.begin.line) out += carets(file.source[line - 1], place);
     }
     return out.append(kRule);
+}
+
+SourceSpan find_culprit(const std::vector<SourceWord>& flags,
+                        const std::vector<SourceWord>& operands, std::string_view message) {
+    const SourceWord* culprit = nullptr;
+    for (const auto* words : {&flags, &operands})
+        for (const SourceWord& word : *words) {
+            const bool longer = !culprit || word.text.size() > culprit->text.size();
+            if (longer && !word.text.empty() && message.find(word.text) != message.npos)
+                culprit = &word;
+        }
+    return culprit ? culprit->span : SourceSpan{};
 }
 
 HeredocRun heredoc_run(const Command& command) {

@@ -6,7 +6,6 @@
 #include "statement.hpp"
 
 #include "characters.hpp"
-#include "flags.hpp"
 #include "json_array.hpp"
 #include "mistake.hpp"
 #include "words.hpp"
@@ -49,15 +48,26 @@ const Form* find_form(std::string_view keyword) {
 bool take_json(std::string_view text, Statement& statement) {
     JsonArray array = read_json_array(text);
     if (array.outcome == JsonArray::Outcome::NotStrings)
-        reject("when using JSON array syntax, arrays must be comprised of strings only");
+        reject_at(text, "when using JSON array syntax, arrays must be comprised of strings only");
     if (array.outcome == JsonArray::Outcome::NotJson) return false;
     statement.json = true;
     std::move(array.values.begin(), array.values.end(), std::back_inserter(statement.args));
     return true;
 }
 
+// What stands on the line, whatever becomes of it.
+void note_operand(std::string_view text, Statement& statement) {
+    if (!text.empty()) statement.operands.push_back(text);
+}
+
 void take_json_or_text(std::string_view text, Statement& statement) {
+    note_operand(text, statement);
     if (!text.empty() && !take_json(text, statement)) statement.args.emplace_back(text);
+}
+
+void take_words(const std::vector<std::string_view>& words, Statement& statement) {
+    statement.operands = words;
+    statement.args.assign(words.begin(), words.end());
 }
 
 void take_health(std::string_view text, Statement& statement) {
@@ -65,6 +75,7 @@ void take_health(std::string_view text, Statement& statement) {
     while (end < text.size() && !is_space(decode_rune(text.substr(end)).value))
         end += decode_rune(text.substr(end)).bytes;
     if (end == 0) return;
+    note_operand(text.substr(0, end), statement);
     statement.args.emplace_back(text.substr(0, end));
     take_json_or_text(trim_left(text.substr(end)), statement);
 }
@@ -74,6 +85,8 @@ void take_legacy_pair(std::string_view text, Statement& statement) {
     const auto gap = std::find_if(text.begin(), text.end(), is_list_gap);
     const auto value = std::find_if_not(gap, text.end(), is_list_gap);
     if (value == text.end()) reject(statement.keyword + " must have two arguments");
+    note_operand({text.begin(), gap}, statement);
+    note_operand({value, text.end()}, statement);
     statement.pairs.push_back({std::string(text.begin(), gap), std::string(value, text.end())});
     statement.legacy_pair = true;
 }
@@ -81,13 +94,15 @@ void take_legacy_pair(std::string_view text, Statement& statement) {
 void take_pairs(std::string_view text, char escape, Statement& statement) {
     const auto words = split_quoted(text, escape);
     if (words.empty()) return;
-    if (words[0].find('=') == std::string::npos) return take_legacy_pair(text, statement);
-    for (const std::string& word : words) {
+    if (words[0].find('=') == std::string_view::npos) return take_legacy_pair(text, statement);
+    statement.operands = words;
+    for (const std::string_view word : words) {
         const auto equals = word.find('=');
-        if (equals == std::string::npos)
-            reject("Syntax error - can't find = in " + quoted(word) +
-                   ". Must be of the form: name=value");
-        statement.pairs.push_back({word.substr(0, equals), word.substr(equals + 1)});
+        if (equals == std::string_view::npos)
+            reject_at(word, "Syntax error - can't find = in " + quoted(word) +
+                                ". Must be of the form: name=value");
+        statement.pairs.push_back(
+            {std::string(word.substr(0, equals)), std::string(word.substr(equals + 1))});
     }
 }
 
@@ -95,6 +110,7 @@ void take_pairs(std::string_view text, char escape, Statement& statement) {
 // trigger is refused later, so cutting deeper would only cost stack.
 void take_trigger(std::string_view text, char escape, Statement& statement) {
     if (text.empty()) return;
+    note_operand(text, statement);
     auto trigger = std::make_unique<Statement>();
     const auto word_end = std::find_if(text.begin(), text.end(), is_list_gap);
     if (upper(std::string_view(text.begin(), word_end)) == "ONBUILD")
@@ -107,12 +123,16 @@ void take_trigger(std::string_view text, char escape, Statement& statement) {
 void take_arguments(Shape shape, std::string_view text, char escape, Statement& statement) {
     switch (shape) {
     case Shape::List:
-        statement.args = split_list(text);
+        take_words(split_list(text), statement);
         break;
     case Shape::JsonOrList:
-        if (!take_json(text, statement)) statement.args = split_list(text);
+        if (take_json(text, statement))
+            note_operand(text, statement);
+        else
+            take_words(split_list(text), statement);
         break;
     case Shape::Text:
+        note_operand(text, statement);
         if (!text.empty()) statement.args.emplace_back(text);
         break;
     case Shape::JsonOrText:
@@ -122,7 +142,7 @@ void take_arguments(Shape shape, std::string_view text, char escape, Statement& 
         take_pairs(text, escape, statement);
         break;
     case Shape::Quoted:
-        statement.args = split_quoted(text, escape);
+        take_words(split_quoted(text, escape), statement);
         break;
     case Shape::Health:
         take_health(text, statement);
@@ -140,7 +160,8 @@ Statement split_statement(std::string_view line, char escape) {
     statement.original = trim_left(line);
     line = trim(line);
     const auto word_end = std::find_if(line.begin(), line.end(), is_list_gap);
-    statement.word = std::string(line.begin(), word_end);
+    statement.written_word = {line.begin(), word_end};
+    statement.word = statement.written_word;
     statement.keyword = upper(statement.word);
     std::string_view rest(word_end, line.end());
     statement.flags = take_flags(rest, escape);

@@ -1,6 +1,8 @@
 // One instruction after the first phase: cut into word, flags and arguments, but not yet judged.
 #pragma once
 
+#include "flags.hpp"
+
 #include <shale/dockerfile.hpp>
 
 #include <memory>
@@ -13,7 +15,7 @@ namespace shale::dockerfile {
 struct Statement {
     std::string word;     // as written
     std::string keyword;  // upper-cased
-    std::vector<std::string> flags;
+    std::vector<FlagWord> flags;
     std::vector<std::string> args;
     std::vector<KeyValue> pairs;         // ENV and LABEL, in place of args
     bool json = false;                   // the arguments were a JSON array
@@ -22,6 +24,10 @@ struct Statement {
     std::vector<Heredoc> heredocs;
     std::string original;  // the logical line; blanks at its end belong to an ONBUILD trigger
     LineRange lines;
+    // Pieces of the line that was cut, which outlives the statement: the instruction word, and the
+    // operands (the elements of a JSON array are one).
+    std::string_view written_word;
+    std::vector<std::string_view> operands;
 };
 
 // Rejects only what makes the line impossible to cut; an unknown instruction passes.

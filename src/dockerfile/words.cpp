@@ -4,7 +4,6 @@
 #include "characters.hpp"
 
 #include <algorithm>
-#include <utility>
 
 namespace shale::dockerfile {
 namespace {
@@ -14,48 +13,41 @@ class QuotedWords {
   public:
     QuotedWords(std::string_view text, char escape) : text_(text), escape_(escape) {}
 
-    std::vector<std::string> split() {
-        std::vector<std::string> words;
+    std::vector<std::string_view> split() {
+        std::vector<std::string_view> words;
         for (text_ = trim_left(text_); !text_.empty(); text_ = trim_left(text_)) {
-            std::string word = next_word();
-            if (!word.empty()) words.push_back(std::move(word));
+            const std::string_view word = next_word();
+            if (!word.empty()) words.push_back(word);
         }
         return words;
     }
 
   private:
-    // `text_` starts with the word; leaves the blank that ended it.
-    std::string next_word() {
-        std::string word;
+    // `text_` starts with the word; leaves the blank that ended it. An escape that ends the text is
+    // left out of the word.
+    std::string_view next_word() {
+        const char* const start = text_.data();
+        const char* end = start;
         char quote = '\0';
         while (!text_.empty()) {
             const char c = text_[0];
             if (!quote && is_space(decode_rune(text_).value)) break;
-            if (c == escape_ && quote != '\'') {
-                copy_escaped(word);
-                continue;
-            }
+            const bool escapes = c == escape_ && quote != '\'';
             if (c == quote)
                 quote = '\0';
-            else if (!quote && (c == '\'' || c == '"'))
+            else if (!escapes && !quote && (c == '\'' || c == '"'))
                 quote = c;
-            move_rune(word);
+            skip_rune();
+            if (escapes && text_.empty()) break;
+            // Escape and escaped character both stay, so that the latter ends neither word nor
+            // quote.
+            if (escapes) skip_rune();
+            end = text_.data();
         }
-        return word;
+        return {start, static_cast<std::size_t>(end - start)};
     }
 
-    // Escape and escaped character both stay, so that the latter ends neither word nor quote.
-    void copy_escaped(std::string& word) {
-        if (text_.size() == 1) return text_.remove_prefix(1);
-        move_rune(word);
-        move_rune(word);
-    }
-
-    void move_rune(std::string& word) {
-        const std::size_t size = decode_rune(text_).bytes;
-        word.append(text_.substr(0, size));
-        text_.remove_prefix(size);
-    }
+    void skip_rune() { text_.remove_prefix(decode_rune(text_).bytes); }
 
     std::string_view text_;
     char escape_;
@@ -63,8 +55,8 @@ class QuotedWords {
 
 }  // namespace
 
-std::vector<std::string> split_list(std::string_view text) {
-    std::vector<std::string> words;
+std::vector<std::string_view> split_list(std::string_view text) {
+    std::vector<std::string_view> words;
     auto at = text.begin();
     while (true) {
         at = std::find_if_not(at, text.end(), is_list_gap);
@@ -75,7 +67,7 @@ std::vector<std::string> split_list(std::string_view text) {
     }
 }
 
-std::vector<std::string> split_quoted(std::string_view text, char escape) {
+std::vector<std::string_view> split_quoted(std::string_view text, char escape) {
     return QuotedWords(text, escape).split();
 }
 
