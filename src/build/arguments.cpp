@@ -42,10 +42,15 @@ Arguments::Arguments(const Request& request, const dockerfile::File& file,
         if (const auto value = given_.get(pair.key)) automatic_.set(pair.key, *value);
 
     const dockerfile::Lookup lookup = [this](std::string_view name) { return global(name); };
+    const dockerfile::Lookup defaults = [this](std::string_view name) {
+        return global_default(name);
+    };
     for (const auto& instruction : file.global_args)
         located(file, instruction.lines, [&] {
             for (const auto& declaration :
                  std::get<dockerfile::Arg>(instruction.value).declarations) {
+                declared_.push_back(declaration.name);
+                set_default(declaration, defaults, file.escape);
                 if (const auto value = given_.get(declaration.name))
                     global_.set(declaration.name, *value);
                 else if (declaration.default_value)
@@ -58,6 +63,34 @@ Arguments::Arguments(const Request& request, const dockerfile::File& file,
 std::optional<std::string> Arguments::global(std::string_view name) const {
     if (auto value = global_.get(name)) return value;
     return automatic_.get(name);
+}
+
+// Only lint looks at it, so a default that cannot be expanded counts as none here.
+void Arguments::set_default(const dockerfile::ArgDeclaration& declaration,
+                            const dockerfile::Lookup& lookup, char escape) {
+    if (!declaration.default_value) return;
+    try {
+        global_defaults_.set(declaration.name,
+                             dockerfile::expand(*declaration.default_value, lookup, escape));
+    } catch (const Error&) {
+    }
+}
+
+std::optional<std::string> Arguments::global_default(std::string_view name) const {
+    if (auto value = global_defaults_.get(name)) return value;
+    return automatic_.get(name);
+}
+
+bool Arguments::is_global(std::string_view name) const {
+    return std::find(declared_.begin(), declared_.end(), name) != declared_.end() ||
+           automatic_.get(name);
+}
+
+std::vector<std::string> Arguments::global_names() const {
+    auto names = declared_;
+    for (const auto& pair : automatic_.pairs())
+        names.push_back(pair.key);
+    return names;
 }
 
 std::optional<std::string> Arguments::given(std::string_view name) const {

@@ -26,6 +26,11 @@ class Arguments {
     // For FROM lines and defaults of other global arguments.
     std::optional<std::string> global(std::string_view name) const;
     std::optional<std::string> given(std::string_view name) const;  // --build-arg
+    // As global(), were there no --build-arg; for lint.
+    std::optional<std::string> global_default(std::string_view name) const;
+    // Declared at file level or automatic, with a value or without.
+    bool is_global(std::string_view name) const;
+    std::vector<std::string> global_names() const;
     // The value a stage's `ARG name[=default]` gets; nullopt leaves it unset. The default is
     // expanded only if it is used.
     std::optional<std::string> for_stage(const dockerfile::ArgDeclaration& declaration,
@@ -35,7 +40,11 @@ class Arguments {
     std::vector<KeyValue> proxies() const;
 
   private:
-    Environment given_, automatic_, global_;
+    void set_default(const dockerfile::ArgDeclaration& declaration,
+                     const dockerfile::Lookup& lookup, char escape);
+
+    Environment given_, automatic_, global_, global_defaults_;
+    std::vector<std::string> declared_;  // at file level
 };
 
 }  // namespace shale::build

@@ -3,6 +3,7 @@
 #include "entitlements.hpp"
 #include "epoch.hpp"
 #include "export.hpp"
+#include "lint_report.hpp"
 #include "open_context.hpp"
 #include "plan.hpp"
 #include "run.hpp"
@@ -36,27 +37,27 @@ void check_request(const Request& request) {
 void report(const dockerfile::ParseResult& parsed, Progress& progress) {
     std::string first, excerpts;
     for (const auto& diagnostic : parsed.diagnostics) {
-        const auto message = dockerfile::message(diagnostic);
         if (diagnostic.severity == dockerfile::Severity::Warning) {
-            progress.warning(diagnostic.rule.empty() ? message : diagnostic.rule + ": " + message);
+            progress.warning(finding_line(diagnostic));
             continue;
         }
+        const auto message = dockerfile::message(diagnostic);
         if (!excerpts.empty()) excerpts += message + "\n";
-        excerpts += dockerfile::excerpt(parsed.file, diagnostic.lines);
+        excerpts += dockerfile::excerpt(parsed.file, diagnostic.lines, diagnostic.place);
         if (first.empty()) first = message;
     }
     if (!first.empty()) throw BuildError(Error(ErrorKind::Invalid, first), {}, {}, excerpts);
 }
 
-dockerfile::File load_file(const Definition& definition, Tracker& tracker) {
-    dockerfile::File file;
+dockerfile::ParseResult load_file(const Request& request, const Definition& definition,
+                                  Tracker& tracker) {
+    dockerfile::ParseResult parsed;
     tracker.run("[internal] load build definition from " + definition.name, [&](VertexId) {
-        auto parsed = dockerfile::parse(definition.text, definition.name);
+        parsed = dockerfile::parse(definition.text, definition.name, check_option(request));
         report(parsed, tracker.progress());
-        file = std::move(parsed.file);
         return Outcome::Done;
     });
-    return file;
+    return parsed;
 }
 
 // A stage that stopped because another failed says only "cancelled"; the one that failed says why.
@@ -84,7 +85,8 @@ Result build(const Request& asked, Services& services, std::stop_token stop) {
     const auto main = open_main_context(asked, services, sources, tracker);
     const auto& definition = main.definition;
     auto& context = *main.context;
-    const auto file = load_file(definition, tracker);
+    const auto parsed = load_file(asked, definition, tracker);
+    const auto& file = parsed.file;
 
     const auto target = find_target(file, asked.target);
     const auto platform = asked.platform.value_or(oci::Platform::host());
@@ -100,11 +102,13 @@ Result build(const Request& asked, Services& services, std::stop_token stop) {
     Session session{request,   services, tracker, file,     definition.path,
                     arguments, context,  sources, platform, failure.get_token(),
                     slots};
+    session.lint.add(parsed.diagnostics);
     Stages stages(session, failure);
     for (const auto index : reached)
         stages.start(index);
     try {
         const auto& state = stages.get(target);
+        fail_on_findings(file, session.lint);
         auto result = export_outputs(session, state, stage_label(file.stages[target]));
         result.steps = session.steps;
         result.cached_steps = session.cached_steps;

@@ -42,6 +42,7 @@ class Context {
     const snapshot::Tree& tree();
     const std::string& directory() const { return directory_; }  // empty if it is none
     const std::string& name() const { return name_; }
+    const dockerfile::IgnoreMatcher& ignore() const { return ignore_; }
 
     // The patterns that apply to the Dockerfile at `dockerfile_path`: its own
     // "<path>.dockerignore", else ".dockerignore" of the context, else none.

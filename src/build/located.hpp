@@ -18,4 +18,17 @@ decltype(auto) located(const dockerfile::File& file, dockerfile::LineRange lines
     }
 }
 
+// The same for a stage's FROM or an instruction, with carets under the word that the error quotes.
+template <typename Line, typename Body>
+decltype(auto) located_at(const dockerfile::File& file, const Line& line, Body&& body) {
+    try {
+        return std::forward<Body>(body)();
+    } catch (const BuildError&) {
+        throw;
+    } catch (const Error& error) {
+        const auto place = dockerfile::find_culprit(line.flags, line.operands, error.what());
+        throw BuildError(error, {}, {}, dockerfile::excerpt(file, line.lines, place));
+    }
+}
+
 }  // namespace shale::build

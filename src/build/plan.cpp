@@ -116,13 +116,12 @@ std::vector<std::uint32_t> dependencies(const File& file, std::uint32_t index,
     const auto note = [&](const Base& base) {
         if (const auto* other = std::get_if<StageBase>(&base)) needed.push_back(other->stage);
     };
-    const auto replacement = located(
-        file, stage.lines, [&] { return resolve_replacement(file, index, arguments, contexts); });
+    const auto replacement = located_at(
+        file, stage, [&] { return resolve_replacement(file, index, arguments, contexts); });
     if (replacement) return needed;
-    note(
-        located(file, stage.lines, [&] { return resolve_from(file, index, arguments, contexts); }));
+    note(located_at(file, stage, [&] { return resolve_from(file, index, arguments, contexts); }));
     for (const auto& instruction : stage.instructions)
-        located(file, instruction.lines, [&] {
+        located_at(file, instruction, [&] {
             check_supported(instruction);
             const auto* copy = std::get_if<dockerfile::Copy>(&instruction.value);
             if (copy && !copy->from.empty())

@@ -5,6 +5,7 @@
 #include "arguments.hpp"
 #include "cache_mount.hpp"
 #include "context.hpp"
+#include "lint.hpp"
 #include "named_contexts.hpp"
 #include "secrets.hpp"
 #include "sources.hpp"
@@ -34,6 +35,7 @@ struct Session {
     std::counting_semaphore<256>& slots;
     std::atomic<std::uint32_t> steps{0}, cached_steps{0};
     std::once_flag told_of_network{};  // once a build, not once a RUN
+    LintLog lint{};
     CacheMounts cache_mounts{services.store};
     SshAgents ssh_agents{request.ssh};
 

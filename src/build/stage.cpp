@@ -1,6 +1,7 @@
 #include "stage.hpp"
 
 #include "dispatch.hpp"
+#include "lint_report.hpp"
 #include "located.hpp"
 #include "oci_layout.hpp"
 
@@ -122,13 +123,6 @@ std::shared_ptr<BaseImage> Stages::resolve_image(const ImageBase& base,
             base.layout.empty()
                 ? session_.services.images.resolve(base.reference, platform, session_.request.pull)
                 : OciLayout(base.layout).resolve(base.reference, platform, session_.services.store);
-        const auto& actual = image->resolved.config.platform;
-        if (!actual.architecture.empty() &&
-            actual.normalized().architecture != platform.normalized().architecture)
-            session_.tracker.progress().warning(
-                "InvalidBaseImagePlatform: Base image " + base.reference.familiar() +
-                " was pulled with platform \"" + actual.str() + "\", expected \"" + platform.str() +
-                "\" for current build");
         return Outcome::Done;
     });
     const auto& digest = image->resolved.descriptor.digest;
@@ -233,8 +227,9 @@ StageState Stages::evaluate(std::uint32_t index) {
     const bool external = std::holds_alternative<ImageBase>(base);
     StepCounter counter(file, index, external);
     const std::string prefix = external ? counter.next() : "";
-    located(file, stage.lines, [&] { state = begin(base, prefix); });
+    located_at(file, stage, [&] { state = begin(base, prefix); });
     if (replacement) return state;  // its instructions are not this stage's any more
+    lint_reached(session_, index, state);
 
     const auto run = [&](const dockerfile::Instruction& instruction, const std::string& title) {
         session_.check_stop();
@@ -258,7 +253,7 @@ StageState Stages::evaluate(std::uint32_t index) {
         });
     }
     for (const auto& instruction : stage.instructions)
-        located(file, instruction.lines, [&] { run(instruction, instruction.original); });
+        located_at(file, instruction, [&] { run(instruction, instruction.original); });
     return state;
 }
 

@@ -1,0 +1,36 @@
+#include "lint_report.hpp"
+
+#include "lint.hpp"
+
+namespace shale::build {
+
+void lint_reached(Session& session, std::uint32_t index, const StageState& state) {
+    const auto& file = session.file;
+    const auto& stage = file.stages[index];
+    LintScope scope;
+    scope.environment = state.environment;
+    scope.arguments = state.arguments;
+    scope.workdir_set = inherits_workdir(file, stage, session.arguments, session.contexts());
+    scope.shell_set = state.image.config.shell && !state.image.config.shell->empty();
+
+    Findings findings;
+    lint_from(file, stage, session.arguments, findings);
+    const auto base = resolve_from(file, index, session.arguments, session.contexts());
+    if (const auto* image = std::get_if<ImageBase>(&base))
+        lint_platform(file, stage, image->reference.familiar(), state.image.platform,
+                      image->platform.empty() ? session.platform
+                                              : oci::Platform::parse(image->platform),
+                      findings);
+    lint_stage(file, stage, session.arguments, &session.context.ignore(), scope, findings);
+    for (const auto& finding : session.lint.add(findings))
+        session.tracker.progress().warning(finding_line(finding));
+}
+
+void fail_on_findings(const dockerfile::File& file, const LintLog& log) {
+    const auto findings = log.all();
+    if (findings.empty() || !dockerfile::parse_check_options(file.check).error) return;
+    throw BuildError(Error(ErrorKind::Invalid, violation_text(findings)), {}, {},
+                     dockerfile::excerpt(file, findings.front().lines, findings.front().place));
+}
+
+}  // namespace shale::build

@@ -1,0 +1,15 @@
+// Lint as part of a build: findings of the stages it reaches, as warnings or, if the file wants it
+// so, as an error in the end.
+#pragma once
+
+#include "stage.hpp"
+
+namespace shale::build {
+
+// Once the base of stage `index` is known. `state` is what the stage begins with.
+void lint_reached(Session& session, std::uint32_t index, const StageState& state);
+
+// Throws `lint violation found for rules: ...` if there are findings and `error=true` is in force.
+void fail_on_findings(const dockerfile::File& file, const LintLog& log);
+
+}  // namespace shale::build
