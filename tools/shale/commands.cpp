@@ -1,4 +1,5 @@
 // The table of commands.
+#include "cmd_dockerfile.hpp"
 #include "command.hpp"
 
 #include <algorithm>
@@ -9,12 +10,12 @@ const Command& watch_command();  // cmd_watch.cpp
 
 const std::vector<const Command*>& commands() {
     static const std::vector<const Command*> table = {
-        &build_command(),   &images_command(),  &pull_command(),       &push_command(),
-        &tag_command(),     &rm_command(),      &prune_command(),      &du_command(),
-        &inspect_command(), &history_command(), &mount_command(),      &umount_command(),
-        &cat_command(),     &shell_command(),   &snapshot_command(),   &diff_command(),
-        &layer_command(),   &apply_command(),   &watch_command(),      &bench_command(),
-        &help_command(),    &man_command(),     &completion_command(),
+        &build_command(),  &dockerfile_command(), &images_command(),  &pull_command(),
+        &push_command(),   &tag_command(),        &rm_command(),      &prune_command(),
+        &du_command(),     &inspect_command(),    &history_command(), &mount_command(),
+        &umount_command(), &cat_command(),        &shell_command(),   &snapshot_command(),
+        &diff_command(),   &layer_command(),      &apply_command(),   &watch_command(),
+        &bench_command(),  &help_command(),       &man_command(),     &completion_command(),
     };
     return table;
 }
