@@ -27,7 +27,12 @@ def read(name):
 
 
 class Tests:
-    """The tests there are. A proof is "unit MODULE Suite.Name" or "script NAME: what it checks"."""
+    """The tests there are. A proof is one of
+
+    unit MODULE Suite.Name         a test in tests/unit/MODULE
+    script NAME: what it checks    a check of tests/integration/NAME.sh
+    case NAME                      a Dockerfile of tests/differential/cases
+    """
 
     def __init__(self, log=None):
         self.texts = {}
@@ -45,7 +50,7 @@ class Tests:
             full = os.path.join(ROOT, name)
             if os.path.isdir(full):
                 files = [f"{name}/{file}" for file in sorted(os.listdir(full))
-                         if file.endswith(".cpp")]
+                         if file.endswith((".cpp", ".cases"))]
                 self.texts[name] = "".join(read(file) for file in files)
             else:
                 self.texts[name] = read(name) if os.path.exists(full) else ""
@@ -61,7 +66,9 @@ class Tests:
         if kind == "script":
             name, what = rest.split(": ", 1)
             return what in self.text(f"tests/integration/{name}.sh")
-        raise ValueError(f"{DATA}: a proof is 'unit ...' or 'script ...', not '{proof}'")
+        if kind == "case":
+            return f"\n=== {rest}\n" in self.text("tests/differential/cases")
+        raise ValueError(f"{DATA}: '{proof}' is no proof")
 
     def passed(self, proof):
         if not self.exists(proof):
@@ -71,6 +78,9 @@ class Tests:
         kind, rest = proof.split(" ", 1)
         if kind == "unit":
             run = self.outcomes.get(rest.split(" ", 1)[0])
+            return run is not None and run["result"] == "OK"
+        if kind == "case":
+            run = self.outcomes.get("differential")
             return run is not None and run["result"] == "OK"
         name, what = rest.split(": ", 1)
         run = self.outcomes.get(name) or self.outcomes.get(name.replace("_", "-"))

@@ -2,7 +2,7 @@
 // same, and its own normal form is itself.
 #include "cases.hpp"
 
-#include <array>
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -206,6 +206,24 @@ TEST(FormatLaw, HoldsForGeneratedFiles) {
         expect_laws(text);
     }
     EXPECT_GT(good, 2000) << "the generator makes too few files that parse";
+}
+
+// Each case of the differential corpus has its Dockerfile behind a line "---".
+TEST(FormatLaw, HoldsForTheDifferentialCorpus) {
+    namespace filesystem = std::filesystem;
+    const filesystem::path cases = filesystem::path(SHALE_SOURCE_ROOT) / "tests/differential/cases";
+    int files = 0;
+    for (const auto& entry : filesystem::directory_iterator(cases)) {
+        std::ifstream stream(entry.path(), std::ios::binary);
+        const std::string text{std::istreambuf_iterator<char>(stream), {}};
+        for (auto at = text.find("\n---\n"); at != text.npos; at = text.find("\n---\n", at + 5)) {
+            const auto start = at + 5;
+            const auto end = std::min(text.find("\n=== ", start), text.find("\n-- ", start));
+            expect_laws(text.substr(start, end - start));
+            ++files;
+        }
+    }
+    EXPECT_GT(files, 100);
 }
 
 TEST(FormatLaw, HoldsForTheDockerfilesOfThisRepository) {
