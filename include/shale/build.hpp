@@ -5,10 +5,13 @@
 // The build owns no terminal and no process policy: it reports through Progress and gets a way to
 // mount trees (TreeMounter) and to run commands (sandbox::Runtime) from its caller.
 //
+// It is one file because questions and answers about one build are read together.
+//
 // build() may be called from several threads with one Services, as far as Progress allows it.
 #pragma once
 
 #include <shale/base.hpp>
+#include <shale/dockerfile.hpp>
 #include <shale/http.hpp>
 #include <shale/mount.hpp>
 #include <shale/oci.hpp>
@@ -236,6 +239,7 @@ struct Result {
     Digest image_id;           // digest of the config; zero if no image was made
     oci::Descriptor manifest;  // of the Image output, else empty
     std::uint32_t steps = 0, cached_steps = 0;
+    std::uint32_t warnings = 0;  // findings of lint
 };
 
 // A step or instruction failed. what() is the final line without "ERROR: failed to solve: ".
@@ -270,6 +274,57 @@ void settle_outputs(Request& request);
 // Throws BuildError (Invalid, NotFound, Failed, ...) or Error. On failure the store holds finished
 // steps only; no tag moves, no output file appears.
 Result build(const Request& request, Services& services, std::stop_token stop = {});
+
+// ---------------------------------------------------------------------------------------------
+// What can be said about a Dockerfile without building it. Nothing is run, pulled or stored.
+
+// What a build would stop at.
+struct Problem {
+    std::string message;
+    dockerfile::LineRange lines;
+    std::string excerpt;  // as in BuildError
+};
+struct CheckResult {
+    dockerfile::File file;
+    std::vector<dockerfile::Diagnostic> warnings;  // in line order
+    std::vector<Problem> problems;
+    // Images that could not be asked for their config: about stages on top of them the rules that
+    // need it (undefined variables, platforms) say nothing.
+    std::vector<std::string> unknown_images;
+};
+// Every rule of lint, on the stages that request.target needs, or on all of them. `text` is the
+// Dockerfile, `name` what to call it; `ignore` is null if the context is not a directory.
+CheckResult check(const Request& request, std::string_view text, const std::string& name,
+                  const dockerfile::IgnoreMatcher* ignore, Images& images);
+
+struct Target {
+    std::string name;         // empty for a stage that has none
+    std::string description;  // of a comment `# NAME description` above it
+    std::string base, platform;
+    dockerfile::LineRange lines;
+    bool is_default = false;
+};
+std::vector<Target> list_targets(const dockerfile::File& file);
+
+// What a target can be given.
+struct Outline {
+    struct Argument {
+        std::string name, description;
+        std::optional<std::string> value;
+        dockerfile::LineRange lines;
+    };
+    struct Grant {  // a secret or an SSH agent
+        std::string id;
+        bool required = false;
+        dockerfile::LineRange lines;
+    };
+    std::string name, description;  // of the target
+    std::vector<Argument> arguments;
+    std::vector<Grant> secrets, ssh;
+};
+// Throws NotFound for a target that the file lacks, Invalid for global arguments that make no
+// sense.
+Outline outline(const Request& request, const dockerfile::File& file);
 
 // Annotations that the image export puts on the descriptor in the store's index.
 inline constexpr std::string_view kAnnotationUnpackedBytes = "dev.shale.unpacked-bytes";

@@ -112,6 +112,7 @@ Result build(const Request& asked, Services& services, std::stop_token stop) {
         auto result = export_outputs(session, state, stage_label(file.stages[target]));
         result.steps = session.steps;
         result.cached_steps = session.cached_steps;
+        result.warnings = static_cast<std::uint32_t>(session.lint.all().size());
         return result;
     } catch (const Error& error) {
         failure.request_stop();

@@ -13,8 +13,8 @@ namespace shale::cli {
 namespace {
 
 // Flags of docker buildx that shale knows of and does not implement: naming them beats "unknown".
-constexpr const char* kNotImplemented[] = {"--annotation", "--attest", "--cache-from",
-                                           "--cache-to",   "--call",   "--policy"};
+constexpr const char* kNotImplemented[] = {"--annotation", "--attest", "--cache-from", "--cache-to",
+                                           "--policy"};
 // Attestations that shale does not make: turning them off is what it does anyway.
 constexpr const char* kAttestations[] = {"--provenance", "--sbom"};
 
@@ -154,6 +154,7 @@ void declare_build_flags(CLI::App& app, BuildFlags& flags) {
     add_value(app, "--progress", flags.progress, kProgressChoices,
               "How to show progress (default auto)");
     add_switch(app, "-q,--quiet", flags.quiet, "Print only the image ID, on success");
+    declare_call_flags(app, flags.call);
     add_value(app, "--iidfile", flags.iidfile, "FILE", "Write the image ID to a file");
     add_value(app, "--metadata-file", flags.metadata_file, "FILE", "Write build results as JSON");
     add_value(app, "--max-disk", flags.max_disk, "SIZE",

@@ -1,6 +1,7 @@
 // From the words of the command line to a build::Request.
 #pragma once
 
+#include "build_call.hpp"
 #include "flags.hpp"
 #include "run_flags.hpp"
 
@@ -20,6 +21,7 @@ struct BuildFlags {
         allow, add_hosts;
     RunFlags run;
     std::optional<int> compression_level, parallel;
+    CallFlags call;
     bool no_cache = false, pull = false, push = false, load = false, quiet = false;
     // Accepted from old docker and ignored with a warning; what each stands for changed nothing in
     // the result.

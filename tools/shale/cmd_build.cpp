@@ -85,9 +85,13 @@ void summarise(const build::Request& request, const build::Result& result) {
     for (const auto& tag : request.tags)
         text += ", " + tag.familiar();
     print_note(text);
+    if (result.warnings > 0)
+        print_note(fmt::format("{} {} found; `shale build --check` shows where", result.warnings,
+                               result.warnings == 1 ? "warning" : "warnings"));
 }
 
 int run(const BuildFlags& flags, Workspace& workspace) {
+    if (is_call(flags.call)) return run_call(flags.call, build_request(flags), workspace);
     sandbox::enter_private_mounts();
     const auto mode = parse_progress(flags.progress);
     if (flags.quiet && !flags.progress.empty() && mode != ProgressMode::Quiet)
@@ -158,6 +162,8 @@ const Command& build_command() {
                      {"shale build --target builder -t app:builder .", "Only up to a stage"},
                      {"shale build -o type=docker,dest=app.tar -t app . && docker load -i app.tar",
                       "Hand the image to docker"},
+                     {"shale build --check .", "Only look for mistakes and bad habits"},
+                     {"shale build --call outline .", "The arguments and secrets it takes"},
                      {"shale build -o out .", "Write the root file system to a directory"},
                      {"shale build https://git.example/app.git#v1.2:docker",
                       "Build a directory of a tag of a git repository"},

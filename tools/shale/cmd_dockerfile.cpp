@@ -1,6 +1,4 @@
 // shale dockerfile: work on a Dockerfile as a text: its normal form, its syntax tree.
-#include "cmd_dockerfile.hpp"
-
 #include "command.hpp"
 #include "console.hpp"
 #include "dockerfile_json.hpp"

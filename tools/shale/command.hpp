@@ -53,6 +53,7 @@ const Command& build_command();
 const Command& cat_command();
 const Command& completion_command();
 const Command& diff_command();
+const Command& dockerfile_command();
 const Command& du_command();
 const Command& help_command();
 const Command& history_command();

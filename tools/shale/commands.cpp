@@ -1,5 +1,4 @@
 // The table of commands.
-#include "cmd_dockerfile.hpp"
 #include "command.hpp"
 
 #include <algorithm>
