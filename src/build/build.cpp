@@ -54,6 +54,7 @@ dockerfile::ParseResult load_file(const Request& request, const Definition& defi
     dockerfile::ParseResult parsed;
     tracker.run("[internal] load build definition from " + definition.name, [&](VertexId) {
         parsed = dockerfile::parse(definition.text, definition.name, check_option(request));
+        warn_about_syntax(parsed.file, request, tracker.progress());
         report(parsed, tracker.progress());
         return Outcome::Done;
     });

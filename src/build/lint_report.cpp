@@ -2,6 +2,9 @@
 
 #include "lint.hpp"
 
+#include <algorithm>
+#include <string_view>
+
 namespace shale::build {
 
 void lint_reached(Session& session, std::uint32_t index, const StageState& state) {
@@ -24,6 +27,22 @@ void lint_reached(Session& session, std::uint32_t index, const StageState& state
     lint_stage(file, stage, session.arguments, &session.context.ignore(), scope, findings);
     for (const auto& finding : session.lint.add(findings))
         session.tracker.progress().warning(finding_line(finding));
+}
+
+void warn_about_syntax(const dockerfile::File& file, const Request& request, Progress& progress) {
+    std::string syntax = file.syntax;
+    for (const auto& pair : request.build_args)
+        if (pair.key == "BUILDKIT_SYNTAX") syntax = pair.value;
+    std::string_view name = syntax;
+    name = name.substr(0, name.find(' '));  // what follows are arguments of the frontend
+    if (name.empty() || name == "dockerfile.v0") return;
+    if (name.starts_with("docker.io/")) name.remove_prefix(std::string_view("docker.io/").size());
+    const auto end = std::min(name.find_first_of(":@"), name.size());
+    const auto repository = name.substr(0, end);
+    if (repository == "docker/dockerfile" || repository == "docker/dockerfile-upstream") return;
+    progress.warning("syntax " + syntax +
+                     " is not implemented; the file is read as "
+                     "docker/dockerfile:1");
 }
 
 void fail_on_findings(const dockerfile::File& file, const LintLog& log) {

@@ -97,6 +97,15 @@ check_fails "an ignored source is said to be one" 1 \
            printf 'FROM scratch\nCOPY f /\n' > '$T/ign/Dockerfile' &&
            '$SHALE' build --progress plain '$T/ign'"
 
+check_fails "another frontend is said not to be used" 0 'syntax a/b:1 x is not implemented' \
+    build_text '# syntax=a/b:1 x\nFROM scratch\nLABEL a=b\n'
+check "Docker's own is" sh -c "'$SHALE' build -q - > '$T/check.log' 2>&1 <<D
+# syntax=docker/dockerfile:1.7-labs
+FROM scratch
+LABEL a=b
+D
+! grep -q syntax '$T/check.log'"
+
 # --- --check and --call --------------------------------------------------------------------------
 call() {  # TEXT FLAG...
     printf '%b' "$1" > "$T/Dockerfile.call"
@@ -178,5 +187,6 @@ check_fails "fmt shows mistakes" 1 ':2:1' sh -c \
 check "ast --json has places" equal "$("$SHALE" dockerfile ast --json "$T/wanted" | python3 -c '
 import json, sys
 copy = json.load(sys.stdin)["stages"][0]["instructions"][0]
-print(copy["instruction"], copy["lines"]["last"], copy["operands"][1]["place"]["begin"]["column"])')" \
+begin = copy["operands"][1]["place"]["begin"]
+print(copy["instruction"], copy["lines"]["last"], begin["column"])')" \
     "COPY 3 5"
