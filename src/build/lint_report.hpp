@@ -9,8 +9,8 @@ namespace shale::build {
 // Once the base of stage `index` is known. `state` is what the stage begins with.
 void lint_reached(Session& session, std::uint32_t index, const StageState& state);
 
-// Warns of a `# syntax=` (or BUILDKIT_SYNTAX) that names another frontend than Docker's: the file is
-// read as if it named that one.
+// Warns of a `# syntax=` (or BUILDKIT_SYNTAX) that names another frontend than Docker's: the file
+// is read as if it named that one.
 void warn_about_syntax(const dockerfile::File& file, const Request& request, Progress& progress);
 
 // Throws `lint violation found for rules: ...` if there are findings and `error=true` is in force.
