@@ -10,6 +10,7 @@ the examples whose bases are expensive to make; it runs when they are there, whi
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 
@@ -74,6 +75,7 @@ def main():
         if applies:
             print(f"SKIP: {reason}")
             sys.exit(SKIPPED)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # a timeout cleans up, too
     report = Report()
     scratch = tempfile.mkdtemp(prefix="shale-gallery-")
     try:
