@@ -1,10 +1,9 @@
 // One-stream compressors. A stream that is destroyed before finish() was abandoned: what its sink
 // holds then is a truncated stream, which every decoder rejects.
+#include "gzip_encoder.hpp"
 #include "zstd_level.hpp"
 
 #include <shale/codec.hpp>
-
-#include <zlib.h>
 
 #include <array>
 
@@ -13,9 +12,6 @@ namespace shale::codec {
 namespace {
 
 constexpr std::size_t kOutputBytes = 64 << 10;
-// zlib takes window bits plus 16 for a gzip wrapper instead of its own.
-constexpr int kGzipWindowBits = 15 + 16;
-constexpr int kZlibMemoryLevel = 8;
 
 class Encoder {
   public:
@@ -30,44 +26,14 @@ class PlainEncoder final : public Encoder {
     void finish(const Sink&) override {}
 };
 
-class GzipEncoder final : public Encoder {
+class ParallelGzipEncoder final : public Encoder {
   public:
-    explicit GzipEncoder(int level) {
-        if (deflateInit2(&stream_, level, Z_DEFLATED, kGzipWindowBits, kZlibMemoryLevel,
-                         Z_DEFAULT_STRATEGY) != Z_OK)
-            fail(ErrorKind::Invalid, fmt::format("gzip level {} is outside -1..9", level));
-    }
-    ~GzipEncoder() override { deflateEnd(&stream_); }
-    GzipEncoder(const GzipEncoder&) = delete;
-    GzipEncoder& operator=(const GzipEncoder&) = delete;
-
-    void write(Bytes bytes, const Sink& output) override {
-        // avail_in is 32 bits wide.
-        constexpr std::size_t kPieceBytes = 1 << 30;
-        while (!bytes.empty()) {
-            const Bytes piece = bytes.first(std::min(bytes.size(), kPieceBytes));
-            bytes = bytes.subspan(piece.size());
-            // zlib only reads through next_in, but declares it mutable unless ZLIB_CONST is set.
-            stream_.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(piece.data()));
-            stream_.avail_in = static_cast<uInt>(piece.size());
-            run(Z_NO_FLUSH, output);
-        }
-    }
-    void finish(const Sink& output) override { run(Z_FINISH, output); }
+    explicit ParallelGzipEncoder(int level) : encoder_(level) {}
+    void write(Bytes bytes, const Sink& output) override { encoder_.write(bytes, output); }
+    void finish(const Sink& output) override { encoder_.finish(output); }
 
   private:
-    void run(int flush, const Sink& output) {
-        do {
-            stream_.next_out = reinterpret_cast<Bytef*>(buffer_.data());
-            stream_.avail_out = static_cast<uInt>(buffer_.size());
-            SHALE_ENSURE(deflate(&stream_, flush) != Z_STREAM_ERROR);
-            const std::size_t made = buffer_.size() - stream_.avail_out;
-            if (made > 0) output(Bytes(buffer_).first(made));
-        } while (stream_.avail_out == 0);
-    }
-
-    z_stream stream_{};
-    std::array<std::byte, kOutputBytes> buffer_{};
+    GzipEncoder encoder_;
 };
 
 class ZstdEncoder final : public Encoder {
@@ -101,7 +67,7 @@ std::unique_ptr<Encoder> make_encoder(StreamFormat format, int level) {
     case StreamFormat::Plain:
         return std::make_unique<PlainEncoder>();
     case StreamFormat::Gzip:
-        return std::make_unique<GzipEncoder>(level);
+        return std::make_unique<ParallelGzipEncoder>(level);
     case StreamFormat::Zstd:
         return std::make_unique<ZstdEncoder>(level);
     case StreamFormat::Bzip2:

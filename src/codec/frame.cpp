@@ -2,11 +2,19 @@
 #include "zstd_level.hpp"
 
 #include <shale/codec.hpp>
+#include <shale/codec_state.hpp>
 
 namespace shale::codec {
 
+std::uint32_t zstd_version() {
+    return ZSTD_versionNumber();
+}
+
 struct FrameCompressor::State {
     std::unique_ptr<ZSTD_CCtx, FreeZstd> context{ZSTD_createCCtx()};
+    // Never zero-filled, unlike a string that grows: a frame is far smaller than its bound.
+    std::unique_ptr<std::byte[]> packed;
+    std::size_t capacity = 0;
 };
 
 FrameCompressor::FrameCompressor(int level) : state_(std::make_unique<State>()) {
@@ -18,15 +26,17 @@ FrameCompressor::FrameCompressor(FrameCompressor&&) noexcept = default;
 FrameCompressor::~FrameCompressor() = default;
 
 void FrameCompressor::compress(Bytes content, std::string& out) {
-    const std::size_t start = out.size();
-    out.resize(start + ZSTD_compressBound(content.size()));
-    const std::size_t made = ZSTD_compress2(state_->context.get(), out.data() + start,
-                                            out.size() - start, content.data(), content.size());
-    if (ZSTD_isError(made)) {
-        out.resize(start);
-        fail(ErrorKind::System, fmt::format("zstd: {}", ZSTD_getErrorName(made)));
+    State& state = *state_;
+    const std::size_t bound = ZSTD_compressBound(content.size());
+    if (state.capacity < bound) {
+        state.packed = std::make_unique_for_overwrite<std::byte[]>(bound);
+        state.capacity = bound;
     }
-    out.resize(start + made);
+    const std::size_t made = ZSTD_compress2(state.context.get(), state.packed.get(), bound,
+                                            content.data(), content.size());
+    if (ZSTD_isError(made))
+        fail(ErrorKind::System, fmt::format("zstd: {}", ZSTD_getErrorName(made)));
+    out.append(as_text({state.packed.get(), made}));
 }
 
 struct FrameDecompressor::State {

@@ -237,6 +237,25 @@ TEST(StreamCompressor, OutputDoesNotDependOnThePiecesWritten) {
     }
 }
 
+// Blocks are compressed on several threads and put together again.
+TEST(StreamCompressor, GzipOfEveryNumberOfBlocksIsOneValidMember) {
+    constexpr std::size_t kBlock = 512 << 10;
+    for (const std::size_t size :
+         {std::size_t{0}, kBlock - 1, kBlock, kBlock + 1, 9 * kBlock + 7}) {
+        const auto content = sample(size);
+        const auto packed = compress(StreamFormat::Gzip, content);
+        EXPECT_TRUE(read_all(StreamFormat::Gzip, packed) == content) << size;
+        EXPECT_TRUE(compress(StreamFormat::Gzip, content) == packed) << size;
+        EXPECT_EQ(packed.find("\x1f\x8b\x08", 1), std::string::npos) << "a second member";
+    }
+}
+
+TEST(StreamCompressor, GzipThatIsAbandonedEndsItsThreads) {
+    const auto content = sample(3'000'000);
+    StreamCompressor stream(StreamFormat::Gzip, 9, [](Bytes) {});
+    stream.write(as_bytes(content));
+}
+
 TEST(StreamCompressor, RejectsWhatItCannotWrite) {
     EXPECT_THROW(StreamCompressor(StreamFormat::Xz, 3, [](Bytes) {}), Error);
     EXPECT_THROW(StreamCompressor(StreamFormat::Gzip, 77, [](Bytes) {}), Error);
