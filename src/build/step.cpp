@@ -6,6 +6,7 @@
 #include "key.hpp"
 
 #include <shale/diff.hpp>
+#include <shale/frame_index.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -143,10 +144,14 @@ StoredLayer store_layer(store::Store& store, const snapshot::Tree& before,
         return content(path, entry);
     };
     auto writer = store.new_blob();
-    const auto written =
-        layer::write_layer(diff::compare(before, after), after, open, layer::WriteOptions{},
-                           [&](Bytes bytes) { writer.write(bytes); });
+    store::FrameIndex frames(store);
+    const auto rewritten =
+        layer::rewrite_layer(diff::compare(before, after), after, open, layer::WriteOptions{},
+                             &frames, [&](Bytes bytes) { writer.write(bytes); });
+    const layer::Written& written = rewritten.written;
     writer.commit(written.blob);
+    constexpr std::int64_t kNsPerDay = 86'400'000'000'000;
+    frames.put(rewritten.frames, session.services.clock.now_ns() / kNsPerDay);
     oci::Descriptor descriptor;
     descriptor.media_type = oci::layer_media_type(oci::Compression::Zstd);
     descriptor.digest = written.blob;

@@ -1,6 +1,7 @@
 #include "frame_builder.hpp"
 
 #include "footer.hpp"
+#include "frame_key.hpp"
 #include "toc_check.hpp"
 
 #include <fmt/format.h>
@@ -18,15 +19,31 @@ std::size_t checked_frame_bytes(const WriteOptions& options) {
     return options.frame_bytes;
 }
 
+// The compressed bytes, as they were when they were stored.
+std::string read_packed(FrameStore& store, const StoredFrame& stored) {
+    if (stored.frame.blob_bytes == 0 || stored.frame.blob_bytes > kMaxFrameBlobBytes ||
+        stored.frame.tar_bytes == 0 || stored.frame.tar_bytes > kMaxFrameTarBytes)
+        fail(ErrorKind::Corrupt, "a stored frame of impossible size");
+    std::string packed(stored.frame.blob_bytes, '\0');
+    store.read(stored, std::as_writable_bytes(std::span(packed)));
+    if (codec::xxh3_128(as_bytes(packed)) != stored.check)
+        fail(ErrorKind::Corrupt, "a stored frame is damaged");
+    return packed;
+}
+
 }  // namespace
 
 FrameBuilder::FrameBuilder(const WriteOptions& options, const codec::Sink& sink)
     : sink_(sink), level_(options.level), frame_bytes_(checked_frame_bytes(options)),
       pipeline_(options, sink) {}
 
-FrameBuffer& FrameBuilder::current() {
+FrameJob& FrameBuilder::current_job() {
     if (job_ == nullptr) job_ = pipeline_.acquire();
-    return job_->raw;
+    return *job_;
+}
+
+FrameBuffer& FrameBuilder::current() {
+    return current_job().raw;
 }
 
 void FrameBuilder::append(Bytes bytes) {
@@ -51,9 +68,80 @@ void FrameBuilder::commit(std::size_t count) {
     cut_if_full();
 }
 
-void FrameBuilder::cut() {
+void FrameBuilder::submit(FrameJob* job, std::vector<Digest> keys) {
+    if (!keys.empty()) {
+        prefix_ = FrameKeys::extend(prefix_, keys.front());
+        job->name = {std::move(keys), prefix_};
+    }
+    pipeline_.submit(job);
+}
+
+void FrameBuilder::cut(std::vector<Digest> keys) {
     if (job_ == nullptr || job_->raw.size() == 0) return;
-    pipeline_.submit(std::exchange(job_, nullptr));
+    submit(std::exchange(job_, nullptr), std::move(keys));
+}
+
+Bytes FrameBuilder::cut_before(std::size_t rest, std::vector<Digest> keys) {
+    FrameJob* const full = std::exchange(job_, nullptr);
+    const Bytes tail = full->raw.bytes().last(rest);
+    std::copy(tail.begin(), tail.end(), current().room(rest).begin());
+    current().commit(rest);
+    full->raw.truncate(full->raw.size() - rest);
+    submit(full, std::move(keys));
+    return current().bytes();
+}
+
+Bytes FrameBuilder::drop_before(std::size_t rest) {
+    FrameBuffer& raw = current();
+    const std::string tail(as_text(raw.bytes().last(rest)));
+    tar_offset_ -= raw.size() - rest;
+    raw.clear();
+    std::copy(as_bytes(tail).begin(), as_bytes(tail).end(), raw.room(rest).begin());
+    raw.commit(rest);
+    return raw.bytes();
+}
+
+bool FrameBuilder::append_stored(FrameStore& store, const StoredFrame& stored, const Digest& key) {
+    FrameJob& job = current_job();
+    SHALE_ENSURE(job.raw.size() == 0);
+    const std::uint64_t tar_bytes = stored.frame.tar_bytes;
+    try {
+        job.packed = read_packed(store, stored);
+        // A layer that began like this one has hashed its beginning already.
+        if (stored.prefix == FrameKeys::extend(prefix_, key))
+            job.hash_behind = codec::Sha256Stream::restore(stored.tar_state);
+        if (job.hash_behind) {
+            job.unseen_bytes = tar_bytes;
+            bytes_skipped_ += tar_bytes;
+        } else {
+            decompressor_.decompress(as_bytes(job.packed), job.raw.room(tar_bytes));
+            job.raw.commit(tar_bytes);
+        }
+    } catch (const Error&) {  // the store has lost it; the caller makes it again
+        job.packed.clear();
+        return false;
+    }
+    tar_offset_ += tar_bytes;
+    ++frames_reused_;
+    submit(std::exchange(job_, nullptr), {key});
+    return true;
+}
+
+bool FrameBuilder::pack_from(FrameStore& store, const StoredFrame& stored, std::size_t rest) {
+    FrameJob& job = current_job();
+    const std::size_t bytes = job.raw.size() - rest;
+    if (stored.frame.tar_bytes != bytes) return false;
+    try {
+        std::string packed = read_packed(store, stored);
+        stored_tar_.resize(bytes);
+        decompressor_.decompress(as_bytes(packed), std::as_writable_bytes(std::span(stored_tar_)));
+        if (stored_tar_ != as_text(job.raw.bytes().first(bytes))) return false;
+        job.packed = std::move(packed);
+    } catch (const Error&) {  // as in append_stored()
+        return false;
+    }
+    ++frames_reused_;
+    return true;
 }
 
 void FrameBuilder::cut_if_full() {
@@ -92,7 +180,7 @@ void FrameBuilder::cut_side() {
     pipeline_.submit(std::exchange(side_job_, nullptr));
 }
 
-Written FrameBuilder::finish(std::vector<TocEntry> entries) {
+Rewritten FrameBuilder::finish(std::vector<TocEntry> entries) {
     cut();
     cut_side();
     auto result = pipeline_.finish();
@@ -100,7 +188,8 @@ Written FrameBuilder::finish(std::vector<TocEntry> entries) {
         if (entry.content_offset & kBesideTar)
             entry.content_offset = (entry.content_offset & ~kBesideTar) + result.tar_bytes;
 
-    Written written;
+    Rewritten rewritten;
+    Written& written = rewritten.written;
     written.diff_id = result.diff_id;
     written.toc = {std::move(entries), std::move(result.frames), result.tar_bytes};
     const std::string json = encode_toc(written.toc);
@@ -117,7 +206,13 @@ Written FrameBuilder::finish(std::vector<TocEntry> entries) {
     sink_(as_bytes(tail));
     written.blob = result.blob_hash.finish();
     written.blob_bytes = result.blob_bytes + tail.size();
-    return written;
+    rewritten.frames = std::move(result.stored_frames);
+    for (auto& [key, frame] : rewritten.frames)
+        frame.blob = written.blob;
+    rewritten.stats = result.stats;
+    rewritten.stats.frames_reused = frames_reused_;
+    rewritten.stats.bytes_skipped = bytes_skipped_;
+    return rewritten;
 }
 
 }  // namespace shale::layer

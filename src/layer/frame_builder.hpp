@@ -21,8 +21,21 @@ class FrameBuilder {
     // full.
     MutableBytes room(std::uint64_t wanted);
     void commit(std::size_t count);
-    // Closes the current frame, if it holds anything.
-    void cut();
+    // Closes the current frame, if it holds anything. The first key, if any, takes part in the
+    // names of all that follows.
+    void cut(std::vector<Digest> keys = {});
+    // The same, but the last `rest` bytes begin the next frame; returns them in their new place.
+    Bytes cut_before(std::size_t rest, std::vector<Digest> keys);
+    // Forgets the current frame's bytes but for the last `rest`.
+    Bytes drop_before(std::size_t rest);
+    Bytes frame_content() { return current().bytes(); }
+
+    // A frame from `store` in place of append() and cut(). False, and nothing has happened, if the
+    // store cannot give it unharmed. The current frame must be empty.
+    bool append_stored(FrameStore& store, const StoredFrame& stored, const Digest& key);
+    // Takes the compressed form of the current frame's first bytes, all but `rest`, from the store,
+    // if what it holds decompresses to the same.
+    bool pack_from(FrameStore& store, const StoredFrame& stored, std::size_t rest);
     // The same, if it holds at least frame_bytes.
     void cut_if_full();
 
@@ -34,8 +47,9 @@ class FrameBuilder {
     std::uint64_t side_offset() const { return kBesideTar | side_offset_; }
     void append_side(Bytes bytes);
 
-    // Ends the tar here and writes table of contents and footer.
-    Written finish(std::vector<TocEntry> entries);
+    // Ends the tar here and writes table of contents and footer. files_opened is the caller's to
+    // tell.
+    Rewritten finish(std::vector<TocEntry> entries);
 
   private:
     // Marks a content offset that counts from the end of the tar, which is not known until
@@ -43,6 +57,8 @@ class FrameBuilder {
     static constexpr std::uint64_t kBesideTar = 1ull << 63;
 
     FrameBuffer& current();
+    FrameJob& current_job();
+    void submit(FrameJob* job, std::vector<Digest> keys);
     void cut_side();
 
     const codec::Sink& sink_;
@@ -52,6 +68,10 @@ class FrameBuilder {
     FrameJob* job_ = nullptr;
     FrameJob* side_job_ = nullptr;
     std::uint64_t tar_offset_ = 0, side_offset_ = 0;
+    Digest prefix_;  // the name of the frames so far
+    std::uint64_t frames_reused_ = 0, bytes_skipped_ = 0;
+    codec::FrameDecompressor decompressor_;
+    std::string stored_tar_;
 };
 
 }  // namespace shale::layer

@@ -74,13 +74,19 @@ FrameJob* FramePipeline::acquire() {
     (*job)->raw.clear();
     (*job)->packed.clear();
     (*job)->kind = FrameKind::Data;
+    (*job)->name = {};
+    (*job)->unseen_bytes = 0;
+    (*job)->hash_behind.reset();
     (*job)->done = false;
     return *job;
 }
 
 void FramePipeline::submit(FrameJob* job) {
     // Neither blocks: both queues hold the whole pool.
-    to_compress_.push(job);
+    if (job->packed.empty())
+        to_compress_.push(job);
+    else
+        job->done = true;
     in_order_.push(job);
 }
 
@@ -89,11 +95,14 @@ FramePipeline::Result FramePipeline::finish() {
     in_order_.close();
     threads_.clear();
     if (failed_) rethrow_failure();
+    result_.blob_hash.update(as_bytes(unhashed_));
     for (Frame& frame : side_frames_) {
         frame.tar_offset += result_.tar_bytes;
         result_.frames.push_back(frame);
     }
     result_.diff_id = tar_hash_.finish();
+    result_.stats.frames = result_.frames.size();
+    result_.stats.bytes_compressed = bytes_compressed_;
     return std::move(result_);
 }
 
@@ -119,6 +128,7 @@ void FramePipeline::compress_frames(int level) {
             if (!failed_) {
                 if (!compressor) compressor.emplace(level);
                 compressor->compress((*job)->raw.bytes(), (*job)->packed);
+                bytes_compressed_ += (*job)->raw.size();
             }
         } catch (...) {  // thread root
             record_failure();
@@ -131,7 +141,7 @@ void FramePipeline::compress_frames(int level) {
 void FramePipeline::finish_frames() {
     while (const auto job = in_order_.pop()) {
         try {
-            if (!failed_ && (*job)->kind == FrameKind::Data) tar_hash_.update((*job)->raw.bytes());
+            if (!failed_) hash_tar(**job);
             (*job)->done.wait(false);
             if (!failed_) finish_frame(**job);
         } catch (...) {  // thread root
@@ -142,13 +152,23 @@ void FramePipeline::finish_frames() {
     }
 }
 
-void FramePipeline::finish_frame(const FrameJob& job) {
-    const std::uint64_t raw_bytes = job.raw.size();
+void FramePipeline::hash_tar(const FrameJob& job) {
+    if (job.hash_behind) tar_hash_ = *job.hash_behind;
+    const Bytes tar_bytes = job.kind == FrameKind::Data ? job.raw.bytes() : Bytes{};
+    const codec::Sha256Update updates[] = {{&tar_hash_, tar_bytes},
+                                           {&result_.blob_hash, as_bytes(unhashed_)}};
+    codec::sha256_together(updates);
+    unhashed_.clear();
+}
+
+void FramePipeline::finish_frame(FrameJob& job) {
+    const std::uint64_t raw_bytes = job.raw.size() + job.unseen_bytes;
     Frame frame{result_.blob_bytes, job.packed.size(), result_.tar_bytes, raw_bytes};
     if (job.kind == FrameKind::Data) {
         result_.tar_bytes += raw_bytes;
         result_.frames.push_back(frame);
-        emit(as_bytes(job.packed));
+        remember(job, frame);
+        emit(job.packed);
         return;
     }
     skippable_.clear();
@@ -158,13 +178,26 @@ void FramePipeline::finish_frame(const FrameJob& job) {
     frame.tar_offset =
         side_frames_.empty() ? 0 : side_frames_.back().tar_offset + side_frames_.back().tar_bytes;
     side_frames_.push_back(frame);
-    emit(as_bytes(skippable_));
+    emit(skippable_);
 }
 
-void FramePipeline::emit(Bytes bytes) {
-    result_.blob_hash.update(bytes);
+void FramePipeline::remember(const FrameJob& job, const Frame& frame) {
+    if (job.name.keys.empty()) return;
+    StoredFrame stored;
+    stored.frame = frame;
+    stored.check = codec::xxh3_128(as_bytes(job.packed));
+    stored.prefix = job.name.prefix;
+    stored.tar_state = tar_hash_.save();
+    for (const Digest& key : job.name.keys)
+        result_.stored_frames.emplace_back(key, stored);
+}
+
+// Hashed together with the next frame's tar; `bytes` gets another string's room in exchange.
+void FramePipeline::emit(std::string& bytes) {
     result_.blob_bytes += bytes.size();
-    sink_(bytes);
+    sink_(as_bytes(bytes));
+    SHALE_ENSURE(unhashed_.empty());
+    unhashed_.swap(bytes);
 }
 
 }  // namespace shale::layer

@@ -7,7 +7,9 @@
 //      │                          └──► [in_order] ──► finisher: SHA-256 of the tar bytes, then
 //      └────────── [free] ◄──────────────────────────  wait for the flag, SHA-256 of the blob, sink
 //
-// The finisher hashes a frame's tar bytes while a compressor still works on it. Jobs are a fixed
+// The finisher hashes a frame's tar bytes while a compressor still works on it, and with them the
+// compressed bytes of the frame before: two streams at once cost little more than one. A job whose
+// compressed bytes the caller has brought along skips the compressors. Jobs are a fixed
 // pool whose buffers are reused, so memory is bounded by the pool and the caller blocks when it
 // runs dry. The output depends on the order of submit() alone, never on the number of threads.
 //
@@ -16,8 +18,9 @@
 // and empty, so the finisher cannot wait for a frame that nobody will compress.
 #pragma once
 
-#include <shale/layer.hpp>
+#include <shale/frame_store.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <exception>
 #include <memory>
@@ -34,6 +37,7 @@ class FrameBuffer {
     // Room for `count` more bytes; what is put there becomes content by commit().
     MutableBytes room(std::size_t count);
     void commit(std::size_t count);
+    void truncate(std::size_t size) { size_ = std::min(size, size_); }
     void clear() { size_ = 0; }
     Bytes bytes() const { return {data_.get(), size_}; }
     std::size_t size() const { return size_; }
@@ -47,10 +51,20 @@ class FrameBuffer {
 // they travel inside skippable frames, where a plain zstd reader does not see them.
 enum class FrameKind { Data, Side };
 
+// Under which keys a FrameStore may find a frame again, and what came before it.
+struct FrameName {
+    std::vector<Digest> keys;
+    Digest prefix;
+};
+
 struct FrameJob {
     FrameBuffer raw;
-    std::string packed;
+    std::string packed;  // not empty at submit(): taken as it is
     FrameKind kind = FrameKind::Data;
+    FrameName name;
+    // Set for a frame whose tar bytes are not at hand: how many they are, and the hash behind them.
+    std::uint64_t unseen_bytes = 0;
+    std::optional<codec::Sha256Stream> hash_behind;
     std::atomic<bool> done = false;
 };
 
@@ -60,8 +74,10 @@ class FramePipeline {
         std::vector<Frame> frames;  // data frames, then side frames
         std::uint64_t tar_bytes = 0;
         Digest diff_id;
-        codec::Sha256 blob_hash;  // continues with what follows the frames
+        codec::Sha256Stream blob_hash;  // continues with what follows the frames
         std::uint64_t blob_bytes = 0;
+        std::vector<std::pair<Digest, StoredFrame>> stored_frames;  // blob not yet known
+        WriteStats stats;
     };
 
     FramePipeline(const WriteOptions& options, const codec::Sink& sink);
@@ -74,8 +90,10 @@ class FramePipeline {
   private:
     void compress_frames(int level);
     void finish_frames();
-    void finish_frame(const FrameJob& job);
-    void emit(Bytes bytes);
+    void hash_tar(const FrameJob& job);
+    void finish_frame(FrameJob& job);
+    void remember(const FrameJob& job, const Frame& frame);
+    void emit(std::string& bytes);
     void record_failure();
     void stop();
     void rethrow_failure();
@@ -83,14 +101,16 @@ class FramePipeline {
     const codec::Sink& sink_;
     std::vector<FrameJob> jobs_;
     BoundedQueue<FrameJob*> free_, to_compress_, in_order_;
+    std::atomic<std::uint64_t> bytes_compressed_ = 0;
     std::atomic<bool> failed_ = false;
     std::mutex failure_mutex_;
     std::exception_ptr failure_;  // guarded by failure_mutex_
     // Touched by the finisher alone until it was joined.
     Result result_;
     std::vector<Frame> side_frames_;
-    codec::Sha256 tar_hash_;
+    codec::Sha256Stream tar_hash_;
     std::string skippable_;
+    std::string unhashed_;               // the last bytes that went to the sink
     std::vector<std::jthread> threads_;  // last: joined before the rest is destroyed
 };
 

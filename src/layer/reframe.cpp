@@ -31,7 +31,7 @@ class Reframer {
         std::array<std::byte, kReadBytes> rest;  // padding after the end of the archive
         while (tap(rest) > 0) {
         }
-        return builder_.finish(without_superseded(std::move(entries_)));
+        return builder_.finish(without_superseded(std::move(entries_))).written;
     }
 
   private:

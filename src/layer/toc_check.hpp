@@ -5,14 +5,13 @@
 
 namespace shale::layer {
 
-// Bounds on what a TOC may make its reader allocate. A frame of ours holds less than two
-// frame_bytes and one member's header; kMaxFrameTarBytes leaves room for any WriteOptions we
-// accept.
+// Bounds on what a TOC may make its reader allocate. A frame of ours holds at most eight
+// frame_bytes and some headers; kMaxFrameTarBytes leaves room for any WriteOptions we accept.
 inline constexpr std::uint64_t kMaxFrameTarBytes = 64u << 20;
 inline constexpr std::uint64_t kMaxFrameBlobBytes = kMaxFrameTarBytes + (1u << 20);
 inline constexpr std::size_t kMaxEntries = 8'000'000;
 inline constexpr std::size_t kMaxFrames = 4'000'000;
-inline constexpr std::uint32_t kMaxWriteFrameBytes = 16u << 20;
+inline constexpr std::uint32_t kMaxWriteFrameBytes = 4u << 20;
 
 // Corrupt, naming frame or entry, unless frames cover the tar without gap, lie apart in the blob,
 // and every content lies within them; paths are clean, unique and bounded.

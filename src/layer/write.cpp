@@ -1,13 +1,18 @@
-// write_layer: changes -> members -> frames.
+// write_layer: changes -> members -> groups -> frames.
 //
 // The calling thread builds the tar: headers, and contents read straight into the frame buffer,
 // hashed there per file. Everything downstream of the buffer (compression, DiffID, blob digest,
 // sink) happens on the pipeline's threads.
 //
-// Frame boundaries serve random access. Small members share a frame, closed at the first member
-// boundary past frame_bytes. The content of a file larger than frame_bytes starts a frame of its
-// own and is cut every frame_bytes, so that a read within it touches as few frames as possible.
+// Members are collected until their frame is complete (member_group.hpp) before anything is read:
+// by then its key is known, and if the frame store holds the frame no file of it is opened. A large
+// content has frames of its own, cut where its bytes say so (chunker.hpp); if its digest is known
+// from an earlier layer, so are its chunks, in order. Otherwise it is read, and each chunk may
+// still be one that an earlier version of the file had.
+#include "chunker.hpp"
 #include "frame_builder.hpp"
+#include "frame_key.hpp"
+#include "member_group.hpp"
 #include "member_plan.hpp"
 
 #include <fmt/format.h>
@@ -19,79 +24,207 @@ namespace shale::layer {
 namespace {
 
 constexpr std::array<std::byte, tar::kTrailerBytes> kZeros{};
+// Frames of small members hold about twice what they hold at least.
+constexpr std::uint64_t kGroupFactor = 2;
+// One read of a large content: enough to be efficient, and what is read beyond a chunk is copied.
+constexpr std::uint64_t kReadBytes = 128 << 10;
+// Chunks of large contents are larger than groups: they compress better, and nobody reads a few
+// kilobytes of many large files.
+constexpr std::uint64_t kChunkFactor = 4;
 
 class LayerWriter {
   public:
     LayerWriter(const snapshot::Tree& after, const OpenContent& open, const WriteOptions& options,
-                const codec::Sink& out)
-        : after_(after), open_(open), plan_(after), builder_(options, out) {}
+                FrameStore* store, const codec::Sink& out)
+        : after_(after), open_(open), options_(options), store_(store), plan_(after),
+          builder_(options, out), keys_(options), groups_(kGroupFactor * options.frame_bytes) {}
 
     void write(const diff::Change& change) {
+        Pending member{&change, {}, {}};
         TocEntry entry;
         entry.member = plan_.member(change);
-        builder_.append(as_bytes(tar::encode_header(entry.member)));
-        if (entry.member.type == tar::MemberType::Regular) {
-            entry.content =
-                entry.member.size == 0 ? empty_content_ : after_.entry(change.after).content;
-            if (entry.member.size > builder_.frame_bytes()) builder_.cut();
-            entry.content_offset = builder_.tar_offset();
-            if (change.after != snapshot::kNoNode) write_content(change, entry.member.size);
+        member.header = tar::encode_header(entry.member);
+        const std::uint64_t size = entry.member.size;
+        const bool is_large = size > kGroupFactor * options_.frame_bytes;
+        std::uint64_t bytes = member.header.size();
+        if (size > 0) {
+            member.content = entry.content = after_.entry(change.after).content;
+            if (!is_large) bytes += size + tar::padding(size);
+        } else if (entry.member.type == tar::MemberType::Regular) {
+            entry.content = empty_content_;
         }
-        builder_.cut_if_full();
+        if (groups_.begins_group(entry.member, bytes)) flush_group(false);
+        entry.content_offset = builder_.tar_offset() + group_bytes_ + member.header.size();
         entries_.push_back(std::move(entry));
+        if (is_large) member.content = {};
+        group_.push_back(std::move(member));
+        group_bytes_ += bytes;
+        if (is_large) {
+            flush_group(false);
+            groups_.close();
+            write_large(change);
+        }
     }
 
-    Written finish() {
-        builder_.append(kZeros);
-        return builder_.finish(std::move(entries_));
+    Rewritten finish() {
+        flush_group(true);
+        Rewritten rewritten = builder_.finish(std::move(entries_));
+        rewritten.stats.files_opened = files_opened_;
+        return rewritten;
     }
 
   private:
-    void write_content(const diff::Change& change, std::uint64_t size) {
-        const snapshot::Entry entry = after_.entry(change.after);
-        const codec::Source source = open_(change.path, entry);
-        const bool large = size > builder_.frame_bytes();
-        for (std::uint64_t left = size; left > 0;) {
-            const std::uint64_t got = large ? copy_some(source, left) : copy_whole(source, left);
-            if (got == 0) reject(change, fmt::format("{} bytes short of {}", left, size));
-            left -= got;
+    // A member of the frame at hand. `content` is zero if it has none in this frame.
+    struct Pending {
+        const diff::Change* change;
+        std::string header;
+        Digest content;
+    };
+
+    void flush_group(bool ends_archive) {
+        if (group_.empty() && !ends_archive) return;
+        auto group = keys_.group();
+        for (const Pending& member : group_)
+            group.add(member.header, member.content);
+        if (ends_archive) group.add_end_of_archive();
+        const Digest key = group.finish();
+        if (!reuse(key, group_bytes_ + (ends_archive ? tar::kTrailerBytes : 0))) {
+            builder_.room_in_frame(static_cast<std::size_t>(group_bytes_));  // grows once
+            for (const Pending& member : group_) {
+                builder_.append(as_bytes(member.header));
+                if (!member.content.is_zero()) write_small(*member.change);
+            }
+            if (ends_archive) builder_.append(kZeros);
+            builder_.cut({key});
         }
+        group_.clear();
+        group_bytes_ = 0;
+    }
+
+    bool reuse(const Digest& key, std::uint64_t tar_bytes) {
+        if (store_ == nullptr) return false;
+        const auto stored = store_->find(key);
+        return stored && stored->frame.tar_bytes == tar_bytes &&
+               builder_.append_stored(*store_, *stored, key);
+    }
+
+    void write_small(const diff::Change& change) {
+        const snapshot::Entry entry = after_.entry(change.after);
+        read_small(change, entry);
+        builder_.append(Bytes(kZeros).first(tar::padding(entry.size)));
+    }
+
+    void read_small(const diff::Change& change, const snapshot::Entry& entry) {
+        const codec::Source source = open(change, entry);
+        const MutableBytes room = builder_.room_in_frame(static_cast<std::size_t>(entry.size));
+        for (std::size_t filled = 0; filled < room.size();) {
+            const std::size_t got = checked_read(source, room.subspan(filled));
+            if (got == 0) reject_short(change, room.size() - filled, entry.size);
+            filled += got;
+        }
+        hash_.update(room);
+        builder_.commit_in_frame(room.size());
+        verify_end(change, entry, source);
+    }
+
+    void write_large(const diff::Change& change) {
+        const snapshot::Entry entry = after_.entry(change.after);
+        const std::uint64_t done = reuse_chunks(entry);
+        if (done < entry.size + tar::padding(entry.size)) read_large(change, entry, done);
+    }
+
+    // All chunks, from an earlier layer that held the same content. Returns how many bytes of tar
+    // were written: all, or fewer if a frame turned out to be damaged.
+    std::uint64_t reuse_chunks(const snapshot::Entry& entry) {
+        if (store_ == nullptr) return 0;
+        const std::uint64_t wanted = entry.size + tar::padding(entry.size);
+        std::vector<StoredFrame> chunks;
+        for (std::uint64_t known = 0; known < wanted;) {
+            const auto found = store_->find(keys_.chunk(entry.content, chunks.size()));
+            if (!found || found->frame.tar_bytes == 0 || found->frame.tar_bytes > wanted - known)
+                return 0;
+            known += found->frame.tar_bytes;
+            chunks.push_back(*found);
+        }
+        std::uint64_t done = 0;
+        for (std::size_t i = 0; i < chunks.size(); ++i) {
+            if (!builder_.append_stored(*store_, chunks[i], keys_.chunk(entry.content, i))) break;
+            done += chunks[i].frame.tar_bytes;
+        }
+        return done;
+    }
+
+    // The chunks of a content from its bytes, except those within the first `done` bytes.
+    void read_large(const diff::Change& change, const snapshot::Entry& entry, std::uint64_t done) {
+        const codec::Source source = open(change, entry);
+        Chunker chunker(kChunkFactor * options_.frame_bytes);
+        Chunks chunks{entry.content, 0, 0, done};
+        for (std::uint64_t left = entry.size; left > 0;) {
+            const MutableBytes room =
+                builder_.room_in_frame(static_cast<std::size_t>(std::min(left, kReadBytes)));
+            const std::size_t got = checked_read(source, room);
+            if (got == 0) reject_short(change, left, entry.size);
+            hash_.update(Bytes(room).first(got));
+            builder_.commit_in_frame(got);
+            left -= got;
+            for (Bytes fresh = Bytes(room).first(got); !fresh.empty();) {
+                fresh = fresh.subspan(chunker.take(fresh));
+                const bool is_last = fresh.empty() && left == 0;
+                if (chunker.is_complete() && !is_last) fresh = end_chunk(chunks, fresh.size());
+            }
+        }
+        verify_end(change, entry, source);
+        builder_.append(Bytes(kZeros).first(tar::padding(entry.size)));
+        end_chunk(chunks, 0);
+    }
+
+    struct Chunks {
+        const Digest& content;
+        std::uint64_t ordinal, at, done;
+    };
+
+    // Closes the current frame before its last `rest` bytes, which it returns.
+    Bytes end_chunk(Chunks& chunks, std::size_t rest) {
+        const std::size_t bytes = builder_.frame_content().size() - rest;
+        const std::uint64_t ordinal = chunks.ordinal++, at = chunks.at;
+        chunks.at += bytes;
+        if (at < chunks.done) {
+            if (chunks.at > chunks.done)
+                fail(ErrorKind::Corrupt, "the frame store holds chunks of another content");
+            return builder_.drop_before(rest);
+        }
+        const Digest similar = keys_.similar(builder_.frame_content().first(bytes));
+        if (store_ != nullptr)
+            if (const auto stored = store_->find(similar))
+                builder_.pack_from(*store_, *stored, rest);
+        return builder_.cut_before(rest, {keys_.chunk(chunks.content, ordinal), similar});
+    }
+
+    codec::Source open(const diff::Change& change, const snapshot::Entry& entry) {
+        ++files_opened_;
+        return open_(change.path, entry);
+    }
+
+    void verify_end(const diff::Change& change, const snapshot::Entry& entry,
+                    const codec::Source& source) {
         std::byte extra;
-        if (source({&extra, 1}) != 0) reject(change, fmt::format("longer than {} bytes", size));
+        if (source({&extra, 1}) != 0)
+            reject(change, fmt::format("longer than {} bytes", entry.size));
         const Digest content = hash_.finish();
         if (content != entry.content)
             reject(change,
                    fmt::format("{} where the tree says {}", content.str(), entry.content.str()));
-        builder_.append(Bytes(kZeros).first(tar::padding(size)));
-    }
-
-    // One read of a large content, into what is left of the frame.
-    std::uint64_t copy_some(const codec::Source& source, std::uint64_t left) {
-        const MutableBytes room = builder_.room(left);
-        const std::size_t got = checked_read(source, room);
-        hash_.update(Bytes(room).first(got));
-        builder_.commit(got);
-        return got;
-    }
-
-    // A small content stays in one frame, hashed in one piece.
-    std::uint64_t copy_whole(const codec::Source& source, std::uint64_t left) {
-        const MutableBytes room = builder_.room_in_frame(static_cast<std::size_t>(left));
-        std::size_t filled = 0;
-        while (filled < room.size()) {
-            const std::size_t got = checked_read(source, room.subspan(filled));
-            if (got == 0) return 0;
-            filled += got;
-        }
-        hash_.update(room);
-        builder_.commit_in_frame(filled);
-        return filled;
     }
 
     static std::size_t checked_read(const codec::Source& source, MutableBytes room) {
         const std::size_t got = source(room);
         SHALE_ENSURE(got <= room.size());
         return got;
+    }
+
+    [[noreturn]] static void reject_short(const diff::Change& change, std::uint64_t missing,
+                                          std::uint64_t size) {
+        reject(change, fmt::format("{} bytes short of {}", missing, size));
     }
 
     [[noreturn]] static void reject(const diff::Change& change, const std::string& how) {
@@ -101,21 +234,34 @@ class LayerWriter {
 
     const snapshot::Tree& after_;
     const OpenContent& open_;
+    const WriteOptions& options_;
+    FrameStore* const store_;  // or null
     const Digest empty_content_ = codec::sha256("");
     MemberPlan plan_;
     FrameBuilder builder_;
+    FrameKeys keys_;
+    MemberGroups groups_;
     codec::Sha256 hash_;
+    std::vector<Pending> group_;
+    std::uint64_t group_bytes_ = 0;
+    std::uint64_t files_opened_ = 0;
     std::vector<TocEntry> entries_;
 };
 
 }  // namespace
 
-Written write_layer(const std::vector<diff::Change>& changes, const snapshot::Tree& after,
-                    const OpenContent& open, const WriteOptions& options, const codec::Sink& out) {
-    LayerWriter writer(after, open, options, out);
+Rewritten rewrite_layer(const std::vector<diff::Change>& changes, const snapshot::Tree& after,
+                        const OpenContent& open, const WriteOptions& options, FrameStore* store,
+                        const codec::Sink& out) {
+    LayerWriter writer(after, open, options, store, out);
     for (const diff::Change* change : member_order(changes))
         writer.write(*change);
     return writer.finish();
+}
+
+Written write_layer(const std::vector<diff::Change>& changes, const snapshot::Tree& after,
+                    const OpenContent& open, const WriteOptions& options, const codec::Sink& out) {
+    return rewrite_layer(changes, after, open, options, nullptr, out).written;
 }
 
 }  // namespace shale::layer

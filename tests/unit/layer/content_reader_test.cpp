@@ -185,7 +185,15 @@ TEST_F(Contended, CacheKeepsToItsBudget) {
 }
 
 TEST_F(Contended, LeastRecentlyUsedFrameGoesFirst) {
-    ContentReader reader(index_, blobs_, 2 * 5000);
+    const auto frame_bytes = [&](std::size_t file) {
+        const std::uint64_t at = index_.find(codec::sha256(texts_[file]))->tar_offset;
+        for (const Frame& frame : toc_->frames)
+            if (at - frame.tar_offset < frame.tar_bytes) return frame.tar_bytes;
+        return std::uint64_t{0};
+    };
+    // Room for two of the three.
+    ContentReader reader(index_, blobs_,
+                         frame_bytes(1) + std::max(frame_bytes(12), frame_bytes(15)));
     const auto touch = [&](std::size_t file) { read(reader, texts_[file], 0, 1); };
     touch(1);
     touch(12);

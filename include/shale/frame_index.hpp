@@ -1,0 +1,46 @@
+// store: frame-index.db, where in the store's layer blobs a frame lies that a new layer needs, too.
+// Layout: docs/formats/store.md. Only an index: the frames themselves are in the layers, once, and
+// a lost row costs compressing some bytes again.
+#pragma once
+
+#include <shale/frame_store.hpp>
+#include <shale/store.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace shale::store {
+
+// Safe from any thread; processes exclude each other inside SQLite. The file is opened when it is
+// first needed, and made anew if it is damaged or of another version.
+class FrameIndex final : public layer::FrameStore {
+  public:
+    // Rows not used for kKeepDays go, and the longest unused ones beyond `most_rows`.
+    static constexpr std::int64_t kKeepDays = 30;
+    static constexpr std::int64_t kMostRows = 500'000;  // some 170 MB
+
+    // `store` must outlive it.
+    explicit FrameIndex(Store& store, std::int64_t most_rows = kMostRows);
+    ~FrameIndex() override;
+
+    std::optional<layer::StoredFrame> find(const Digest& key) override;
+    void read(const layer::StoredFrame& frame, MutableBytes out) override;
+    // Remembers the frames of a layer whose blob is committed. `day`: days since the epoch.
+    void put(const std::vector<std::pair<Digest, layer::StoredFrame>>& frames, std::int64_t day);
+
+  private:
+    struct State;
+    State& state();  // under mutex_
+
+    Store& store_;
+    const std::string path_;
+    const std::int64_t most_rows_;
+    std::mutex mutex_;
+    std::unique_ptr<State> state_;  // guarded by mutex_
+};
+
+}  // namespace shale::store

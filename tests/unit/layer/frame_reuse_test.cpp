@@ -1,0 +1,223 @@
+// Rebuilt layers: which frames are made again, and that the blob is the one a cold build gives.
+#include "trees.hpp"
+
+#include <shale/frame_store.hpp>
+
+#include <map>
+#include <set>
+
+namespace shale::layer {
+namespace {
+
+using namespace testing;
+
+struct Result {
+    Rewritten layer;
+    std::string blob;
+    const WriteStats& stats() const { return layer.stats; }
+};
+
+// Remembers frames of layers in memory, and can damage them.
+class MemoryFrames final : public FrameStore {
+  public:
+    void put(const Result& result) {
+        blobs_[result.layer.written.blob] = result.blob;
+        for (const auto& [key, frame] : result.layer.frames)
+            frames_[key] = frame;
+    }
+    std::optional<StoredFrame> find(const Digest& key) override {
+        const auto found = frames_.find(key);
+        return found == frames_.end() ? std::nullopt : std::optional(found->second);
+    }
+    void read(const StoredFrame& stored, MutableBytes out) override {
+        if (is_damaged) fail(ErrorKind::Corrupt, "disk error");
+        const std::string& blob = blobs_.at(stored.blob);
+        const Bytes bytes = as_bytes(blob).subspan(stored.frame.blob_offset, out.size());
+        std::copy(bytes.begin(), bytes.end(), out.begin());
+    }
+    // Flips one byte in the middle of every frame.
+    void corrupt() {
+        for (auto& [key, stored] : frames_) {
+            char& byte =
+                blobs_.at(stored.blob)[stored.frame.blob_offset + stored.frame.blob_bytes / 2];
+            if (!corrupted_.insert(&byte).second) continue;
+            byte = static_cast<char>(byte ^ 1);
+        }
+    }
+    // As if a row named another place than it should.
+    void forget_prefixes() {
+        for (auto& [key, stored] : frames_)
+            stored.prefix = {};
+    }
+    bool is_damaged = false;
+
+  private:
+    std::map<Digest, StoredFrame> frames_;
+    std::map<Digest, std::string> blobs_;
+    std::set<const char*> corrupted_;
+};
+
+std::string noise(unsigned seed, std::size_t bytes) {
+    std::mt19937_64 random(seed);
+    std::string text(bytes, '\0');
+    for (char& c : text)
+        c = static_cast<char>('a' + random() % 16);
+    return text;
+}
+
+class FrameReuse : public ::testing::Test {
+  protected:
+    static constexpr std::uint32_t kTarget = 32 << 10;
+
+    FrameReuse() {
+        options_.frame_bytes = kTarget / 2;
+        for (int directory = 0; directory < 60; ++directory)
+            for (int file = 0; file < 10; ++file)
+                files_[name(directory, file)] =
+                    file_spec(contents_, noise(100 * directory + file, 2000));
+    }
+    static std::string name(int directory, int file) {
+        return "pkg" + std::to_string(directory) + "/lib/f" + std::to_string(file) + ".js";
+    }
+    // The layer of all that was put, with and without the store; both must be the same bytes.
+    Result rebuild() {
+        snapshot::TreeBuilder builder;
+        for (const auto& [path, spec] : files_)
+            builder.put(path, spec);
+        const auto tree = builder.finish();
+        const auto empty = snapshot::TreeBuilder().finish();
+        const Layer expected = write(empty, tree, contents_, options_);
+        Result result;
+        result.layer =
+            rewrite_layer(diff::compare(empty, tree), tree, contents_.opener(), options_, &frames_,
+                          [&](Bytes bytes) { result.blob.append(as_text(bytes)); });
+        const Written& written = result.layer.written;
+        EXPECT_EQ(result.blob, expected.blob);
+        EXPECT_EQ(written.blob, expected.written.blob);
+        EXPECT_EQ(written.diff_id, expected.written.diff_id);
+        EXPECT_EQ(codec::sha256(plain_tar(result.blob)), written.diff_id);
+        EXPECT_EQ(encode_toc(written.toc), encode_toc(expected.written.toc));
+        return result;
+    }
+
+    Contents contents_;
+    std::map<std::string, snapshot::EntrySpec> files_;
+    MemoryFrames frames_;
+    WriteOptions options_;
+};
+
+TEST_F(FrameReuse, UnchangedLayerCompressesAndOpensNothing) {
+    const Result first = rebuild();
+    EXPECT_EQ(first.stats().frames_reused, 0u);
+    EXPECT_EQ(first.stats().files_opened, 600u);
+    EXPECT_EQ(first.stats().bytes_compressed, first.layer.written.toc.tar_bytes);
+    EXPECT_GT(first.stats().frames, 20u);
+    frames_.put(first);
+    const Result again = rebuild();
+    EXPECT_EQ(again.stats().frames_reused, first.stats().frames);
+    EXPECT_EQ(again.stats().bytes_compressed, 0u);
+    EXPECT_EQ(again.stats().files_opened, 0u);
+    EXPECT_EQ(again.stats().bytes_skipped, again.layer.written.toc.tar_bytes);
+}
+
+TEST_F(FrameReuse, ChangedFileCostsItsFrameAlone) {
+    const Result first = rebuild();
+    frames_.put(first);
+    files_[name(30, 5)] = file_spec(contents_, noise(7, 2100));
+    const Result second = rebuild();
+    EXPECT_EQ(second.stats().frames, first.stats().frames);
+    EXPECT_EQ(second.stats().frames_reused, first.stats().frames - 1);
+    EXPECT_LE(second.stats().bytes_compressed, 2u * kTarget);
+    // What lies before the change was hashed when the first layer was made.
+    EXPECT_GT(second.stats().bytes_skipped, 0u);
+    EXPECT_LT(second.stats().bytes_skipped, second.layer.written.toc.tar_bytes);
+}
+
+TEST_F(FrameReuse, AddedAndRemovedFilesMoveFewBoundaries) {
+    frames_.put(rebuild());
+    for (int directory = 10; directory < 14; ++directory) {
+        files_.erase(name(directory, 3));
+        files_[name(directory, 3) + "x"] = file_spec(contents_, noise(directory, 900));
+    }
+    const Result second = rebuild();
+    // Four neighbouring directories of 20 KB; frames of 16 to 64 KB; two more to fall into step.
+    EXPECT_LE(second.stats().frames - second.stats().frames_reused, 8u);
+}
+
+TEST_F(FrameReuse, LargeFileIsReusedWithoutBeingOpened) {
+    files_["big.bin"] = file_spec(contents_, noise(1, 1'000'000));
+    const Result first = rebuild();
+    EXPECT_EQ(first.stats().files_opened, 601u);
+    frames_.put(first);
+    files_["another"] = file_spec(contents_, "x");  // the headers before it change
+    const Result second = rebuild();
+    EXPECT_LE(second.stats().bytes_compressed, 2u * kTarget);
+    EXPECT_LE(second.stats().files_opened, 20u);
+}
+
+TEST_F(FrameReuse, InsertionInALargeFileCostsTheChunksItTouches) {
+    std::string big = noise(1, 2'000'000);
+    files_["big.bin"] = file_spec(contents_, big);
+    frames_.put(rebuild());
+    big.insert(1'000'000, "inserted");
+    files_["big.bin"] = file_spec(contents_, big);
+    const Result second = rebuild();
+    // One group with the file's header, and chunks of at most 4 frame_bytes each.
+    EXPECT_LE(second.stats().bytes_compressed, (2u + 3 * 4) * kTarget);
+    EXPECT_GT(second.stats().frames_reused, second.stats().frames - 5);
+}
+
+TEST_F(FrameReuse, FrameElsewhereIsReadAndHashed) {
+    frames_.put(rebuild());
+    frames_.forget_prefixes();
+    const Result again = rebuild();
+    EXPECT_EQ(again.stats().bytes_compressed, 0u);
+    EXPECT_EQ(again.stats().bytes_skipped, 0u);
+}
+
+TEST_F(FrameReuse, DamagedFramesAreMadeAgain) {
+    files_["big.bin"] = file_spec(contents_, noise(1, 1'000'000));
+    frames_.put(rebuild());
+    frames_.corrupt();
+    const Result again = rebuild();
+    EXPECT_EQ(again.stats().frames_reused, 0u);
+    EXPECT_EQ(again.stats().bytes_compressed, again.layer.written.toc.tar_bytes);
+}
+
+TEST_F(FrameReuse, UnreadableStoreIsAsGoodAsNone) {
+    frames_.put(rebuild());
+    frames_.is_damaged = true;
+    EXPECT_EQ(rebuild().stats().frames_reused, 0u);
+}
+
+TEST_F(FrameReuse, OtherLevelFindsNothing) {
+    frames_.put(rebuild());
+    options_.level = 1;
+    EXPECT_EQ(rebuild().stats().frames_reused, 0u);
+}
+
+TEST(FrameGroups, LawAnyFrameSizeGivesTheSameTar) {
+    for (unsigned seed = 0; seed < 10; ++seed) {
+        Contents contents;
+        TreeGenerator generator(seed, contents, {.devices = true});
+        snapshot::TreeBuilder builder;
+        generator.fill(builder, 60);
+        builder.put("large", file_spec(contents, noise(seed, 70'000 + seed)));
+        const auto tree = builder.finish();
+        const auto empty = snapshot::TreeBuilder().finish();
+        std::optional<Digest> diff_id;
+        for (const std::uint32_t frame_bytes : {1u, 300u, 5000u, 1u << 20, 4u << 20}) {
+            WriteOptions options;
+            options.frame_bytes = frame_bytes;
+            const Layer layer = write(empty, tree, contents, options);
+            EXPECT_EQ(decode_toc(as_bytes(encode_toc(layer.written.toc))).frames.size(),
+                      layer.written.toc.frames.size());
+            EXPECT_EQ(diff_id.value_or(layer.written.diff_id), layer.written.diff_id);
+            diff_id = layer.written.diff_id;
+            EXPECT_EQ(codec::sha256(plain_tar(layer.blob)), *diff_id);
+        }
+    }
+}
+
+}  // namespace
+}  // namespace shale::layer
