@@ -29,9 +29,9 @@ TEST(FileName, IsTheLastComponentOfThePath) {
 }
 
 TEST(Checksum, AlgorithmAndLengthMustAgree) {
-    for (const std::string text :
-         {"sha256:" + std::string(64, 'a'), "sha384:" + std::string(96, '0'),
-          "sha512:" + std::string(128, 'f')})
+    for (const auto& text : std::vector<std::string>{"sha256:" + std::string(64, 'a'),
+                                                     "sha384:" + std::string(96, '0'),
+                                                     "sha512:" + std::string(128, 'f')})
         EXPECT_EQ(Checksum::parse(text).str(), text);
     const auto error_of = [](const std::string& text) -> std::string {
         try {
@@ -43,10 +43,10 @@ TEST(Checksum, AlgorithmAndLengthMustAgree) {
     };
     EXPECT_NE(error_of("md5:7d793037a0760186574b0282f2f435e7").find("unsupported digest algorithm"),
               std::string::npos);
-    for (const std::string text :
-         {std::string(64, 'a'), std::string("sha256:"), std::string(":abc"), std::string(""),
-          "sha256:" + std::string(63, 'a'), "sha256:" + std::string(64, 'A'),
-          "sha512:" + std::string(64, 'a')})
+    for (const auto& text : std::vector<std::string>{
+             std::string(64, 'a'), std::string("sha256:"), std::string(":abc"), std::string(""),
+             "sha256:" + std::string(63, 'a'), "sha256:" + std::string(64, 'A'),
+             "sha512:" + std::string(64, 'a')})
         EXPECT_NE(error_of(text).find("invalid checksum digest format"), std::string::npos) << text;
 }
 
