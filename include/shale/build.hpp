@@ -136,6 +136,11 @@ class Images {
     // Pushes a tagged image, or an index with all it lists: missing blobs first, manifest last.
     // NotFound if the store lacks it.
     oci::Descriptor push(const oci::Reference& name, Tracker& tracker);
+    // The same for documents of the store that need not be tagged. A name with a digest and no tag
+    // pushes by digest.
+    void push(const oci::Reference& name, const oci::Descriptor& descriptor, Tracker& tracker);
+    // True if the repository that `name` is in has the blob.
+    bool is_pushed(const oci::Reference& name, const Digest& blob);
 
   private:
     std::optional<ResolvedImage> stored(const oci::Reference& name, const oci::Platform& platform);
@@ -182,6 +187,16 @@ struct SshSource {
     std::vector<std::string> keys;
 };
 
+// What an annotation is put on. A descriptor is the entry that refers to the document.
+enum class AnnotationPlace { Manifest, ManifestDescriptor, Index, IndexDescriptor };
+struct Annotation {
+    AnnotationPlace place = AnnotationPlace::Manifest;
+    std::optional<oci::Platform> platform;  // of a manifest; nullopt: of each
+    std::string key, value;
+};
+// "[TYPE[PLATFORM][,TYPE...]:]KEY=VALUE", one for each type. Invalid names what is wrong.
+std::vector<Annotation> parse_annotation(std::string_view text);
+
 enum class OutputType { Image, Oci, Docker, Local, Tar, CacheOnly };
 
 struct Output {
@@ -190,9 +205,20 @@ struct Output {
     std::optional<oci::Compression> compression;
     std::optional<int> compression_level;
     bool force_compression = false;
-    bool as_directory = false;       // oci, docker: tar=false
-    bool push = false;               // image: push after the export
-    std::vector<std::string> names;  // in addition to the request's tags
+    bool as_directory = false;         // oci, docker: tar=false
+    bool push = false;                 // image: push after the export
+    std::vector<std::string> names;    // in addition to the request's tags
+    bool push_by_digest = false;       // under no tag
+    bool name_canonical = false;       // image: also as name@digest
+    std::string dangling_prefix;       // image: "PREFIX@digest" as a name
+    bool dangling_empty_only = false;  // that only if there is no other name
+    bool docker_types = false;         // oci-mediatypes=false
+    bool keep = true;                  // image: in the store; false leaves what is pushed only
+    bool rewrite_timestamp = false;    // times in new layers are at most the source date epoch
+    std::optional<std::int64_t> source_date_epoch;  // for this output instead of the request's
+    std::optional<bool> platform_split;             // local, tar; default: if there are several
+    bool delete_stale = false;                      // local, mode=delete: what is not in the result
+    std::vector<Annotation> annotations;            // in addition to the request's
 };
 // "type=oci,dest=x.tar,compression=gzip", "DIR" (local) or "-" (tar to standard output). Unknown
 // keys and values are Invalid and named.
@@ -214,6 +240,7 @@ struct Request {
     std::vector<KeyValue> build_contexts;
     std::vector<KeyValue> labels;
     std::vector<Output> outputs;  // empty: one Image
+    std::vector<Annotation> annotations;
     bool no_cache = false;
     std::vector<std::string> no_cache_filter;  // stage names, case-insensitive
     bool pull = false;
@@ -228,7 +255,9 @@ struct Request {
     std::vector<sandbox::ProcessLimit> limits;
     sandbox::Resources resources;
     std::string cgroup_parent;
-    std::optional<oci::Platform> platform;
+    // What to build for; empty: this machine, and a base image that is only there for another
+    // platform that runs here is taken as it is.
+    std::vector<oci::Platform> platforms;
     std::optional<std::int64_t> source_date_epoch;  // seconds
     // Whose time to take instead: "context", a named context, or a stage of one remote ADD.
     std::string source_date_epoch_of;
@@ -236,8 +265,12 @@ struct Request {
 };
 
 struct Result {
-    Digest image_id;           // digest of the config; zero if no image was made
-    oci::Descriptor manifest;  // of the Image output, else empty
+    Digest image_id;  // digest of the config; of the index if that is what was made
+    // Of the last image, else of the first archive, with an annotation config.digest.
+    oci::Descriptor manifest;
+    bool is_index = false;
+    std::vector<std::string> names;  // full ones
+    std::optional<std::int64_t> created_ns;
     std::uint32_t steps = 0, cached_steps = 0;
     std::uint32_t warnings = 0;  // findings of lint
 };

@@ -1,5 +1,6 @@
 // build(): reads the Dockerfile, plans, lets the stages run, exports. Each line of build() below is
 // a phase; the phases live in the files named after them.
+#include "annotations.hpp"
 #include "entitlements.hpp"
 #include "epoch.hpp"
 #include "export.hpp"
@@ -13,9 +14,61 @@
 #include <shale/build.hpp>
 
 #include <algorithm>
+#include <climits>
+#include <cstdlib>
+#include <memory>
 
 namespace shale::build {
 namespace {
+
+std::string real_path(const std::string& path) {
+    char resolved[PATH_MAX];
+    if (!::realpath(path.c_str(), resolved)) throw_errno("realpath", path);
+    return resolved;
+}
+
+// The platforms of a request, each once, in order.
+std::vector<oci::Platform> target_platforms(const Request& request) {
+    std::vector<oci::Platform> platforms;
+    for (const auto& platform : request.platforms)
+        if (const auto normal = platform.normalized();
+            std::find(platforms.begin(), platforms.end(), normal) == platforms.end())
+            platforms.push_back(normal);
+    if (platforms.empty()) platforms.push_back(oci::Platform::host());
+    return platforms;
+}
+
+std::optional<std::string> build_argument(const Request& request, std::string_view name) {
+    std::optional<std::string> value;
+    for (const auto& pair : request.build_args)
+        if (pair.key == name) value = pair.value;
+    return value;
+}
+
+// Several platforms make an index; one does if that is asked for.
+bool makes_index(const Request& request) {
+    const bool several = target_platforms(request).size() > 1;
+    const auto wish = build_argument(request, "BUILDKIT_MULTI_PLATFORM");
+    if (!wish || wish->empty()) return several;
+    const bool yes = *wish == "1" || *wish == "true";
+    if (!yes && *wish != "0" && *wish != "false")
+        fail(ErrorKind::Invalid, "invalid boolean value for multi-platform: " + *wish);
+    if (!yes && several)
+        fail(ErrorKind::Invalid,
+             "conflicting config: returning multiple target platforms is not allowed");
+    return yes;
+}
+
+// What is deleted was not made by this build: below the working directory it is taken for granted.
+void check_deletion(const Request& request, const Output& output) {
+    const auto here = real_path(".");
+    const auto place = path_exists(output.destination)
+                           ? real_path(output.destination)
+                           : clean_absolute_path(join_path(here, output.destination));
+    if (place.starts_with(here == "/" ? here : here + "/")) return;
+    in_context([&] { return "--output: mode=delete of " + place; },
+               [&] { require_entitlement(request.allow, "buildx.local.delete"); });
+}
 
 // What can be wrong with a request before anything is read. Found here, it is found also when every
 // step is cached.
@@ -28,9 +81,14 @@ void check_request(const Request& request) {
         check_entitlement(entitlement);
     for (const auto& limit : request.limits)
         sandbox::check_limit(limit);
-    for (const auto& output : request.outputs)
+    const bool as_index = makes_index(request);
+    const std::vector<Output> one_image(1);
+    for (const auto& output : request.outputs.empty() ? one_image : request.outputs) {
         for (const auto& name : output.names)
             oci::Reference::parse(name);
+        check_annotations(request, output, as_index);
+        if (output.delete_stale) check_deletion(request, output);
+    }
 }
 
 // Warnings go to the progress; errors end the build, all of them shown.
@@ -61,16 +119,55 @@ dockerfile::ParseResult load_file(const Request& request, const Definition& defi
     return parsed;
 }
 
+// The evaluation for one platform: its arguments, the stages they lead to, and their results.
+struct Evaluation {
+    Evaluation(const Request& request, Services& services, Tracker& tracker,
+               const dockerfile::File& file, const std::string& definition_path,
+               std::uint32_t target, Context& context, Sources& sources,
+               const oci::Platform& platform, std::stop_source& failure, Shared& shared)
+        : arguments(request, file, oci::Platform::host(), platform,
+                    file.stages[target].from.stage_name),
+          reached(reached_stages(file, target, arguments, {request.build_contexts, platform})),
+          session{request,
+                  services,
+                  tracker,
+                  file,
+                  definition_path,
+                  arguments,
+                  context,
+                  sources,
+                  platform,
+                  failure.get_token(),
+                  shared,
+                  !request.platforms.empty(),
+                  makes_index(request)},
+          stages(session, failure) {
+        for (const auto index : reached)
+            context.need(needed_paths(file.stages[index]));
+    }
+    void start() {
+        for (const auto index : reached)
+            stages.start(index);
+    }
+
+    Arguments arguments;
+    std::vector<std::uint32_t> reached;
+    Session session;
+    Stages stages;
+};
+using Evaluations = std::vector<std::unique_ptr<Evaluation>>;
+
 // A stage that stopped because another failed says only "cancelled"; the one that failed says why.
-[[noreturn]] void rethrow_cause(Stages& stages, const std::vector<std::uint32_t>& reached) {
+[[noreturn]] void rethrow_cause(const Evaluations& evaluations) {
     std::exception_ptr cause;
-    for (const auto index : reached)
-        try {
-            stages.get(index);
-        } catch (const Error& error) {
-            if (error.kind() != ErrorKind::Cancelled) throw;
-            cause = std::current_exception();
-        }
+    for (const auto& evaluation : evaluations)
+        for (const auto index : evaluation->reached)
+            try {
+                evaluation->stages.get(index);
+            } catch (const Error& error) {
+                if (error.kind() != ErrorKind::Cancelled) throw;
+                cause = std::current_exception();
+            }
     SHALE_ENSURE(cause);
     std::rethrow_exception(cause);
 }
@@ -90,35 +187,32 @@ Result build(const Request& asked, Services& services, std::stop_token stop) {
     const auto& file = parsed.file;
 
     const auto target = find_target(file, asked.target);
-    const auto platform = asked.platform.value_or(oci::Platform::host());
-    const auto request = settle_epoch(asked, file, context, sources, platform);
-    const Arguments arguments(request, file, oci::Platform::host(), platform,
-                              file.stages[target].from.stage_name);
-    const auto reached =
-        reached_stages(file, target, arguments, {request.build_contexts, platform});
-    for (const auto index : reached)
-        context.need(needed_paths(file.stages[index]));
-
-    std::counting_semaphore<256> slots(std::clamp(request.parallel_steps, 1u, 256u));
-    Session session{request,   services, tracker, file,     definition.path,
-                    arguments, context,  sources, platform, failure.get_token(),
-                    slots};
-    session.lint.add(parsed.diagnostics);
-    Stages stages(session, failure);
-    for (const auto index : reached)
-        stages.start(index);
+    const auto platforms = target_platforms(asked);
+    const auto request = settle_epoch(asked, file, context, sources, platforms.front());
+    Shared shared(request, services.store);
+    shared.lint.add(parsed.diagnostics);
+    Evaluations evaluations;
+    for (const auto& platform : platforms)
+        evaluations.push_back(std::make_unique<Evaluation>(request, services, tracker, file,
+                                                           definition.path, target, context,
+                                                           sources, platform, failure, shared));
+    for (const auto& evaluation : evaluations)
+        evaluation->start();
     try {
-        const auto& state = stages.get(target);
-        fail_on_findings(file, session.lint);
-        auto result = export_outputs(session, state, stage_label(file.stages[target]));
-        result.steps = session.steps;
-        result.cached_steps = session.cached_steps;
-        result.warnings = static_cast<std::uint32_t>(session.lint.all().size());
+        std::vector<Built> builds;
+        for (const auto& evaluation : evaluations)
+            builds.push_back({evaluation->session, evaluation->stages.get(target)});
+        fail_on_findings(file, shared.lint);
+        auto result =
+            export_outputs(builds, stage_label(file.stages[target]), makes_index(request));
+        result.steps = shared.steps;
+        result.cached_steps = shared.cached_steps;
+        result.warnings = static_cast<std::uint32_t>(shared.lint.all().size());
         return result;
     } catch (const Error& error) {
         failure.request_stop();
         if (error.kind() == ErrorKind::Cancelled && !stop.stop_requested())
-            rethrow_cause(stages, reached);
+            rethrow_cause(evaluations);
         throw;
     }
 }

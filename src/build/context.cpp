@@ -90,6 +90,7 @@ snapshot::Tree Context::scan() {
     snapshot::StatCache cache(store_.stat_cache_path());
     snapshot::ScanOptions options;
     options.zero_owner = true;
+    options.keep_sockets = true;  // a copy makes empty files of them
     options.stat_cache = &cache;
     options.walk.keep_xattr = belongs_to_file;
     options.walk.filter = [&](std::string_view path, bool is_directory) {

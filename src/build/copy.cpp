@@ -1,6 +1,8 @@
-// Selection walks the source by names; application walks the selected subtrees in tree order. Both
-// work on immutable input trees, so a failed copy leaves nothing behind.
+// The application of a copy: walks the selected subtrees in tree order. Input trees are immutable,
+// so a failed copy leaves nothing behind.
 #include "copy.hpp"
+
+#include <unordered_map>
 
 namespace shale::build {
 namespace {
@@ -12,53 +14,6 @@ using snapshot::Tree;
 using snapshot::TreeBuilder;
 
 constexpr int kMaxSymlinks = 255;
-
-std::vector<std::string> components(std::string_view path) {
-    std::vector<std::string> parts;
-    while (!path.empty()) {
-        const auto slash = path.find('/');
-        if (slash != 0) parts.emplace_back(path.substr(0, slash));
-        path.remove_prefix(slash == std::string_view::npos ? path.size() : slash + 1);
-    }
-    return parts;
-}
-
-// Every child of `directory` whose name matches `pattern`, in name order.
-std::vector<NodeId> matching_children(const Tree& tree, NodeId directory,
-                                      const std::string& pattern) {
-    std::vector<NodeId> found;
-    if (tree.entry(directory).type != FileType::Directory) return found;
-    for (NodeId child = tree.first_child(directory); child != kNoNode;
-         child = tree.next_sibling(child))
-        if (dockerfile::match_glob(pattern, tree.name(child))) found.push_back(child);
-    return found;
-}
-
-std::vector<Selected> select_wildcard(const Tree& source, const std::vector<std::string>& parts) {
-    std::size_t fixed = 0;
-    std::string prefix;
-    while (!dockerfile::has_wildcard(parts[fixed]))
-        prefix += "/" + parts[fixed++];
-    const NodeId start = source.resolve(prefix);
-    if (start == kNoNode) return {};
-    // Later components are matched by name without following links in between, as the reference
-    // walks; a match itself is dereferenced.
-    std::vector<std::pair<NodeId, std::string>> level{{start, prefix}};
-    for (std::size_t i = fixed; i < parts.size(); ++i) {
-        std::vector<std::pair<NodeId, std::string>> next;
-        for (const auto& [node, path] : level)
-            for (const NodeId child : matching_children(source, node, parts[i]))
-                next.emplace_back(child, path + "/" + std::string(source.name(child)));
-        level = std::move(next);
-    }
-    std::vector<Selected> selection;
-    for (const auto& [node, path] : level) {
-        const NodeId target = source.resolve(source.path(node));
-        if (target == kNoNode) fail(ErrorKind::NotFound, "\"" + path + "\": not found");
-        selection.push_back({target, std::string(source.name(node)), path.substr(1), true});
-    }
-    return selection;
-}
 
 EntrySpec with_options(EntrySpec spec, const CopyOptions& options) {
     if (options.owner) {
@@ -102,41 +57,93 @@ class Copier {
         EntrySpec top = existing ? *existing : created_directory(options_);
         top.mtime_ns = source_.entry(node).mtime_ns;
         out_.put(target, top);
-        copy_children(node, target, "", {});
+        Place top_place;
+        top_place.target = target;
+        copy_children(node, top_place);
+    }
+
+    // Merges what `kept` says of the directory `node` into the directory `target`.
+    void copy_kept(NodeId node, const std::string& target, const Kept& kept) {
+        kept_ = &kept;
+        copy_directory(node, target);
+        kept_ = nullptr;
     }
 
   private:
+    // The patterns' view of a directory that is being copied.
+    struct Place {
+        std::string target, relative;
+        dockerfile::IgnoreMatcher::State includes, excludes;
+        std::size_t depth = 0;
+    };
+    // A directory that appears only if something below it does.
+    struct Pending {
+        NodeId node;
+        std::string target;
+    };
+
     EntrySpec spec_of(NodeId node) const {
         EntrySpec spec = source_.entry(node).spec();
         if (spec.link_group) spec.link_group |= group_base_ << 32;
+        if (spec.type == FileType::Socket) spec.type = FileType::Regular;  // an empty file
         return with_options(std::move(spec), options_);
     }
 
-    void copy_children(NodeId node, const std::string& target, const std::string& relative,
-                       const dockerfile::IgnoreMatcher::State& state) {
-        for (NodeId child = source_.first_child(node); child != kNoNode;
-             child = source_.next_sibling(child)) {
-            const std::string name(source_.name(child));
-            const std::string child_relative = relative.empty() ? name : relative + "/" + name;
-            const std::string child_target = target.empty() ? name : target + "/" + name;
-            const bool is_directory = source_.entry(child).type == FileType::Directory;
-            dockerfile::IgnoreMatcher::State child_state;
-            if (!options_.excludes.empty()) {
-                const auto verdict = options_.excludes.decide(
-                    child_relative, state, is_directory ? &child_state : nullptr);
-                if (verdict.excluded && (!is_directory || verdict.may_prune)) continue;
-                if (verdict.excluded) {  // something below may be re-included
-                    copy_below_excluded(child, child_target, child_relative, child_state);
-                    continue;
-                }
-            }
-            if (!is_directory) {
-                copy_file(child, child_target);
-                continue;
-            }
-            put_directory(child, child_target);
-            copy_children(child, child_target, child_relative, child_state);
+    // Decides a child; `below` gets the state for its own children. What is not taken may still
+    // have something below it that is.
+    bool takes(NodeId child, const Place& place, Place& below, bool& may_hold_more) const {
+        const bool is_directory = source_.entry(child).type == FileType::Directory;
+        bool taken = true;
+        may_hold_more = is_directory;
+        if (kept_ && !kept_->matcher.empty())
+            taken = kept_->matcher
+                        .decide(below.relative, place.includes,
+                                is_directory ? &below.includes : nullptr)
+                        .excluded;
+        if (options_.excludes.empty()) return taken;
+        const auto verdict = options_.excludes.decide(below.relative, place.excludes,
+                                                      is_directory ? &below.excludes : nullptr);
+        if (!verdict.excluded) return taken;
+        may_hold_more = is_directory && !verdict.may_prune;
+        return false;
+    }
+
+    void copy_children(NodeId node, const Place& place) {
+        if (kept_ && place.depth < kept_->fixed.size()) {  // only one can match
+            const NodeId child = source_.child(node, kept_->fixed[place.depth]);
+            if (child != kNoNode) copy_child(child, place);
+            return;
         }
+        for (NodeId child = source_.first_child(node); child != kNoNode;
+             child = source_.next_sibling(child))
+            copy_child(child, place);
+    }
+
+    void copy_child(NodeId child, const Place& place) {
+        const std::string name(source_.name(child));
+        Place below;
+        below.relative = place.relative.empty() ? name : place.relative + "/" + name;
+        below.target = place.target.empty() ? name : place.target + "/" + name;
+        below.depth = place.depth + 1;
+        bool may_hold_more = false;
+        const bool taken = takes(child, place, below, may_hold_more);
+        const bool is_directory = source_.entry(child).type == FileType::Directory;
+        if (taken) {
+            put_pending();
+            is_directory ? put_directory(child, below.target) : copy_file(child, below.target);
+            if (is_directory) copy_children(child, below);
+        } else if (may_hold_more) {
+            const auto before = pending_.size();
+            pending_.push_back({child, below.target});
+            copy_children(child, below);
+            if (pending_.size() > before) pending_.resize(before);
+        }
+    }
+
+    void put_pending() {
+        for (const auto& directory : pending_)
+            put_directory(directory.node, directory.target);
+        pending_.clear();
     }
 
     void put_directory(NodeId node, const std::string& target) {
@@ -146,34 +153,12 @@ class Copier {
         out_.put(target, spec_of(node));
     }
 
-    // An excluded directory appears only if something below it is included.
-    void copy_below_excluded(NodeId node, const std::string& target, const std::string& relative,
-                             const dockerfile::IgnoreMatcher::State& state) {
-        if (!has_included(node, relative, state)) return;
-        put_directory(node, target);
-        copy_children(node, target, relative, state);
-    }
-
-    bool has_included(NodeId node, const std::string& relative,
-                      const dockerfile::IgnoreMatcher::State& state) const {
-        for (NodeId child = source_.first_child(node); child != kNoNode;
-             child = source_.next_sibling(child)) {
-            const std::string path = relative + "/" + std::string(source_.name(child));
-            const bool is_directory = source_.entry(child).type == FileType::Directory;
-            dockerfile::IgnoreMatcher::State child_state;
-            const auto verdict =
-                options_.excludes.decide(path, state, is_directory ? &child_state : nullptr);
-            if (!verdict.excluded) return true;
-            if (is_directory && !verdict.may_prune && has_included(child, path, child_state))
-                return true;
-        }
-        return false;
-    }
-
     TreeBuilder& out_;
     const Tree& source_;
     const CopyOptions& options_;
     std::uint64_t group_base_;
+    const Kept* kept_ = nullptr;
+    std::vector<Pending> pending_;
 };
 
 }  // namespace
@@ -188,18 +173,8 @@ bool names_directory(std::string_view destination) {
            destination.ends_with("/.");
 }
 
-std::vector<Selected> select(const Tree& source, std::string_view operand) {
-    const std::string clean = clean_absolute_path(operand);
-    const auto parts = components(clean);
-    for (const auto& part : parts)
-        if (dockerfile::has_wildcard(part)) return select_wildcard(source, parts);
-    const NodeId node = source.resolve(clean);
-    if (node == kNoNode) fail(ErrorKind::NotFound, "\"" + clean + "\": not found");
-    return {{node, parts.empty() ? "" : parts.back(), clean.substr(1), false}};
-}
-
 std::string resolve_destination(const TreeBuilder& tree, std::string_view path) {
-    auto todo = components(path);
+    auto todo = path_components(path);
     std::vector<std::string> done;
     int links = 0;
     const auto text = [&] {
@@ -222,7 +197,7 @@ std::string resolve_destination(const TreeBuilder& tree, std::string_view path) 
             fail(ErrorKind::Invalid, std::string(path) + ": too many links");
         done.pop_back();
         if (spec->link_target.starts_with('/')) done.clear();
-        auto replacement = components(spec->link_target);
+        auto replacement = path_components(spec->link_target);
         replacement.insert(replacement.end(), todo.begin() + static_cast<std::ptrdiff_t>(i) + 1,
                            todo.end());
         todo = std::move(replacement);
@@ -233,7 +208,7 @@ std::string resolve_destination(const TreeBuilder& tree, std::string_view path) 
 
 void make_parents(TreeBuilder& out, std::string_view path, const CopyOptions& options) {
     std::string prefix;
-    for (const auto& part : components(path)) {
+    for (const auto& part : path_components(path)) {
         prefix += (prefix.empty() ? "" : "/") + part;
         const auto existing = out.get(prefix);
         if (!existing)
@@ -256,7 +231,10 @@ void copy_into(TreeBuilder& out, const Tree& source, const std::vector<Selected>
         if (is_directory) {
             const auto slash = target.rfind('/');
             if (slash != std::string::npos) make_parents(out, target.substr(0, slash), options);
-            copier.copy_directory(selected.node, target);
+            if (selected.kept)
+                copier.copy_kept(selected.node, target, *selected.kept);
+            else
+                copier.copy_directory(selected.node, target);
             continue;
         }
         if (wants_directory || (existing && existing->type == FileType::Directory)) {
@@ -276,17 +254,31 @@ void add_to_key(Key& key, const Tree& source, const std::vector<Selected>& selec
     for (const auto& selected : selection) {
         if (is_excluded_operand(selected, options)) continue;
         key.add("name", selected.name);
-        if (options.excludes.empty() || source.entry(selected.node).type != FileType::Directory) {
+        const bool whole = !selected.kept && options.excludes.empty();
+        if (whole || source.entry(selected.node).type != FileType::Directory) {
             key.add("content", source.key_digest(selected.node, policy));
             continue;
         }
-        // With excludes the subtree's own digest says too much: digest what would be copied.
+        // The subtree's own digest says too much: digest what would be copied.
         TreeBuilder filtered;
         CopyOptions only_excludes;
         only_excludes.destination = "/";
         only_excludes.excludes = options.excludes;
         copy_into(filtered, source, {selected}, only_excludes, 1);
         key.add("content", filtered.finish().key_digest(snapshot::kRoot, policy));
+    }
+}
+
+void lay_over(TreeBuilder& out, const Tree& upper) {
+    std::unordered_map<std::uint64_t, std::uint64_t> groups;
+    for (NodeId node = snapshot::kRoot + 1; node < upper.size(); ++node) {
+        EntrySpec spec = upper.entry(node).spec();
+        if (spec.link_group) {
+            const auto [known, is_new] = groups.try_emplace(spec.link_group, 0);
+            if (is_new) known->second = out.new_link_group();
+            spec.link_group = known->second;
+        }
+        out.put(upper.path(node), std::move(spec));
     }
 }
 

@@ -20,18 +20,35 @@
 
 namespace shale::build {
 
+// COPY --parents: the part of a directory that is copied, its paths kept. Nothing else of it is.
+struct Kept {
+    // Matches what is wanted, directories with all below them; empty wants everything.
+    dockerfile::IgnoreMatcher matcher;
+    std::vector<std::string> fixed;  // the first components, as far as they hold no wildcard
+};
+
 // One source operand's match.
 struct Selected {
     snapshot::NodeId node = snapshot::kNoNode;  // after following the operand's own symlinks
     std::string name;  // last component as written or matched, not the link target's
     std::string path;  // as matched, for messages and excludes
     bool by_wildcard = false;
+    std::optional<Kept> kept;
 };
 
 // Resolves one operand against `source`: leading '/' and ".." are clamped to the root, fixed prefix
 // and match are dereferenced inside the tree. A literal that is absent is NotFound `"/x": not
 // found`; a wildcard that matches nothing gives an empty list. Matches are in name order.
 std::vector<Selected> select(const snapshot::Tree& source, std::string_view operand);
+
+// The same for COPY --parents. The operand's first "/./" parts the directory to start from, which
+// is resolved as above, from the path that is kept, which is matched as .dockerignore patterns are:
+// links on the way are not followed and "**" is any number of directories. Without "/./", all of it
+// is kept.
+std::vector<Selected> select_with_parents(const snapshot::Tree& source, std::string_view operand);
+
+// The names in a path, "." and ".." included, empty ones not.
+std::vector<std::string> path_components(std::string_view path);
 
 struct CopyOptions {
     std::string destination;  // absolute, variables expanded, joined to WORKDIR; not cleaned
@@ -64,6 +81,10 @@ void add_to_key(Key& key, const snapshot::Tree& source, const std::vector<Select
 // Resolves `path` inside the tree under construction, following every symlink including the last
 // component; what does not exist is kept as it is. Returns a relative path without symlinks.
 std::string resolve_destination(const snapshot::TreeBuilder& tree, std::string_view path);
+
+// Puts everything in `upper` but its root over what is there, as a layer would be: directories
+// merge and take the upper's metadata, anything else replaces. For COPY --link.
+void lay_over(snapshot::TreeBuilder& out, const snapshot::Tree& upper);
 
 // Creates the directory `path` (already resolved) and its missing parents.
 void make_parents(snapshot::TreeBuilder& out, std::string_view path, const CopyOptions& options);

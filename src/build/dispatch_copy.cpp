@@ -38,7 +38,9 @@ class DirectoryContents {
             }
     }
     layer::OpenContent opener() const {
-        return [this](std::string_view path, const snapshot::Entry& entry) {
+        return [this](std::string_view path, const snapshot::Entry& entry) -> codec::Source {
+            // Nothing to read; a socket, too, is copied as an empty file.
+            if (entry.size == 0) return [](MutableBytes) { return std::size_t{0}; };
             const auto place = places_.find(entry.content);
             SHALE_ENSURE(place != places_.end());
             return in_context(
@@ -64,7 +66,8 @@ struct CopyPlan {
     std::map<std::size_t, RemoteOperand> remotes;  // by index in `sources`
     std::string destination;                       // as written, expanded
     std::string chown, chmod;
-    CopyOptions options;  // owner filled in once the parent is loaded
+    bool is_independent = false;  // a layer of its own, made in an empty root and laid over
+    CopyOptions options;          // owner filled in once the parent is loaded
     // Here-documents, written to a directory of their own.
     std::unique_ptr<TempDir> heredoc_directory;
     std::unique_ptr<snapshot::Tree> heredoc_tree;
@@ -74,6 +77,7 @@ struct CopyPlan {
 
 std::string history_text(const CopyPlan& plan) {
     std::string text = plan.instruction->is_add ? "ADD " : "COPY ";
+    if (plan.instruction->parents) text += "--parents ";
     if (!plan.chown.empty()) text += "--chown=" + plan.chown + " ";
     if (!plan.chmod.empty()) text += "--chmod=" + plan.chmod + " ";
     for (const auto& source : plan.sources)
@@ -90,6 +94,8 @@ void add_definition(Key& key, const CopyPlan& plan) {
     key.add("destination", plan.options.destination);
     key.add("chown", plan.chown).add("chmod", plan.chmod);
     key.add_all("excludes", plan.instruction->excludes);
+    key.add("parents", static_cast<std::uint64_t>(plan.instruction->parents));
+    key.add("independent", static_cast<std::uint64_t>(plan.is_independent));
 }
 
 void write_heredocs(CopyPlan& plan, const dockerfile::Lookup& lookup, store::Store& store) {
@@ -144,7 +150,9 @@ std::vector<Selection> select_all(const CopyPlan& plan,
         }
         if (!last_is_main) selections.push_back({main(), {}, unpack});
         last_is_main = true;
-        auto operand = select(*selections.back().directory.tree, plan.sources[i]);
+        const auto& tree = *selections.back().directory.tree;
+        auto operand = plan.instruction->parents ? select_with_parents(tree, plan.sources[i])
+                                                 : select(tree, plan.sources[i]);
         std::erase_if(operand, [&](const Selected& selected) {
             return is_excluded_operand(selected, plan.options);
         });
@@ -187,6 +195,7 @@ snapshot::Tree edit(const CopyPlan& plan, const snapshot::Tree& parent,
             }
             copy_into(builder, *selection.directory.tree, plain, plan.options, ++group_base);
         }
+    if (plan.is_independent) builder.put("", {});  // the root itself is the lower layers' business
     return builder.finish();
 }
 
@@ -194,6 +203,39 @@ snapshot::Tree edit(const CopyPlan& plan, const snapshot::Tree& parent,
 CopySource source_of(Context& context) {
     if (auto root = context.remote_root()) return {std::move(root), nullptr};
     return {nullptr, &context};
+}
+
+// There is nothing to look a name up in; "root" is 0 everywhere.
+void check_independent_owner(const dockerfile::Copy& copy, const std::string& chown) {
+    for (const auto& name :
+         {chown.substr(0, chown.find(':')), chown.find(':') == std::string::npos
+                                                ? std::string()
+                                                : chown.substr(chown.find(':') + 1)}) {
+        const bool is_number = std::all_of(name.begin(), name.end(),
+                                           [](unsigned char c) { return c >= '0' && c <= '9'; });
+        if (!is_number && name != "root")
+            fail(ErrorKind::Invalid, std::string(copy.is_add ? "ADD" : "COPY") +
+                                         " --link --chown=" + chown + ": \"" + name +
+                                         "\" cannot be looked up, an independent layer has no "
+                                         "/etc/passwd; use numbers");
+    }
+}
+
+// `lower` with `upper` over it, merged only if somebody looks.
+std::shared_ptr<Root> laid_over(const std::shared_ptr<Root>& lower,
+                                const std::shared_ptr<Root>& upper) {
+    const auto key = Key("laid-over").add("lower", lower->key()).add("upper", upper->key());
+    return std::make_shared<Root>(
+        Key(key).finish(),
+        [lower, upper] {
+            const auto& below = lower->load();
+            const auto& above = upper->load();
+            snapshot::TreeBuilder builder(*below.tree);
+            lay_over(builder, *above.tree);
+            return LoadedRoot{std::make_shared<snapshot::Tree>(builder.finish()),
+                              merge_sources(below.sources, above.sources)};
+        },
+        [lower, upper] { return lower->is_at_hand() && upper->is_at_hand(); });
 }
 
 // One copy on its way through the cache.
@@ -324,11 +366,14 @@ void Dispatcher::operator()(const dockerfile::Copy& copy) {
     plan->chown = expand(copy.chown);
     plan->chmod = expand(copy.chmod);
     plan->options.destination = absolute(plan->destination);
-    if (names_directory(plan->destination) && !plan->options.destination.ends_with('/'))
-        plan->options.destination += '/';
+    const bool is_directory = copy.parents || names_directory(plan->destination);
+    if (is_directory && !plan->options.destination.ends_with('/')) plan->options.destination += '/';
     if (!plan->chmod.empty()) plan->options.mode = ModeChange::parse(plan->chmod);
     plan->options.excludes = dockerfile::IgnoreMatcher::from_patterns(copy.excludes);
     plan->options.now_ns = session_.creation_ns();
+    // With --chmod, the reference builder copies as without --link.
+    plan->is_independent = copy.link && plan->chmod.empty();
+    if (plan->is_independent) check_independent_owner(copy, plan->chown);
     write_heredocs(*plan, lookup_, session_.services.store);
 
     const auto checksum = expand(copy.checksum);
@@ -341,14 +386,19 @@ void Dispatcher::operator()(const dockerfile::Copy& copy) {
         from.directory->need(needed_paths(copy));
         from.directory->tree();  // a vertex of its own
     }
-    CopyStep copy_step(session_, std::move(plan), state_.root, std::move(from));
+    const bool is_independent = plan->is_independent;
+    const auto parent = is_independent ? empty_root() : state_.root;
+    CopyStep copy_step(session_, std::move(plan), parent, std::move(from));
     Step step;
     step.name = step_name_;
     step.use_cache = use_cache();
     step.definition_key = [&] { return copy_step.definition_key(); };
     step.content_key = [&] { return copy_step.content_key(); };
     step.execute = [&](VertexId) { return copy_step.execute(); };
-    advance(step, history_text(copy_step.plan()));
+    auto result = run_step(session_, parent, step);
+    state_.root = is_independent ? laid_over(state_.root, result.root) : std::move(result.root);
+    state_.layers.push_back(result.layer);
+    add_history(history_text(copy_step.plan()), std::move(result.layer));
 }
 
 }  // namespace shale::build

@@ -72,7 +72,7 @@ RunSpec Dispatcher::run_spec(const dockerfile::Run& run) {
     spec.proxies = session_.arguments.proxies();
     spec.cwd = config.working_dir.empty() ? "/" : config.working_dir;
     spec.user = config.user;
-    spec.platform = state_.image.platform.str();
+    spec.platform = state_.platform;
     spec.network = sandbox::parse_network(run.network.empty() ? request.network : run.network);
     if (const auto hostname = session_.arguments.given("BUILDKIT_SANDBOX_HOSTNAME"))
         spec.hostname = *hostname;

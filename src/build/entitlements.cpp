@@ -7,7 +7,8 @@
 namespace shale::build {
 namespace {
 
-const std::vector<std::string> kEntitlements = {"network.host", "security.insecure", "device"};
+const std::vector<std::string> kEntitlements = {"network.host", "security.insecure", "device",
+                                                "buildx.local.delete"};
 constexpr std::string_view kDevice = "device=";
 
 }  // namespace

@@ -1,126 +1,80 @@
-// The config and the manifest, and the order in which outputs happen.
+// The order in which outputs happen.
 #include "export.hpp"
 
-#include "key.hpp"
 #include "step.hpp"
-
-#include <algorithm>
-#include <set>
 
 namespace shale::build {
 namespace {
 
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
-constexpr std::string_view kRepairComment = "buildkit.exporter.image.v0";
-
-std::int64_t clamp(const Session& session, std::int64_t ns) {
-    const auto& epoch = session.request.source_date_epoch;
-    return epoch ? std::min(ns, *epoch * kNsPerSecond) : ns;
-}
-
-// Base images exist whose history disagrees with their layers; every reader counts on agreement.
-void repair_history(std::vector<oci::History>& history, std::size_t layers) {
-    std::size_t described = 0;
-    for (const auto& entry : history)
-        described += entry.empty_layer ? 0 : 1;
-    for (auto& entry : history) {
-        if (described <= layers) break;
-        if (entry.empty_layer) continue;
-        entry.empty_layer = true;
-        --described;
-    }
-    for (; described < layers; ++described) {
-        oci::History entry;
-        entry.comment = kRepairComment;
-        history.push_back(std::move(entry));
+// Base layers that no step has read were never pulled. An image of the store needs them all; one
+// that is only pushed needs those that the registry has not got.
+void pull_missing_layers(const Built& build, const Output& output) {
+    auto& services = build.session.services;
+    const bool only_pushed = output.type == OutputType::Image && output.push && !output.keep &&
+                             !output.force_compression && !output.docker_types;
+    const auto names = names_of(build.session, output);
+    for (const auto& slot : build.state.layers) {
+        if (slot->before != nullptr || services.store.has_blob(slot->blob->digest)) continue;
+        bool is_needed = !only_pushed;
+        for (const auto& name : names)
+            is_needed = is_needed || !services.images.is_pushed(name, slot->blob->digest);
+        if (!is_needed) continue;
+        slot->after->load();
+        return;
     }
 }
 
-std::size_t base_layers(const StageState& state) {
-    return static_cast<std::size_t>(
-        std::count_if(state.layers.begin(), state.layers.end(),
-                      [](const auto& slot) { return slot->before == nullptr; }));
+void note(Result& result, const FinalResult& made, std::vector<std::string> names, bool is_stored) {
+    const bool known = !result.manifest.digest.is_zero();
+    if (known && !is_stored) return;
+    const auto& image = made.images.front();
+    result.is_index = made.is_index();
+    result.image_id = made.is_index() ? made.descriptor.digest : image.manifest.config.digest;
+    result.manifest = made.descriptor;
+    if (!made.is_index())
+        result.manifest.annotations["config.digest"] = image.manifest.config.digest.str();
+    result.names = std::move(names);
+    result.created_ns = image.created_ns;
 }
 
-// Metadata entries have no moment of their own: they take that of the layer before them, or, ahead
-// of the first new layer, of that one. So a cached rebuild yields the same config.
-void fill_times(const Session& session, const StageState& state,
-                std::vector<oci::History>& history) {
-    std::optional<std::int64_t> moment;
-    if (!history.empty()) moment = history.back().created_ns;
-    for (const auto& added : state.history)
-        if (added.layer) {
-            moment = clamp(session, added.layer->created_ns);
-            break;
-        }
-    for (const auto& added : state.history) {
-        if (added.layer) moment = clamp(session, added.layer->created_ns);
-        auto entry = added.entry;
-        entry.created_ns = moment;
-        history.push_back(std::move(entry));
+void export_as_image(const std::vector<Built>& builds, const Output& output,
+                     const std::string& stage_name, bool as_index, VertexId vertex,
+                     Result& result) {
+    auto& session = builds.front().session;
+    auto& progress = session.tracker.progress();
+    if (output.rewrite_timestamp && !epoch_of(session, output))
+        progress.warning("rewrite-timestamp is specified, but no source-date-epoch was found");
+    for (const auto& build : builds)
+        pull_missing_layers(build, output);
+    // A docker archive carries its layers uncompressed unless told otherwise, as `docker save`
+    // does: every docker version loads those, and they stream out of the store without a copy.
+    const bool as_plain_tars =
+        output.type == OutputType::Docker &&
+        output.compression.value_or(oci::Compression::None) == oci::Compression::None;
+    const auto made = make_result(builds, output, as_index, as_plain_tars);
+    progress.status(vertex, "exporting layers", 0, 0);
+    for (const auto& image : made.images)
+        progress.status(vertex, "exporting manifest " + image.descriptor.digest.str(), 0, 0);
+    if (made.is_index())
+        progress.status(vertex, "exporting manifest list " + made.descriptor.digest.str(), 0, 0);
+    std::vector<std::string> names;
+    if (output.type == OutputType::Image) {
+        names = export_image(builds, output, stage_name, made);
+    } else {
+        const auto references = names_of(session, output);
+        write_archive(session, output, made, references);
+        for (const auto& name : references)
+            names.push_back(name.str());
     }
+    for (const auto& name : names)
+        progress.status(vertex, "naming to " + name, 0, 0);
+    note(result, made, std::move(names), output.type == OutputType::Image);
 }
 
-// Bytes a reader would find unpacked: every inode once.
-std::uint64_t unpacked_bytes(const snapshot::Tree& tree) {
-    std::uint64_t total = 0;
-    std::set<std::uint64_t> groups;
-    for (snapshot::NodeId node = 0; node < tree.size(); ++node) {
-        const auto entry = tree.entry(node);
-        if (entry.type != FileType::Regular) continue;
-        if (entry.link_group != 0 && !groups.insert(entry.link_group).second) continue;
-        total += entry.size;
-    }
-    return total;
-}
+}  // namespace
 
-oci::Descriptor layer_for(Session& session, LayerSlot& slot, const Output& output) {
-    ensure_layer(session, slot);
-    auto descriptor = *slot.blob;
-    const auto current = oci::layer_compression(descriptor.media_type);
-    const bool is_base = slot.before == nullptr;
-    const bool convert = output.compression && (!is_base || output.force_compression) &&
-                         (current != output.compression || output.compression_level);
-    if (convert)
-        descriptor = recompress(session, descriptor, slot.diff_id, *output.compression,
-                                output.compression_level);
-    else if (current)  // Docker's media types have no place in an OCI manifest
-        descriptor.media_type = oci::layer_media_type(*current);
-    descriptor.annotations.clear();
-    return descriptor;
-}
-
-FinalImage make_image(Session& session, const StageState& state, const Output& output) {
-    FinalImage image;
-    for (const auto& slot : state.layers) {
-        image.manifest.layers.push_back(layer_for(session, *slot, output));
-        image.diff_ids.push_back(slot->diff_id);
-    }
-    auto config = final_config(session, state);
-    config.diff_ids = image.diff_ids;
-    image.config_json = oci::encode(config);
-    image.manifest.config = {std::string(oci::media::kConfig),
-                             codec::sha256(image.config_json),
-                             image.config_json.size(),
-                             {},
-                             {}};
-    image.manifest_json = oci::encode(image.manifest);
-    image.descriptor = {std::string(oci::media::kManifest),
-                        codec::sha256(image.manifest_json),
-                        image.manifest_json.size(),
-                        {},
-                        config.platform};
-    return image;
-}
-
-// Base layers that no step has read were never pulled; an image needs them all.
-void pull_missing_layers(Session& session, const StageState& state) {
-    auto& store = session.services.store;
-    for (const auto& slot : state.layers)
-        if (slot->before == nullptr && !store.has_blob(slot->blob->digest)) {
-            slot->after->load();
-            return;
-        }
+std::optional<std::int64_t> epoch_of(const Session& session, const Output& output) {
+    return output.source_date_epoch ? output.source_date_epoch : session.request.source_date_epoch;
 }
 
 std::vector<oci::Reference> names_of(const Session& session, const Output& output) {
@@ -130,72 +84,27 @@ std::vector<oci::Reference> names_of(const Session& session, const Output& outpu
     return names;
 }
 
-void export_image(Session& session, const StageState& state, const Output& output,
-                  const std::string& stage_name, FinalImage& image) {
-    auto& store = session.services.store;
-    store.put_blob(as_bytes(image.config_json));
-    store.put_blob(as_bytes(image.manifest_json));
-    auto descriptor = image.descriptor;
-    descriptor.annotations[std::string(kAnnotationUnpackedBytes)] =
-        std::to_string(unpacked_bytes(*state.root->load().tree));
-    descriptor.annotations[std::string(kAnnotationStage)] = stage_name;
-    descriptor.annotations[std::string(kAnnotationRecipe)] =
-        Key("recipe")
-            .add("context", session.context.name())
-            .add("dockerfile", session.definition_path)
-            .finish()
-            .short_hex();
-    const auto names = names_of(session, output);
-    if (names.empty()) store.keep(descriptor);
-    for (const auto& name : names) {
-        store.tag(name, descriptor);
-        if (output.push) session.services.images.push(name, session.tracker);
-    }
-}
-
-}  // namespace
-
-oci::ImageConfig final_config(const Session& session, const StageState& state) {
-    auto config = state.image;
-    repair_history(config.history, base_layers(state));
-    fill_times(session, state, config.history);
-    config.created_ns = config.history.empty() ? std::nullopt : config.history.back().created_ns;
-    for (const auto& label : session.request.labels)
-        config.config.labels[label.key] = label.value;
-    return config;
-}
-
-Result export_outputs(Session& session, const StageState& state, const std::string& stage_name) {
+Result export_outputs(const std::vector<Built>& builds, const std::string& stage_name,
+                      bool as_index) {
+    auto& session = builds.front().session;
     Result result;
     auto outputs = session.request.outputs;
     if (outputs.empty()) outputs.emplace_back();
     for (const auto& output : outputs) {
         session.check_stop();
         if (output.type == OutputType::CacheOnly) continue;
-        if (output.type == OutputType::Local || output.type == OutputType::Tar) {
-            session.tracker.run(output.type == OutputType::Local ? "exporting to client directory"
-                                                                 : "exporting to client tarball",
+        const bool is_local = output.type == OutputType::Local;
+        if (is_local || output.type == OutputType::Tar) {
+            session.tracker.run(is_local ? "exporting to client directory"
+                                         : "exporting to client tarball",
                                 [&](VertexId) {
-                                    write_tree(session, output, *state.root);
+                                    write_tree(builds, output, as_index);
                                     return Outcome::Done;
                                 });
             continue;
         }
         session.tracker.run("exporting to image", [&](VertexId vertex) {
-            pull_missing_layers(session, state);
-            auto image = make_image(session, state, output);
-            auto& progress = session.tracker.progress();
-            progress.status(vertex, "exporting layers", 0, 0);
-            progress.status(vertex, "exporting manifest " + image.descriptor.digest.str(), 0, 0);
-            result.image_id = image.manifest.config.digest;
-            if (output.type == OutputType::Image) {
-                export_image(session, state, output, stage_name, image);
-                result.manifest = image.descriptor;
-            } else {
-                write_archive(session, output, image, names_of(session, output));
-            }
-            for (const auto& name : names_of(session, output))
-                progress.status(vertex, "naming to " + name.str(), 0, 0);
+            export_as_image(builds, output, stage_name, as_index, vertex, result);
             return Outcome::Done;
         });
     }

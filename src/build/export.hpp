@@ -1,37 +1,74 @@
-// From the state of the target stage to what the user asked for: an image in the store, an archive,
-// a directory, a tar of the root file system.
+// From the state of the target stage, for each platform, to what the user asked for: an image in
+// the store or a registry, an archive, a directory, a tar of the root file system.
 #pragma once
 
+#include "layer_forms.hpp"
 #include "session.hpp"
 #include "stage.hpp"
 
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace shale::build {
 
-// The image's config and history, ready to be encoded once the diff IDs are known.
-oci::ImageConfig final_config(const Session& session, const StageState& state);
+inline constexpr std::int64_t kNsPerSecond = 1'000'000'000;
+
+// The target as one platform has it.
+struct Built {
+    Session& session;
+    const StageState& state;
+};
 
 // Performs every output of the request. Nothing becomes visible before all layers exist: tags move
-// and files appear last.
-Result export_outputs(Session& session, const StageState& state, const std::string& stage_name);
+// and files appear last. `as_index`: the result is an index, and trees are split by platform.
+Result export_outputs(const std::vector<Built>& builds, const std::string& stage_name,
+                      bool as_index);
 
 // --- private to the exporters -------------------------------------------------------------------
 
+// The image's config and history, ready to be encoded once the diff IDs are known. No moment of
+// this build's own is later than `epoch` (in seconds).
+oci::ImageConfig final_config(const Session& session, const StageState& state,
+                              std::optional<std::int64_t> epoch);
+
+std::optional<std::int64_t> epoch_of(const Session& session, const Output& output);
+
 struct FinalImage {
-    oci::Manifest manifest;
+    std::vector<FormedLayer> layers;  // as they lie in the store
+    oci::Manifest manifest;           // its layers are those, or their plain tars
     std::string manifest_json, config_json;
     oci::Descriptor descriptor;  // of the manifest
-    std::vector<Digest> diff_ids;
+    std::optional<std::int64_t> created_ns;
 };
 
-// A layer of the store in another compression; remembered in the step cache.
-oci::Descriptor recompress(Session& session, const oci::Descriptor& layer, const Digest& diff_id,
-                           oci::Compression compression, std::optional<int> level);
+struct FinalResult {
+    std::vector<FinalImage> images;  // one for each platform
+    std::string index_json;          // empty: the only image stands for itself
+    oci::Descriptor descriptor;      // of the index, or of that image
 
-// Writes an OCI layout (or a `docker load` archive) of the image to output.destination.
-void write_archive(Session& session, const Output& output, const FinalImage& image,
+    bool is_index() const { return !index_json.empty(); }
+    // The one that this machine would run, else the first.
+    const FinalImage& preferred() const;
+};
+
+// `as_plain_tars`: manifests name layers that are not compressed, whatever lies in the store.
+FinalResult make_result(const std::vector<Built>& builds, const Output& output, bool as_index,
+                        bool as_plain_tars);
+
+// Into the store, under its names, and to registries. Returns the full names it has got.
+std::vector<std::string> export_image(const std::vector<Built>& builds, const Output& output,
+                                      const std::string& stage_name, const FinalResult& result);
+
+std::vector<oci::Reference> names_of(const Session& session, const Output& output);
+
+// Writes an OCI layout or a `docker load` archive to output.destination.
+void write_archive(Session& session, const Output& output, const FinalResult& result,
                    const std::vector<oci::Reference>& names);
-void write_tree(Session& session, const Output& output, Root& root);
+void write_tree(const std::vector<Built>& builds, const Output& output, bool as_index);
+
+// Calls `body` with a sink that ends in `destination`, which appears when `body` returns.
+void write_result(const std::string& destination,
+                  const std::function<void(const codec::Sink&)>& body);
 
 }  // namespace shale::build

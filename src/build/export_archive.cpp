@@ -1,11 +1,6 @@
-// Archives and directories: the OCI layout, what `docker load` reads, and plain trees.
-//
-// A docker archive carries its layers uncompressed unless told otherwise, as `docker save` does:
-// every docker version loads those, and they stream out of the store without a temporary copy.
+// Archives: an OCI layout as a tar or a directory. With type=docker it also holds what older
+// versions of `docker load` read.
 #include "export.hpp"
-#include "key.hpp"
-#include "step.hpp"
-#include "tree_tar.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -17,14 +12,6 @@
 namespace shale::build {
 namespace {
 
-constexpr std::size_t kCopyBytes = 1 << 20;
-
-void pump(const codec::Source& source, const codec::Sink& sink) {
-    std::vector<std::byte> buffer(kCopyBytes);
-    while (const auto count = source(buffer))
-        sink(Bytes(buffer).first(count));
-}
-
 codec::Source blob_source(store::Store& store, const oci::Descriptor& blob) {
     auto offset = std::make_shared<std::uint64_t>(0);
     return [&store, blob, offset](MutableBytes out) {
@@ -33,13 +20,6 @@ codec::Source blob_source(store::Store& store, const oci::Descriptor& blob) {
         *offset += count;
         return static_cast<std::size_t>(count);
     };
-}
-
-codec::Source layer_tar(store::Store& store, const oci::Descriptor& layer, const Digest& diff_id) {
-    // The TOC is captured with the source: it must live as long.
-    const auto toc = store.toc(layer, diff_id);
-    const auto source = layer::tar_stream(store.framed(), layer.digest, *toc);
-    return [toc, source](MutableBytes out) { return source(out); };
 }
 
 // One file of an archive in the making.
@@ -68,11 +48,12 @@ std::string blob_name(const Digest& digest) {
     return "blobs/sha256/" + digest.hex();
 }
 
-std::string index_json(const FinalImage& image, const std::vector<oci::Reference>& names) {
+// The entry point: one descriptor for each name, of the same image or index.
+std::string entry_json(const FinalResult& result, const std::vector<oci::Reference>& names) {
     oci::Index index;
-    if (names.empty()) index.manifests.push_back(image.descriptor);
+    if (names.empty()) index.manifests.push_back(result.descriptor);
     for (const auto& name : names) {
-        auto descriptor = image.descriptor;
+        auto descriptor = result.descriptor;
         descriptor.annotations["io.containerd.image.name"] = name.str();
         descriptor.annotations["org.opencontainers.image.ref.name"] = name.tag;
         index.manifests.push_back(std::move(descriptor));
@@ -80,50 +61,46 @@ std::string index_json(const FinalImage& image, const std::vector<oci::Reference
     return oci::encode(index);
 }
 
-std::string docker_manifest(const FinalImage& image, const std::vector<oci::Reference>& names,
-                            const std::vector<std::string>& layer_paths) {
+// What `docker load` without a containerd store reads; it knows one platform.
+std::string docker_manifest(const FinalImage& image, const std::vector<oci::Reference>& names) {
     nlohmann::ordered_json entry;
     entry["Config"] = blob_name(image.manifest.config.digest);
     entry["RepoTags"] = nlohmann::json::array();
     for (const auto& name : names)
         entry["RepoTags"].push_back(name.familiar());
-    entry["Layers"] = layer_paths;
+    entry["Layers"] = nlohmann::json::array();
+    for (const auto& layer : image.manifest.layers)
+        entry["Layers"].push_back(blob_name(layer.digest));
     return nlohmann::ordered_json::array({entry}).dump();
 }
 
-std::vector<Part> oci_parts(store::Store& store, const FinalImage& image,
-                            const std::vector<oci::Reference>& names) {
-    std::vector<Part> parts;
-    for (const auto& layer : image.manifest.layers)
-        parts.push_back({blob_name(layer.digest), layer.size,
-                         [&store, layer] { return blob_source(store, layer); }});
-    parts.push_back(text_part(blob_name(image.manifest.config.digest), image.config_json));
-    parts.push_back(text_part(blob_name(image.descriptor.digest), image.manifest_json));
-    parts.push_back(text_part("index.json", index_json(image, names)));
-    parts.push_back(text_part("oci-layout", R"({"imageLayoutVersion":"1.0.0"})"));
-    return parts;
-}
-
-std::vector<Part> docker_parts(store::Store& store, const Output& output, const FinalImage& image,
-                               const std::vector<oci::Reference>& names) {
-    std::vector<Part> parts;
-    std::vector<std::string> layer_paths;
-    for (std::size_t i = 0; i < image.manifest.layers.size(); ++i) {
-        const auto layer = image.manifest.layers[i];
-        const auto diff_id = image.diff_ids[i];
-        Part part;
-        if (output.compression && *output.compression != oci::Compression::None) {
-            part = {blob_name(layer.digest), layer.size,
-                    [&store, layer] { return blob_source(store, layer); }};
-        } else {
-            part = {blob_name(diff_id), store.toc(layer, diff_id)->tar_bytes,
-                    [&store, layer, diff_id] { return layer_tar(store, layer, diff_id); }};
-        }
-        layer_paths.push_back(part.path);
+void add_image(std::vector<Part>& parts, store::Store& store, const FinalImage& image) {
+    for (std::size_t i = 0; i < image.layers.size(); ++i) {
+        const auto& named = image.manifest.layers[i];
+        const auto& stored = image.layers[i];
+        Part part{blob_name(named.digest), named.size, nullptr};
+        if (named.digest == stored.blob.digest)
+            part.open = [&store, stored] { return blob_source(store, stored.blob); };
+        else
+            part.open = [&store, stored] { return layer_tar(store, stored); };
         parts.push_back(std::move(part));
     }
     parts.push_back(text_part(blob_name(image.manifest.config.digest), image.config_json));
-    parts.push_back(text_part("manifest.json", docker_manifest(image, names, layer_paths)));
+    parts.push_back(text_part(blob_name(image.descriptor.digest), image.manifest_json));
+}
+
+std::vector<Part> archive_parts(store::Store& store, const Output& output,
+                                const FinalResult& result,
+                                const std::vector<oci::Reference>& names) {
+    std::vector<Part> parts;
+    for (const auto& image : result.images)
+        add_image(parts, store, image);
+    if (result.is_index())
+        parts.push_back(text_part(blob_name(result.descriptor.digest), result.index_json));
+    parts.push_back(text_part("index.json", entry_json(result, names)));
+    if (output.type == OutputType::Docker)
+        parts.push_back(text_part("manifest.json", docker_manifest(result.preferred(), names)));
+    parts.push_back(text_part("oci-layout", R"({"imageLayoutVersion":"1.0.0"})"));
     return parts;
 }
 
@@ -149,14 +126,6 @@ void write_parts(const std::vector<Part>& parts, const codec::Sink& sink) {
     sink(as_bytes(std::string(tar::kTrailerBytes, '\0')));
 }
 
-// Calls `body` with a sink that ends in `destination`, which appears when `body` returns.
-void write_result(const std::string& destination,
-                  const std::function<void(const codec::Sink&)>& body) {
-    OutputFile file(destination);
-    body([&](Bytes bytes) { file.write(bytes); });
-    file.commit(OutputFile::Durability::NotSynced);
-}
-
 void write_parts_to_directory(const std::vector<Part>& parts, const std::string& directory) {
     for (const auto& part : parts) {
         const auto path = join_path(directory, part.path);
@@ -167,72 +136,21 @@ void write_parts_to_directory(const std::vector<Part>& parts, const std::string&
 
 }  // namespace
 
-oci::Descriptor recompress(Session& session, const oci::Descriptor& layer, const Digest& diff_id,
-                           oci::Compression compression, std::optional<int> level) {
-    auto& store = session.services.store;
-    const auto key = Key("recompress")
-                         .add("layer", layer.digest)
-                         .add("compression", oci::compression_name(compression))
-                         .add("level", static_cast<std::uint64_t>(level.value_or(-1)))
-                         .finish();
-    if (const auto known = store.find_step(key); known && known->layer) return *known->layer;
-    auto writer = store.new_blob();
-    const codec::Sink sink = [&](Bytes bytes) { writer.write(bytes); };
-    if (compression == oci::Compression::Zstd) {
-        layer::WriteOptions options;
-        options.level = level.value_or(options.level);
-        layer::reframe(layer_tar(store, layer, diff_id), layer.digest.str(), options, sink);
-    } else {
-        constexpr int kGzipLevel = 6;  // zlib's default, and what gzip(1) and docker use
-        codec::StreamCompressor stream(compression == oci::Compression::Gzip
-                                           ? codec::StreamFormat::Gzip
-                                           : codec::StreamFormat::Plain,
-                                       level.value_or(kGzipLevel), sink);
-        pump(layer_tar(store, layer, diff_id), [&](Bytes bytes) { stream.write(bytes); });
-        stream.finish();
-    }
-    oci::Descriptor made;
-    made.media_type = oci::layer_media_type(compression);
-    made.size = writer.size();
-    made.digest = writer.commit();
-    store::StepRecord record;
-    record.tree = store.put_tree(snapshot::TreeBuilder().finish());  // a layer alone: no root
-    record.sources = {made.digest};
-    record.layer = made;
-    record.diff_id = diff_id;
-    record.created_ns = session.services.clock.now_ns();
-    record.name = "recompress " + std::string(oci::compression_name(compression));
-    store.put_step(key, record);
-    return made;
+void write_result(const std::string& destination,
+                  const std::function<void(const codec::Sink&)>& body) {
+    OutputFile file(destination);
+    body([&](Bytes bytes) { file.write(bytes); });
+    file.commit(OutputFile::Durability::NotSynced);
 }
 
-void write_archive(Session& session, const Output& output, const FinalImage& image,
+void write_archive(Session& session, const Output& output, const FinalResult& result,
                    const std::vector<oci::Reference>& names) {
-    auto& store = session.services.store;
-    const auto parts = output.type == OutputType::Docker ? docker_parts(store, output, image, names)
-                                                         : oci_parts(store, image, names);
+    const auto parts = archive_parts(session.services.store, output, result, names);
     if (output.as_directory)
         write_parts_to_directory(parts, output.destination);
     else
         write_result(output.destination,
                      [&](const codec::Sink& sink) { write_parts(parts, sink); });
-}
-
-void write_tree(Session& session, const Output& output, Root& root) {
-    auto& store = session.services.store;
-    const auto& loaded = root.load();
-    layer::ContentReader contents(store.content_index(loaded.sources), store.framed());
-    TreeTarOptions options;
-    options.own_by_caller = output.type == OutputType::Local;
-    if (session.request.source_date_epoch)
-        options.clamp_mtime_ns = *session.request.source_date_epoch * 1'000'000'000;
-    const auto stream = tree_tar(*loaded.tree, contents, options);
-    if (output.type == OutputType::Local) {
-        make_directories(output.destination);
-        layer::apply(stream, "build result", output.destination);
-    } else {
-        write_result(output.destination, [&](const codec::Sink& sink) { pump(stream, sink); });
-    }
 }
 
 }  // namespace shale::build

@@ -78,10 +78,16 @@ std::function<std::size_t(MutableBytes)> blob_reader(const std::string& path) {
 
 ResolvedImage Images::resolve(const oci::Reference& name, const oci::Platform& platform,
                               bool refresh) {
-    if (!refresh)
-        if (auto local = stored(name, platform); local && fits(local->config.platform, platform))
-            return *local;
-    auto remote = client_.fetch_manifest(name);
+    const auto local = refresh ? std::nullopt : stored(name, platform);
+    if (local && fits(local->config.platform, platform)) return *local;
+    registry::RemoteManifest remote;
+    try {
+        remote = client_.fetch_manifest(name);
+    } catch (const Error& error) {
+        // Better the image that is here, for whatever platform, than none; the caller warns.
+        if (!local || error.kind() == ErrorKind::Cancelled) throw;
+        return *local;
+    }
     if (oci::is_index(remote.json)) {
         const auto chosen = oci::select_platform(oci::decode_index(remote.json), platform);
         if (!chosen)
@@ -235,8 +241,21 @@ oci::Descriptor Images::push(const oci::Reference& name, Tracker& tracker) {
         fail(ErrorKind::NotFound, name.familiar() +
                                       ": not found in the store; `shale images` lists "
                                       "what is there");
-    push_tree(name, *descriptor, tracker);
+    push(name, *descriptor, tracker);
     return *descriptor;
+}
+
+void Images::push(const oci::Reference& name, const oci::Descriptor& descriptor, Tracker& tracker) {
+    push_tree(name, descriptor, tracker);
+}
+
+bool Images::is_pushed(const oci::Reference& name, const Digest& blob) {
+    try {
+        return client_.has_blob(name, blob);
+    } catch (const Error& error) {  // a repository that is new, or not ours to read
+        if (error.kind() != ErrorKind::NotFound && error.kind() != ErrorKind::Denied) throw;
+        return false;
+    }
 }
 
 }  // namespace shale::build

@@ -21,11 +21,9 @@ void lint_reached(Session& session, std::uint32_t index, const StageState& state
     const auto base = resolve_from(file, index, session.arguments, session.contexts());
     if (const auto* image = std::get_if<ImageBase>(&base))
         lint_platform(file, stage, image->reference.familiar(), state.image.platform,
-                      image->platform.empty() ? session.platform
-                                              : oci::Platform::parse(image->platform),
-                      findings);
+                      state.platform, findings);
     lint_stage(file, stage, session.arguments, &session.context.ignore(), scope, findings);
-    for (const auto& finding : session.lint.add(findings))
+    for (const auto& finding : session.shared.lint.add(findings))
         session.tracker.progress().warning(finding_line(finding));
 }
 

@@ -1,40 +1,90 @@
-// --output: comma-separated key=value pairs, or a bare path.
+// --output: comma-separated key=value pairs as one CSV record, or a bare path.
+//
+// What one option means is in a table; what options mean together is checked twice: by itself when
+// it is read, and with the rest of the request when that is known (settle_outputs).
+#include "annotations.hpp"
+
 #include <shale/build.hpp>
 
+#include <algorithm>
+#include <array>
 #include <charconv>
+#include <functional>
+#include <map>
 
 namespace shale::build {
 namespace {
 
+// The fields of one CSV record: one in quotes may hold commas, and "" for a quote.
+std::vector<std::string> split_record(std::string_view text) {
+    std::vector<std::string> fields;
+    std::string field;
+    bool quoted = false;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const char c = text[i];
+        if (c == '"' && quoted && i + 1 < text.size() && text[i + 1] == '"')
+            field += text[++i];
+        else if (c == '"' && (quoted || field.empty()))
+            quoted = !quoted;
+        else if (c == ',' && !quoted)
+            fields.push_back(std::exchange(field, {}));
+        else
+            field += c;
+    }
+    if (quoted) fail(ErrorKind::Invalid, "--output: a quote is not closed in " + std::string(text));
+    fields.push_back(std::move(field));
+    return fields;
+}
+
 std::vector<KeyValue> split_pairs(std::string_view text) {
     std::vector<KeyValue> pairs;
-    while (!text.empty()) {
-        const auto comma = text.find(',');
-        const auto item = text.substr(0, comma);
-        text.remove_prefix(comma == std::string_view::npos ? text.size() : comma + 1);
-        const auto equals = item.find('=');
-        if (equals == std::string_view::npos)
+    for (const auto& field : split_record(text)) {
+        const auto equals = field.find('=');
+        if (equals == std::string::npos)
             fail(ErrorKind::Invalid,
-                 "--output: invalid value \"" + std::string(item) + "\", expected key=value");
-        pairs.push_back(
-            {std::string(item.substr(0, equals)), std::string(item.substr(equals + 1))});
+                 "--output: invalid value \"" + field + "\", expected key=value");
+        pairs.push_back({field.substr(0, equals), field.substr(equals + 1)});
     }
     return pairs;
 }
 
 bool parse_bool(const KeyValue& pair) {
-    if (pair.value == "true" || pair.value == "1") return true;
-    if (pair.value == "false" || pair.value == "0") return false;
+    for (const char* yes : {"true", "1", "t", "T", "TRUE", "True"})
+        if (pair.value == yes) return true;
+    for (const char* no : {"false", "0", "f", "F", "FALSE", "False"})
+        if (pair.value == no) return false;
     fail(ErrorKind::Invalid, "--output: " + pair.key + "=" + pair.value + " is not a boolean");
 }
 
+std::optional<std::int64_t> parse_integer(const std::string& text) {
+    std::int64_t value = 0;
+    const char* end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data(), end, value);
+    return error != std::errc{} || stop != end ? std::nullopt : std::optional(value);
+}
+
 int parse_level(const KeyValue& pair) {
-    int level = 0;
-    const char* end = pair.value.data() + pair.value.size();
-    const auto [stop, error] = std::from_chars(pair.value.data(), end, level);
-    if (error != std::errc{} || stop != end)
-        fail(ErrorKind::Invalid, "non-integer compression-level: " + pair.value);
-    return level;
+    const auto level = parse_integer(pair.value);
+    if (!level || *level < -1 || *level > 100)
+        fail(ErrorKind::Invalid, "unsupported or non-integer compression-level: " + pair.value);
+    return static_cast<int>(*level);
+}
+
+std::optional<std::int64_t> parse_epoch(const KeyValue& pair) {
+    constexpr std::int64_t kLatest = INT64_MAX / 1'000'000'000;
+    if (pair.value.empty()) return std::nullopt;
+    const auto epoch = parse_integer(pair.value);
+    if (!epoch || *epoch < 0 || *epoch > kLatest)
+        fail(ErrorKind::Invalid, "--output: invalid source-date-epoch: " + pair.value);
+    return epoch;
+}
+
+void add_names(Output& output, const std::string& list) {
+    for (std::string_view rest = list; !rest.empty();) {
+        const auto comma = rest.find(',');
+        if (comma != 0) output.names.emplace_back(rest.substr(0, comma));
+        rest.remove_prefix(comma == std::string_view::npos ? rest.size() : comma + 1);
+    }
 }
 
 void parse_type(Output& output, const std::string& value) {
@@ -61,37 +111,140 @@ void parse_type(Output& output, const std::string& value) {
     }
 }
 
+void parse_compression(Output& output, const KeyValue& pair) {
+    if (pair.value == "estargz" || pair.value == "nydus")
+        fail(ErrorKind::Unsupported, "--output: compression=" + pair.value +
+                                         " is not implemented; zstd layers are seekable as they "
+                                         "are");
+    output.compression = oci::parse_compression(pair.value);
+}
+
+void parse_mode(Output& output, const KeyValue& pair) {
+    if (pair.value != "copy" && pair.value != "delete")
+        fail(ErrorKind::Invalid, "--output: mode=" + pair.value + " (copy and delete are)");
+    output.delete_stale = pair.value == "delete";
+}
+
+// What is only accepted: it changes nothing here, or asks for what is done anyway.
+constexpr std::array<std::string_view, 7> kIgnored{
+    "buildinfo",          "buildinfo-attrs",   "unpack", "prefer-nondist-layers", "oci-artifact",
+    "attestation-inline", "attestation-prefix"};
+
+using Setter = std::function<void(Output&, const KeyValue&)>;
+
+const std::map<std::string, Setter, std::less<>>& setters() {
+    static const std::map<std::string, Setter, std::less<>> kSetters{
+        {"type", [](auto& output, auto& pair) { parse_type(output, pair.value); }},
+        {"dest", [](auto& output, auto& pair) { output.destination = pair.value; }},
+        {"compression", parse_compression},
+        {"compression-level",
+         [](auto& output, auto& pair) { output.compression_level = parse_level(pair); }},
+        {"force-compression",
+         [](auto& output, auto& pair) { output.force_compression = parse_bool(pair); }},
+        {"tar", [](auto& output, auto& pair) { output.as_directory = !parse_bool(pair); }},
+        {"push", [](auto& output, auto& pair) { output.push = parse_bool(pair); }},
+        {"name", [](auto& output, auto& pair) { add_names(output, pair.value); }},
+        {"push-by-digest",
+         [](auto& output, auto& pair) { output.push_by_digest = parse_bool(pair); }},
+        {"name-canonical",
+         [](auto& output, auto& pair) { output.name_canonical = parse_bool(pair); }},
+        {"dangling-name-prefix",
+         [](auto& output, auto& pair) { output.dangling_prefix = pair.value; }},
+        {"danging-name-empty-only",  // as the reference spells it
+         [](auto& output, auto& pair) { output.dangling_empty_only = parse_bool(pair); }},
+        {"dangling-name-empty-only",
+         [](auto& output, auto& pair) { output.dangling_empty_only = parse_bool(pair); }},
+        {"oci-mediatypes",
+         [](auto& output, auto& pair) { output.docker_types = !parse_bool(pair); }},
+        {"store", [](auto& output, auto& pair) { output.keep = parse_bool(pair); }},
+        {"rewrite-timestamp",
+         [](auto& output, auto& pair) { output.rewrite_timestamp = parse_bool(pair); }},
+        {"source-date-epoch",
+         [](auto& output, auto& pair) { output.source_date_epoch = parse_epoch(pair); }},
+        {"platform-split",
+         [](auto& output, auto& pair) { output.platform_split = parse_bool(pair); }},
+        {"mode", parse_mode},
+        {"registry.insecure",
+         [](auto&, auto& pair) {
+             if (parse_bool(pair))
+                 fail(ErrorKind::Unsupported,
+                      "--output: registry.insecure=true is not implemented; list the registry "
+                      "under insecure-registries in the configuration file");
+         }},
+    };
+    return kSetters;
+}
+
+void set_option(Output& output, const KeyValue& pair) {
+    if (const auto setter = setters().find(pair.key); setter != setters().end()) {
+        setter->second(output, pair);
+        return;
+    }
+    if (pair.key.starts_with("annotation")) {
+        output.annotations.push_back(parse_annotation_key(
+            std::string_view(pair.key).substr(std::string_view("annotation").size()), pair.value));
+        return;
+    }
+    if (std::find(kIgnored.begin(), kIgnored.end(), pair.key) != kIgnored.end()) return;
+    std::vector<std::string> known;
+    for (const auto& [name, setter] : setters())
+        known.push_back(name);
+    const auto hint = nearest_match(pair.key, known);
+    fail(ErrorKind::Invalid, "--output: option \"" + pair.key + "\" is not known" +
+                                 (hint.empty() ? "" : " (did you mean " + hint + "?)"));
+}
+
+void check_level(const Output& output) {
+    if (!output.compression_level) return;
+    const int top = output.compression == oci::Compression::Gzip ? 9 : 22;
+    if (*output.compression_level < 0 || *output.compression_level > top)
+        fail(ErrorKind::Invalid,
+             "unsupported compression-level: " + std::to_string(*output.compression_level) +
+                 " (0 to " + std::to_string(top) + " are)");
+}
+
 void check(const Output& output) {
     const bool archive = output.type == OutputType::Oci || output.type == OutputType::Docker ||
                          output.type == OutputType::Tar;
     if (output.type == OutputType::Local &&
         (output.destination.empty() || output.destination == "-"))
         fail(ErrorKind::Invalid, "--output: type=local needs dest=DIRECTORY");
+    if (output.delete_stale && output.type != OutputType::Local)
+        fail(ErrorKind::Invalid, "--output: mode=delete needs type=local");
     if (archive && output.destination.empty())
         fail(ErrorKind::Invalid, "--output: dest is required (\"-\" is standard output)");
     if (output.as_directory && output.destination == "-")
         fail(ErrorKind::Invalid, "--output: tar=false needs dest=DIRECTORY");
-    if (output.compression_level) {
-        const int top = output.compression == oci::Compression::Gzip ? 9 : 22;
-        if (*output.compression_level < 0 || *output.compression_level > top)
+    if (output.docker_types && output.compression == oci::Compression::Zstd)
+        fail(ErrorKind::Invalid, "exporter option \"compression=zstd\" conflicts with "
+                                 "\"oci-mediatypes=false\"");
+    check_level(output);
+}
+
+void settle_names(const Output& output, const Request& request) {
+    std::vector<oci::Reference> names = request.tags;
+    for (const auto& text : output.names) {
+        names.push_back(oci::Reference::parse(text));
+        if (names.back().digest)
             fail(ErrorKind::Invalid,
-                 "unsupported compression-level: " + std::to_string(*output.compression_level) +
-                     " (0 to " + std::to_string(top) + " are)");
+                 "--output: invalid name \"" + text + "\": a tag cannot have a digest");
     }
+    if (!output.push) return;
+    if (output.type != OutputType::Image)
+        fail(ErrorKind::Invalid, "--output: push=true needs type=image");
+    if (names.empty())
+        fail(ErrorKind::Invalid, "tag is needed when pushing: give --tag, or name= in --output");
+    if (!output.push_by_digest) return;
+    for (const auto& name : names)
+        if (name.tag != "latest")  // which is what no tag reads as
+            fail(ErrorKind::Invalid, "can't push tagged ref " + name.str() + " by digest");
 }
 
 void settle(Output& output, const Request& request) {
-    if (output.compression_level && !output.compression)
-        output.compression = oci::Compression::Zstd;
+    if (!output.compression && (output.compression_level || output.docker_types))
+        output.compression = output.docker_types ? oci::Compression::Gzip : oci::Compression::Zstd;
     check(output);
-    for (const auto& name : output.names)
-        if (oci::Reference::parse(name).digest)
-            fail(ErrorKind::Invalid,
-                 "--output: invalid name \"" + name + "\": a tag cannot have a digest");
-    if (output.push && output.type != OutputType::Image)
-        fail(ErrorKind::Invalid, "--output: push=true needs type=image");
-    if (output.push && request.tags.empty() && output.names.empty())
-        fail(ErrorKind::Invalid, "tag is needed when pushing: give --tag, or name= in --output");
+    settle_names(output, request);
 }
 
 }  // namespace
@@ -109,29 +262,12 @@ Output parse_output(std::string_view text) {
         check(output);
         return output;
     }
-    bool has_type = false;
-    for (const auto& pair : split_pairs(text)) {
-        if (pair.key == "type") {
-            parse_type(output, pair.value);
-            has_type = true;
-        } else if (pair.key == "dest")
-            output.destination = pair.value;
-        else if (pair.key == "compression")
-            output.compression = oci::parse_compression(pair.value);
-        else if (pair.key == "compression-level")
-            output.compression_level = parse_level(pair);
-        else if (pair.key == "force-compression")
-            output.force_compression = parse_bool(pair);
-        else if (pair.key == "tar")
-            output.as_directory = !parse_bool(pair);
-        else if (pair.key == "push")
-            output.push = parse_bool(pair);
-        else if (pair.key == "name")
-            output.names.push_back(pair.value);
-        else
-            fail(ErrorKind::Invalid, "--output: option \"" + pair.key + "\" is not known");
-    }
-    if (!has_type) fail(ErrorKind::Invalid, "--output: type is required");
+    const auto pairs = split_pairs(text);
+    for (const auto& pair : pairs)
+        set_option(output, pair);
+    if (std::none_of(pairs.begin(), pairs.end(),
+                     [](const KeyValue& pair) { return pair.key == "type"; }))
+        fail(ErrorKind::Invalid, "--output: type is required");
     check(output);
     return output;
 }

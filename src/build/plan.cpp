@@ -52,9 +52,6 @@ std::optional<std::uint32_t> last_definition(const File& file, const std::string
 }
 
 void check_copy(const dockerfile::Copy& copy) {
-    const std::string word = copy.is_add ? "ADD" : "COPY";
-    if (copy.link) unsupported(word + " --link");
-    if (copy.parents) unsupported(word + " --parents");
     const bool is_literal =
         std::none_of(copy.sources.begin(), copy.sources.end(), [](const std::string& source) {
             return source.find('$') != std::string::npos;

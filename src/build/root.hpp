@@ -22,8 +22,12 @@ struct LoadedRoot {
 // Immutable once loaded; safe from any thread.
 class Root {
   public:
-    // `key` names the root by what made it and by what came out.
-    Root(const Digest& key, std::function<LoadedRoot()> load) : key_(key), load_(std::move(load)) {}
+    // `key` names the root by what made it and by what came out. `is_at_hand` tells whether `load`
+    // takes what is there, instead of pulling or merging layers; by default it does.
+    Root(
+        const Digest& key, std::function<LoadedRoot()> load,
+        std::function<bool()> is_at_hand = [] { return true; })
+        : key_(key), load_(std::move(load)), is_at_hand_(std::move(is_at_hand)) {}
     Root(const Digest& key, LoadedRoot loaded) : key_(key), loaded_(std::move(loaded)) {}
 
     const Digest& key() const { return key_; }
@@ -34,9 +38,15 @@ class Root {
         return loaded_;
     }
 
+    bool is_at_hand() {
+        const std::lock_guard lock(mutex_);
+        return loaded_.tree || is_at_hand_();
+    }
+
   private:
     Digest key_;
     std::function<LoadedRoot()> load_;
+    std::function<bool()> is_at_hand_;
     std::mutex mutex_;
     LoadedRoot loaded_;
 };

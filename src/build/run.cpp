@@ -2,6 +2,7 @@
 // command left behind.
 #include "run.hpp"
 
+#include "emulation.hpp"
 #include "environment.hpp"
 #include "key.hpp"
 #include "run_mounts.hpp"
@@ -91,11 +92,25 @@ std::string quoted(const std::vector<std::string>& argv) {
     return out + "\"";
 }
 
-[[noreturn]] void throw_failed(const RunSpec& spec, const sandbox::Result& result) {
+// A program of another platform does not even start without an emulator. Runtimes tell in different
+// ways: as the reason, or as output of a command that exits with 1.
+bool is_for_another_machine(const RunSpec& spec, const sandbox::Result& result,
+                            const std::deque<std::string>& log_tail) {
+    if (is_native(spec.platform)) return false;
+    const auto says_so = [](const std::string& text) {
+        return text.find("xec format error") != std::string::npos;
+    };
+    return says_so(result.start_error) || std::any_of(log_tail.begin(), log_tail.end(), says_so) ||
+           (!result.start_error.empty() && find_emulator(spec.platform));
+}
+
+[[noreturn]] void throw_failed(const RunSpec& spec, const sandbox::Result& result,
+                               const std::deque<std::string>& log_tail) {
     std::string reason = result.start_error.empty()
                              ? "exit code: " + std::to_string(result.exit_code)
                              : result.start_error;
     if (result.out_of_memory) reason += ": cannot allocate memory";
+    if (is_for_another_machine(spec, result, log_tail)) reason += ": " + how_to_run(spec.platform);
     fail(ErrorKind::Failed,
          "process " + quoted(spec.argv) + " did not complete successfully: " + reason);
 }
@@ -165,7 +180,8 @@ snapshot::Tree without_stubs(snapshot::Tree tree, const snapshot::Tree& parent,
 void warn_of_network(Session& session, const RunSpec& spec) {
     const auto& note = session.services.runtime().network_note();
     if (note.empty() || spec.network != sandbox::Network::Private) return;
-    std::call_once(session.told_of_network, [&] { session.tracker.progress().warning(note); });
+    std::call_once(session.shared.told_of_network,
+                   [&] { session.tracker.progress().warning(note); });
 }
 
 }  // namespace
@@ -191,7 +207,7 @@ Digest run_key(const RunSpec& spec, const std::vector<std::string>& add_hosts, C
     Key key(by_content ? "run2-content" : "run2");
     key.add("parent", parent).add_all("argv", spec.argv).add_all("env", spec.env);
     key.add("cwd", spec.cwd).add("user", spec.user).add("hostname", spec.hostname);
-    key.add("platform", spec.platform);
+    key.add("platform", spec.platform.str());
     key.add("network", static_cast<std::uint64_t>(spec.network));
     key.add("insecure", static_cast<std::uint64_t>(spec.insecure));
     key.add("shm", spec.shm_bytes.value_or(0)).add("cgroup", spec.cgroup_parent);
@@ -228,7 +244,7 @@ Executed execute_run(Session& session, const RunSpec& spec, const LoadedRoot& pa
     mounts.reset();  // others may be waiting for a cache
     tail.flush();
     session.check_stop();
-    if (!result.start_error.empty() || result.exit_code != 0) throw_failed(spec, result);
+    if (!result.start_error.empty() || result.exit_code != 0) throw_failed(spec, result, log_tail);
 
     auto tree = std::make_shared<snapshot::Tree>(
         without_stubs(diff::merge_upper(*parent.tree, root.upper()), *parent.tree, root.stubs()));

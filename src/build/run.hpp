@@ -19,9 +19,9 @@ struct RunSpec {
     std::vector<KeyValue> proxies;  // added to env, seen by no key
     std::string cwd;
     std::string user;
+    oci::Platform platform;
     sandbox::Network network = sandbox::Network::Private;
     std::string hostname = "buildkitsandbox";  // what Dockerfiles may have come to rely on
-    std::string platform;
     bool insecure = false;
     std::vector<RunMount> mounts;  // in the order in which they are made
     bool renew_caches = false;     // --no-cache: cache mounts begin empty; seen by no key

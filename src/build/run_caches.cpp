@@ -107,7 +107,7 @@ CacheSharing RunCaches::strictest(const std::vector<std::size_t>& users) const {
 std::shared_ptr<CacheMount> RunCaches::take(std::size_t index, CacheSharing sharing,
                                             const std::function<void(const RunMount&)>& waiting) {
     const RunMount& mount = spec_.mounts[index];
-    return std::make_shared<CacheMount>(session_.cache_mounts.take(
+    return std::make_shared<CacheMount>(session_.shared.cache_mounts.take(
         identity_of(session_, mount), sharing, birth_of(session_, mount), spec_.renew_caches,
         [&] { waiting(mount); }, session_.stop));
 }

@@ -224,7 +224,7 @@ struct RunMounts::State {
 
     void add_ssh(std::size_t index) {
         const RunMount& mount = spec.mounts[index];
-        const auto agent = session.ssh_agents.socket(mount.id);
+        const auto agent = session.shared.ssh_agents.socket(mount.id);
         if (!agent) {
             if (!mount.required) return;
             fail(ErrorKind::NotFound, "no SSH key \"" + mount.id + "\" forwarded from the client");

@@ -1,5 +1,5 @@
-// What all parts of one build() call share. Nothing in here is a decision; those are in plan,
-// stage, step and the exporters.
+// What all parts of one build() call share, and what the evaluation for one platform shares.
+// Nothing in here is a decision; those are in plan, stage, step and the exporters.
 #pragma once
 
 #include "arguments.hpp"
@@ -7,19 +7,51 @@
 #include "context.hpp"
 #include "lint.hpp"
 #include "named_contexts.hpp"
+#include "once_table.hpp"
+#include "root.hpp"
 #include "secrets.hpp"
 #include "sources.hpp"
 
 #include <shale/build.hpp>
 #include <shale/dockerfile.hpp>
 
+#include <algorithm>
 #include <atomic>
+#include <memory>
 #include <mutex>
 #include <semaphore>
 #include <stop_token>
 
 namespace shale::build {
 
+struct BaseImage;  // stage.hpp
+
+// What a step leaves to the instructions after it.
+struct StepResult {
+    std::shared_ptr<Root> root;
+    std::shared_ptr<LayerSlot> layer;
+};
+
+// One build, whatever the number of its platforms. They share what is the same for them: an image
+// is resolved once, a step with one definition key is made once.
+struct Shared {
+    Shared(const Request& request, store::Store& store)
+        : slots(std::clamp(request.parallel_steps, 1u, 256u)), cache_mounts(store),
+          ssh_agents(request.ssh) {}
+
+    // Bounds RUN and layer work, not stages: a stage waiting for another holds no slot.
+    std::counting_semaphore<256> slots;
+    std::atomic<std::uint32_t> steps{0}, cached_steps{0};
+    std::once_flag told_of_network{};  // once a build, not once a RUN
+    LintLog lint;
+    CacheMounts cache_mounts;
+    SshAgents ssh_agents;
+    OnceTable<std::shared_ptr<BaseImage>> images;
+    OnceTable<StepResult> results;  // by definition key
+    OnceTable<StepResult> shown;    // also by name: one vertex each
+};
+
+// The evaluation of the Dockerfile for one platform.
 struct Session {
     const Request& request;
     Services& services;
@@ -29,15 +61,11 @@ struct Session {
     const Arguments& arguments;
     Context& context;
     Sources& sources;
-    oci::Platform platform;
+    oci::Platform platform;  // what is built for
     std::stop_token stop;
-    // Bounds RUN and layer work, not stages: a stage waiting for another holds no slot.
-    std::counting_semaphore<256>& slots;
-    std::atomic<std::uint32_t> steps{0}, cached_steps{0};
-    std::once_flag told_of_network{};  // once a build, not once a RUN
-    LintLog lint{};
-    CacheMounts cache_mounts{services.store};
-    SshAgents ssh_agents{request.ssh};
+    Shared& shared;
+    bool platform_was_asked_for = false;  // else it is this machine's, and a base image may differ
+    bool shows_platform = false;          // in the titles of steps
 
     // The time of directories that the build makes: SOURCE_DATE_EPOCH, or now.
     std::int64_t creation_ns() const {
@@ -56,8 +84,8 @@ struct Session {
 // Holds one of Session::slots.
 class Slot {
   public:
-    explicit Slot(Session& session) : session_(session) { session_.slots.acquire(); }
-    ~Slot() { session_.slots.release(); }
+    explicit Slot(Session& session) : session_(session) { session_.shared.slots.acquire(); }
+    ~Slot() { session_.shared.slots.release(); }
     Slot(const Slot&) = delete;
 
   private:

@@ -1,9 +1,12 @@
 #include "stage.hpp"
 
 #include "dispatch.hpp"
+#include "emulation.hpp"
 #include "lint_report.hpp"
 #include "located.hpp"
 #include "oci_layout.hpp"
+
+#include <algorithm>
 
 namespace shale::build {
 namespace {
@@ -27,14 +30,39 @@ class StepCounter {
             total_ += is_counted(instruction) ? 1 : 0;
     }
     void add(std::size_t more) { total_ += more; }
-    std::string next() {
-        return "[" + label_ + std::to_string(++at_) + "/" + std::to_string(total_) + "] ";
+    // `platform` is empty or "linux/arm64 ".
+    std::string next(const std::string& platform) {
+        return "[" + platform + label_ + std::to_string(++at_) + "/" + std::to_string(total_) +
+               "] ";
     }
 
   private:
     std::string label_;
     std::size_t total_ = 0, at_ = 0;
 };
+
+// "linux/arm64 ", or "linux/amd64->arm64 " once the stage has declared that it builds for another.
+std::string platform_title(const StageState& state) {
+    const auto declared = [&](const std::string& name) {
+        const auto& names = state.arguments;
+        const bool is_declared = std::find(names.begin(), names.end(), name) != names.end();
+        return is_declared ? state.environment.get(name).value_or("") : std::string();
+    };
+    const auto& own = state.platform;
+    oci::Platform target{declared("TARGETOS"), declared("TARGETARCH"), declared("TARGETVARIANT")};
+    if (target.os.empty()) target.os = own.os;
+    if (target.architecture.empty()) target.architecture = own.architecture;
+    if (const auto whole = declared("TARGETPLATFORM"); !whole.empty()) try {
+            target = oci::Platform::parse(whole);
+        } catch (const Error&) {  // a --build-arg may set it to anything
+        }
+    target = target.normalized();
+    const auto variant = target.variant.empty() ? "" : "/" + target.variant;
+    if (target.os != own.os) return own.str() + "->" + target.str() + " ";
+    if (target.architecture != own.architecture)
+        return own.str() + "->" + target.architecture + variant + " ";
+    return own.str() + " ";
+}
 
 void take_config(StageState& state, const oci::ImageConfig& config) {
     state.image = config;
@@ -88,50 +116,49 @@ const StageState& Stages::get(std::uint32_t index) {
     return *future.get();
 }
 
-// Several stages may want one image at one time; the first resolves it, the others wait for that,
-// and nobody for an image of another name.
+oci::Platform Stages::platform_of(const ImageBase& base) const {
+    return base.platform.empty() ? session_.platform : oci::Platform::parse(base.platform);
+}
+
+oci::Platform Stages::platform_of_stage(const Base& base) {
+    if (const auto* image = std::get_if<ImageBase>(&base)) return platform_of(*image);
+    if (const auto* stage = std::get_if<StageBase>(&base)) return get(stage->stage).platform;
+    return session_.platform;
+}
+
 std::shared_ptr<BaseImage> Stages::image(const ImageBase& base, const std::string& step_prefix) {
-    std::promise<std::shared_ptr<BaseImage>> promise;
-    {
-        std::unique_lock lock(images_mutex_);
-        const auto [known, is_new] =
-            images_.try_emplace(base.reference.str() + " " + base.platform + " " + base.layout);
-        if (!is_new) {
-            const auto future = known->second;
-            lock.unlock();
-            return future.get();
-        }
-        known->second = promise.get_future().share();
-    }
-    try {
-        auto image = resolve_image(base, step_prefix);
-        promise.set_value(image);
-        return image;
-    } catch (...) {  // the others meet the same error
-        promise.set_exception(std::current_exception());
-        throw;
-    }
+    // Nobody asked for a platform: the image's own will do if this machine runs it.
+    const bool is_free = base.platform.empty() && !session_.platform_was_asked_for;
+    const auto key = base.reference.str() + " " + platform_of(base).str() +
+                     (is_free ? " or another" : "") + " " + base.layout;
+    return session_.shared.images.get(key, [&] { return resolve_image(base, step_prefix); }).first;
 }
 
 std::shared_ptr<BaseImage> Stages::resolve_image(const ImageBase& base,
                                                  const std::string& step_prefix) {
     auto image = std::make_shared<BaseImage>();
-    const auto platform =
-        base.platform.empty() ? session_.platform : oci::Platform::parse(base.platform);
+    const bool is_free = base.platform.empty() && !session_.platform_was_asked_for;
+    image->platform = platform_of(base);
     session_.tracker.run("[internal] load metadata for " + base.reference.str(), [&](VertexId) {
         image->resolved =
             base.layout.empty()
-                ? session_.services.images.resolve(base.reference, platform, session_.request.pull)
-                : OciLayout(base.layout).resolve(base.reference, platform, session_.services.store);
+                ? session_.services.images.resolve(base.reference, image->platform,
+                                                   session_.request.pull)
+                : OciLayout(base.layout)
+                      .resolve(base.reference, image->platform, session_.services.store);
+        const auto actual = image->resolved.config.platform.normalized();
+        const bool other = !actual.architecture.empty() &&
+                           actual.architecture != image->platform.normalized().architecture;
+        if (other && is_free && runs_here(actual)) image->platform = actual;
         return Outcome::Done;
     });
     const auto& digest = image->resolved.descriptor.digest;
-    auto load = [&session = session_, image = image.get(), reference = base.reference,
-                 layout = base.layout,
+    auto load = [&services = session_.services, &tracker = session_.tracker, image = image.get(),
+                 reference = base.reference, layout = base.layout,
                  name = step_prefix + "FROM " + base.reference.str() + "@" + digest.str()] {
-        auto& store = session.services.store;
+        auto& store = services.store;
         const auto& manifest = image->resolved.manifest;
-        session.tracker.run(name, [&](VertexId vertex) {
+        tracker.run(name, [&](VertexId vertex) {
             bool complete = true;
             for (const auto& layer : manifest.layers)
                 complete &=
@@ -139,16 +166,16 @@ std::shared_ptr<BaseImage> Stages::resolve_image(const ImageBase& base,
             if (!complete && !layout.empty())
                 OciLayout(layout).copy_layers(image->resolved, store);
             else if (!complete)
-                session.services.images.pull_layers(reference, image->resolved, session.tracker,
-                                                    vertex, Images::Tagging::IfAbsent);
+                services.images.pull_layers(reference, image->resolved, tracker, vertex,
+                                            Images::Tagging::IfAbsent);
             store.image_tree(manifest, image->resolved.config);
             return complete ? Outcome::Cached : Outcome::Done;
         });
         const auto tree = store.image_tree(manifest, image->resolved.config);
         return LoadedRoot{tree.tree, tree.sources};
     };
-    image->root =
-        std::make_shared<Root>(Key("image").add("manifest", digest).finish(), std::move(load));
+    image->root = std::make_shared<Root>(Key("image").add("manifest", digest).finish(),
+                                         std::move(load), [] { return false; });
     return image;
 }
 
@@ -171,6 +198,7 @@ StageState Stages::begin_from_source(const ContextBase& base) {
     config.platform = session_.platform;
     config.config.working_dir = "/";
     take_config(state, config);
+    state.platform = session_.platform;
     state.root = source.root;
     NewHistory added;
     added.entry.comment = "buildkit.exporter.image.v0";  // as others call what nobody described
@@ -192,6 +220,7 @@ StageState Stages::begin(const Base& base, const std::string& step_prefix) {
         const auto image = Stages::image(*image_base, step_prefix);
         const auto& resolved = image->resolved;
         take_config(state, resolved.config);
+        state.platform = image->platform;
         // Keeps the image alive for as long as its root may be loaded.
         state.root = std::shared_ptr<Root>(image, image->root.get());
         for (std::size_t i = 0; i < resolved.manifest.layers.size(); ++i) {
@@ -207,6 +236,7 @@ StageState Stages::begin(const Base& base, const std::string& step_prefix) {
     config.platform = session_.platform;
     config.config.working_dir = "/";
     take_config(state, config);
+    state.platform = session_.platform;
     state.root = empty_root();
     return state;
 }
@@ -226,15 +256,20 @@ StageState Stages::evaluate(std::uint32_t index) {
     });
     const bool external = std::holds_alternative<ImageBase>(base);
     StepCounter counter(file, index, external);
-    const std::string prefix = external ? counter.next() : "";
-    located_at(file, stage, [&] { state = begin(base, prefix); });
+    const auto title = [&] {
+        return counter.next(session_.shows_platform ? platform_title(state) : "");
+    };
+    located_at(file, stage, [&] {
+        state.platform = platform_of_stage(base);
+        state = begin(base, external ? title() : "");
+    });
     if (replacement) return state;  // its instructions are not this stage's any more
     lint_reached(session_, index, state);
 
-    const auto run = [&](const dockerfile::Instruction& instruction, const std::string& title) {
+    const auto run = [&](const dockerfile::Instruction& instruction, const std::string& text) {
         session_.check_stop();
         check_supported(instruction);  // what only a trigger leads to was not checked before
-        const std::string step = is_counted(instruction) ? counter.next() + title : title;
+        const std::string step = is_counted(instruction) ? title() + text : text;
         Dispatcher(session_, *this, index, state, instruction, step).dispatch();
     };
     // Triggers of the base run first, once, and are gone.

@@ -29,6 +29,7 @@ struct StageState {
     Environment environment;          // image variables and build arguments, the last setter wins
     std::vector<std::string> arguments;  // names declared by ARG, in order, each once
     std::shared_ptr<Root> root;
+    oci::Platform platform;  // what the commands of the stage are for
     std::vector<std::shared_ptr<LayerSlot>> layers;
     bool cmd_was_set = false;  // by this stage
 };
@@ -36,6 +37,7 @@ struct StageState {
 // A base image, resolved; layers are pulled when `root` is loaded.
 struct BaseImage {
     ResolvedImage resolved;
+    oci::Platform platform;  // what was asked for, or found where nothing was asked for
     std::shared_ptr<Root> root;
 };
 
@@ -56,6 +58,8 @@ class Stages {
   private:
     StageState evaluate(std::uint32_t index);
     StageState begin_from_source(const ContextBase& base);
+    oci::Platform platform_of(const ImageBase& base) const;
+    oci::Platform platform_of_stage(const Base& base);
     std::shared_ptr<BaseImage> resolve_image(const ImageBase& base, const std::string& step_prefix);
     StageState begin(const Base& base, const std::string& step_prefix);
 
@@ -63,8 +67,6 @@ class Stages {
     std::stop_source& failure_;
     std::mutex mutex_;
     std::map<std::uint32_t, std::shared_future<std::unique_ptr<StageState>>> started_;
-    std::mutex images_mutex_;
-    std::map<std::string, std::shared_future<std::shared_ptr<BaseImage>>> images_;
 };
 
 // The root of a FROM scratch: an empty directory 0755 root:root.

@@ -81,6 +81,41 @@ StepResult result_of(Session& session, const std::shared_ptr<Root>& parent,
     return {slot->after, slot};
 }
 
+struct Made {
+    StepResult result;
+    bool from_cache = false;
+};
+
+Made make_step(Session& session, const std::shared_ptr<Root>& parent, const Step& step,
+               const Digest& definition_key, VertexId vertex) {
+    auto& store = session.services.store;
+    std::optional<Digest> content_key;
+    const auto found = look_up(session, step, definition_key, content_key);
+    if (found) {
+        const auto record =
+            found->by_content ? rebase(session, *parent, found->record) : found->record;
+        if (record) {
+            if (found->by_content) store.put_step(definition_key, *record);
+            return {result_of(session, parent, definition_key, *record, nullptr), true};
+        }
+    }
+    const Slot slot(session);
+    session.check_stop();
+    const auto began = std::chrono::steady_clock::now();
+    const auto executed = step.execute(vertex);
+    auto record = record_of(session, executed, step.name);
+    record.cost_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
+                         std::chrono::steady_clock::now() - began)
+                         .count();
+    if (found) {  // an edit of trees done again: the same step, so the same moment
+        record.created_ns = found->record.created_ns;
+        record.cost_ms = std::max(record.cost_ms, found->record.cost_ms);
+    }
+    store.put_step(definition_key, record);
+    if (content_key) store.put_step(*content_key, record);
+    return {result_of(session, parent, definition_key, record, executed.tree), found.has_value()};
+}
+
 }  // namespace
 
 std::vector<Digest> merge_sources(std::vector<Digest> sources, const std::vector<Digest>& more) {
@@ -92,42 +127,37 @@ std::vector<Digest> merge_sources(std::vector<Digest> sources, const std::vector
 
 StepResult run_step(Session& session, const std::shared_ptr<Root>& parent, const Step& step) {
     session.check_stop();
-    ++session.steps;
-    auto& store = session.services.store;
-    std::optional<StepRecord> record;
-    std::shared_ptr<const snapshot::Tree> tree;
+    auto& shared = session.shared;
     Digest definition_key;
-    session.tracker.run(step.name, [&](VertexId vertex) {
+    std::exception_ptr no_key;
+    try {
         definition_key = step.definition_key();
-        std::optional<Digest> content_key;
-        const auto found = look_up(session, step, definition_key, content_key);
-        if (found) {
-            record = found->by_content ? rebase(session, *parent, found->record) : found->record;
-            if (record) {
-                if (found->by_content) store.put_step(definition_key, *record);
-                ++session.cached_steps;
-                return Outcome::Cached;
-            }
-        }
-        const Slot slot(session);
-        session.check_stop();
-        const auto began = std::chrono::steady_clock::now();
-        const auto executed = step.execute(vertex);
-        record = record_of(session, executed, step.name);
-        record->cost_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
-                              std::chrono::steady_clock::now() - began)
-                              .count();
-        tree = executed.tree;
-        if (found) {  // an edit of trees done again: the same step, so the same moment
-            record->created_ns = found->record.created_ns;
-            record->cost_ms = std::max(record->cost_ms, found->record.cost_ms);
-            ++session.cached_steps;
-        }
-        store.put_step(definition_key, *record);
-        if (content_key) store.put_step(*content_key, *record);
-        return found ? Outcome::Cached : Outcome::Done;
-    });
-    return result_of(session, parent, definition_key, *record, std::move(tree));
+    } catch (...) {  // shown as the failure of the step
+        no_key = std::current_exception();
+    }
+    const auto work = definition_key.hex() + (step.use_cache ? "" : " anew");
+    const auto show = [&] {
+        ++shared.steps;
+        StepResult result;
+        session.tracker.run(step.name, [&](VertexId vertex) {
+            if (no_key) std::rethrow_exception(no_key);
+            bool from_cache = true;
+            result = shared.results
+                         .get(work,
+                              [&] {
+                                  auto made =
+                                      make_step(session, parent, step, definition_key, vertex);
+                                  from_cache = made.from_cache;
+                                  return made.result;
+                              })
+                         .first;
+            shared.cached_steps += from_cache ? 1 : 0;
+            return from_cache ? Outcome::Cached : Outcome::Done;
+        });
+        return result;
+    };
+    if (no_key) return show();
+    return shared.shown.get(work + " " + step.name, show).first;
 }
 
 StoredLayer store_layer(Session& session, const snapshot::Tree& before, const snapshot::Tree& after,

@@ -28,11 +28,8 @@ struct Step {
     bool use_cache = true;
 };
 
-struct StepResult {
-    std::shared_ptr<Root> root;
-    std::shared_ptr<LayerSlot> layer;
-};
-
+// A step that another stage or platform of this build makes, too, is made once. If it has the same
+// name there, it is one vertex; otherwise one is shown for each and the second counts as cached.
 StepResult run_step(Session& session, const std::shared_ptr<Root>& parent, const Step& step);
 
 // Writes the layer that turns `before` into `after` into the store. `content` opens what is not

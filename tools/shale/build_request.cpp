@@ -13,8 +13,7 @@ namespace shale::cli {
 namespace {
 
 // Flags of docker buildx that shale knows of and does not implement: naming them beats "unknown".
-constexpr const char* kNotImplemented[] = {"--annotation", "--attest", "--cache-from", "--cache-to",
-                                           "--policy"};
+constexpr const char* kNotImplemented[] = {"--attest", "--cache-from", "--cache-to", "--policy"};
 // Attestations that shale does not make: turning them off is what it does anyway.
 constexpr const char* kAttestations[] = {"--provenance", "--sbom"};
 
@@ -98,6 +97,16 @@ std::vector<build::Output> outputs_of(const BuildFlags& flags) {
     return outputs;
 }
 
+std::vector<oci::Platform> platforms_of(const BuildFlags& flags) {
+    std::vector<oci::Platform> platforms;
+    for (const auto& word : split_commas(flags.platforms))
+        platforms.push_back(word == "local"
+                                ? oci::Platform::host()
+                                : in_context([] { return std::string("failed to parse platform"); },
+                                             [&] { return oci::Platform::parse(word); }));
+    return platforms;
+}
+
 void check_iidfile(const BuildFlags& flags, const std::vector<build::Output>& outputs) {
     if (flags.iidfile.empty()) return;
     const bool any_image =
@@ -129,9 +138,12 @@ void declare_build_flags(CLI::App& app, BuildFlags& flags) {
     add_values(app, "--label", flags.labels, "KEY=VALUE", "Add a label to the image");
     add_values(
         app, "-o,--output", flags.outputs, "SPEC",
-        "Where the result goes: type=image|oci|docker|local|tar|cacheonly, dest=PATH, "
-        "compression=, compression-level=, force-compression=, tar=, push=, name=; a bare path "
-        "is a local directory, - a tar on standard output (default type=image)");
+        "Where the result goes, one or several: type=image|registry|oci|docker|local|tar|"
+        "cacheonly, dest=PATH; images and archives: name=, compression=, compression-level=, "
+        "force-compression=, rewrite-timestamp=, oci-mediatypes=, annotation.KEY=, tar=false; "
+        "images: push=, push-by-digest=, name-canonical=, dangling-name-prefix=, store=; trees: "
+        "platform-split=, mode=delete; all: source-date-epoch=. A bare path is a local directory, "
+        "- a tar on standard output (default type=image)");
     add_switch(app, "--load", flags.load, "Shorthand for --output type=image");
     add_switch(app, "--push", flags.push, "Push the image under its tags");
     add_value(app, "--compression", flags.compression, "zstd|gzip|uncompressed",
@@ -148,8 +160,12 @@ void declare_build_flags(CLI::App& app, BuildFlags& flags) {
                "Let RUN have network.host, security.insecure or device[=NAME]");
     add_values(app, "--add-host", flags.add_hosts, "NAME:IP", "Add a line to /etc/hosts of RUN");
     declare_run_flags(app, flags.run);
-    add_value(app, "--platform", flags.platform, "PLATFORM",
-              "Build for this platform, such as linux/arm64 (default: this machine's)");
+    add_values(app, "--platform", flags.platforms, "PLATFORM[,PLATFORM]",
+               "Build for these platforms, such as linux/arm64; several make an index, local is "
+               "this machine's (the default)");
+    add_values(app, "--annotation", flags.annotations, "[TYPE[PLATFORM]:]KEY=VALUE",
+               "Annotate the image: manifest (default), index, manifest-descriptor, "
+               "index-descriptor");
     add_number(app, "-j,--parallel", flags.parallel, "Steps that may run at one time (default 2)");
     add_value(app, "--progress", flags.progress, kProgressChoices,
               "How to show progress (default auto)");
@@ -199,7 +215,10 @@ build::Request build_request(const BuildFlags& flags) {
     request.allow = split_commas(flags.allow);
     request.add_hosts = flags.add_hosts;
     apply_run_flags(flags.run, request);
-    if (!flags.platform.empty()) request.platform = oci::Platform::parse(flags.platform);
+    request.platforms = platforms_of(flags);
+    for (const auto& text : flags.annotations)
+        for (auto& annotation : build::parse_annotation(text))
+            request.annotations.push_back(std::move(annotation));
     take_source_date_epoch(request);
     if (flags.parallel) {
         if (*flags.parallel < 1) fail(ErrorKind::Invalid, "--parallel must be at least 1");

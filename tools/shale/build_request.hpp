@@ -14,11 +14,10 @@
 namespace shale::cli {
 
 struct BuildFlags {
-    std::string context, file, target, network, progress, platform, iidfile, metadata_file,
-        compression;
+    std::string context, file, target, network, progress, iidfile, metadata_file, compression;
     std::string max_disk;
     std::vector<std::string> tags, build_args, build_contexts, labels, outputs, no_cache_filter,
-        allow, add_hosts;
+        allow, add_hosts, platforms, annotations;
     RunFlags run;
     std::optional<int> compression_level, parallel;
     CallFlags call;

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <ctime>
 #include <memory>
 
 namespace shale::cli {
@@ -50,22 +51,40 @@ void explain(const build::BuildError& error) {
     to_stderr("ERROR: failed to solve: " + printable(error.what()) + "\n");
 }
 
-void write_metadata(const std::string& path, const build::Request& request,
-                    const build::Result& result) {
+// "2026-11-26T22:38:30Z".
+std::string timestamp(std::int64_t ns) {
+    const std::time_t seconds = ns / 1'000'000'000;
+    std::tm parts{};
+    ::gmtime_r(&seconds, &parts);
+    char text[32];
+    return {text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts)};
+}
+
+// The keys of buildx, as far as they have a meaning here.
+void write_metadata(const std::string& path, const build::Result& result) {
     nlohmann::ordered_json json;
-    if (!result.image_id.is_zero()) json["containerimage.config.digest"] = result.image_id.str();
+    if (!result.image_id.is_zero() && !result.is_index)
+        json["containerimage.config.digest"] = result.image_id.str();
     if (!result.manifest.digest.is_zero()) {
+        auto& descriptor = json["containerimage.descriptor"];
+        descriptor = {{"mediaType", result.manifest.media_type},
+                      {"digest", result.manifest.digest.str()},
+                      {"size", result.manifest.size}};
+        auto annotations = result.manifest.annotations;
+        if (result.created_ns)
+            annotations["org.opencontainers.image.created"] = timestamp(*result.created_ns);
+        descriptor["annotations"] = annotations;
+        if (const auto& platform = result.manifest.platform) {
+            descriptor["platform"] = {{"architecture", platform->architecture},
+                                      {"os", platform->os}};
+            if (!platform->variant.empty()) descriptor["platform"]["variant"] = platform->variant;
+        }
         json["containerimage.digest"] = result.manifest.digest.str();
-        json["containerimage.descriptor"] = {{"mediaType", result.manifest.media_type},
-                                             {"digest", result.manifest.digest.str()},
-                                             {"size", result.manifest.size}};
     }
-    if (!request.tags.empty()) {
-        std::string names;
-        for (const auto& tag : request.tags)
-            names += (names.empty() ? "" : ",") + tag.str();
-        json["image.name"] = names;
-    }
+    std::string names;
+    for (const auto& name : result.names)
+        names += (names.empty() ? "" : ",") + name;
+    if (!names.empty()) json["image.name"] = names;
     json["shale.steps"] = result.steps;
     json["shale.steps.cached"] = result.cached_steps;
     write_output_file(path, as_bytes(json.dump(2) + "\n"));
@@ -128,7 +147,7 @@ int run(const BuildFlags& flags, Workspace& workspace) {
         return kFailure;
     }
     if (!flags.iidfile.empty()) write_output_file(flags.iidfile, as_bytes(result.image_id.str()));
-    if (!flags.metadata_file.empty()) write_metadata(flags.metadata_file, request, result);
+    if (!flags.metadata_file.empty()) write_metadata(flags.metadata_file, result);
     if (flags.quiet) {
         if (!result.image_id.is_zero()) print_result(result.image_id.str() + "\n");
     } else if (mode != ProgressMode::RawJson) {  // whose readers expect nothing but JSON lines

@@ -49,6 +49,58 @@ TEST(Output, NamesWhatIsWrong) {
               std::string::npos);
 }
 
+TEST(Output, IsOneRecordOfCommaSeparatedValues) {
+    const auto output =
+        parse_output("type=image,\"name=a:1,b:2\",\"annotation.x=1,\"\"2\"\"\",push=T");
+    EXPECT_EQ(output.names, (std::vector<std::string>{"a:1", "b:2"}));
+    ASSERT_EQ(output.annotations.size(), 1u);
+    EXPECT_EQ(output.annotations[0].value, "1,\"2\"");
+    EXPECT_TRUE(output.push);
+    EXPECT_NE(error_of([] { parse_output("type=oci,\"dest=x"); }).find("quote is not closed"),
+              std::string::npos);
+}
+
+TEST(Output, KnowsTheOptionsOfImages) {
+    const auto output = parse_output("type=registry,push-by-digest=true,name-canonical=true,"
+                                     "dangling-name-prefix=p,oci-mediatypes=false,store=false,"
+                                     "rewrite-timestamp=true,source-date-epoch=7,unpack=true,"
+                                     "buildinfo=true");
+    EXPECT_TRUE(output.push && output.push_by_digest && output.name_canonical);
+    EXPECT_TRUE(output.docker_types && output.rewrite_timestamp && !output.keep);
+    EXPECT_EQ(output.dangling_prefix, "p");
+    EXPECT_EQ(output.source_date_epoch, 7);
+    EXPECT_NE(error_of([] {
+                  parse_output("type=image,compression=zstd,oci-mediatypes=false");
+              }).find("conflicts with \"oci-mediatypes=false\""),
+              std::string::npos);
+    EXPECT_NE(error_of([] {
+                  parse_output("type=image,registry.insecure=true");
+              }).find("insecure-registries"),
+              std::string::npos);
+}
+
+TEST(Output, AnnotationKeysNameTypeAndPlatform) {
+    const auto output =
+        parse_output("type=image,annotation-index[linux/amd64].org.a=1,"
+                     "annotation[linux/arm64].b=2,annotation-manifest-descriptor.c=3");
+    ASSERT_EQ(output.annotations.size(), 3u);
+    EXPECT_EQ(output.annotations[0].place, AnnotationPlace::Index);
+    EXPECT_EQ(output.annotations[0].key, "org.a");
+    EXPECT_EQ(output.annotations[1].platform->str(), "linux/arm64");
+    EXPECT_EQ(output.annotations[2].place, AnnotationPlace::ManifestDescriptor);
+}
+
+TEST(Annotations, NameWhatIsWrong) {
+    EXPECT_EQ(error_of([] { parse_annotation("novalue"); }),
+              "invalid annotation \"novalue\", expected key=value");
+    EXPECT_NE(
+        error_of([] { parse_annotation("layer:a=b"); }).find("unknown annotation type \"layer\""),
+        std::string::npos);
+    EXPECT_NE(error_of([] { parse_annotation("index:=b"); }).find("needs a name"),
+              std::string::npos);
+    EXPECT_EQ(parse_annotation("a=b:c=d").front().value, "b:c=d");
+}
+
 TEST(Ports, AllForms) {
     EXPECT_EQ(parse_ports("80"), std::vector<std::string>{"80/tcp"});
     EXPECT_EQ(parse_ports("53/UDP"), std::vector<std::string>{"53/udp"});

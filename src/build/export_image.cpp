@@ -1,0 +1,210 @@
+// Manifests and indexes, and what becomes of them in the store and in registries.
+//
+// Making them is apart from placing them: the same result goes into an archive as well. A layer is
+// asked for in the form that the output wants before anything refers to it.
+#include "annotations.hpp"
+#include "export.hpp"
+#include "key.hpp"
+#include "step.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace shale::build {
+namespace {
+
+constexpr const char* kRewrittenTimestamp = "buildkit/rewritten-timestamp";
+
+// Bytes a reader would find unpacked: every inode once.
+std::uint64_t unpacked_bytes(const snapshot::Tree& tree) {
+    std::uint64_t total = 0;
+    std::set<std::uint64_t> groups;
+    for (snapshot::NodeId node = 0; node < tree.size(); ++node) {
+        const auto entry = tree.entry(node);
+        if (entry.type != FileType::Regular) continue;
+        if (entry.link_group != 0 && !groups.insert(entry.link_group).second) continue;
+        total += entry.size;
+    }
+    return total;
+}
+
+// The layer as the output wants it. Base layers are immutable but for a forced compression, and
+// for zstd where Docker's media types, which have no name for it, are asked for.
+FormedLayer layer_for(Session& session, LayerSlot& slot, const Output& output) {
+    ensure_layer(session, slot);
+    FormedLayer layer{*slot.blob, slot.diff_id};
+    const auto current = oci::layer_compression(layer.blob.media_type);
+    const bool is_base = slot.before == nullptr;
+    const bool must_change = output.docker_types && current == oci::Compression::Zstd;
+    LayerForm form;
+    form.compression = output.compression.value_or(current.value_or(form.compression));
+    if (must_change && form.compression == oci::Compression::Zstd)
+        form.compression = oci::Compression::Gzip;
+    form.level = output.compression_level;
+    const auto epoch = epoch_of(session, output);
+    if (output.rewrite_timestamp && epoch && !is_base &&
+        has_later_times(session.services.store, layer, *epoch * kNsPerSecond))
+        form.latest_mtime_ns = *epoch * kNsPerSecond;
+    const bool may_compress = !is_base || output.force_compression || must_change;
+    const bool other = current != form.compression || (output.compression && form.level);
+    if (form.latest_mtime_ns || (may_compress && other)) layer = form_layer(session, layer, form);
+    layer.blob.annotations.clear();
+    if (form.latest_mtime_ns) layer.blob.annotations[kRewrittenTimestamp] = std::to_string(*epoch);
+    return layer;
+}
+
+std::string_view docker_layer_type(oci::Compression compression) {
+    return compression == oci::Compression::None ? oci::media::kDockerLayerTar
+                                                 : oci::media::kDockerLayerGzip;
+}
+
+// How a manifest names the layer.
+oci::Descriptor named_layer(store::Store& store, const FormedLayer& layer, const Output& output,
+                            bool as_plain_tar) {
+    auto descriptor = layer.blob;
+    auto compression = oci::layer_compression(descriptor.media_type);
+    if (as_plain_tar) {
+        compression = oci::Compression::None;
+        descriptor.digest = layer.diff_id;
+        descriptor.size = layer_tar_bytes(store, layer);
+    }
+    if (compression)  // Docker's media types have no place in an OCI manifest, nor the reverse
+        descriptor.media_type = output.docker_types ? docker_layer_type(*compression)
+                                                    : oci::layer_media_type(*compression);
+    return descriptor;
+}
+
+FinalImage make_image(const Built& build, const Output& output, bool as_plain_tars) {
+    auto& session = build.session;
+    FinalImage image;
+    auto config = final_config(session, build.state, epoch_of(session, output));
+    config.diff_ids.clear();
+    for (const auto& slot : build.state.layers) {
+        image.layers.push_back(layer_for(session, *slot, output));
+        config.diff_ids.push_back(image.layers.back().diff_id);
+        image.manifest.layers.push_back(
+            named_layer(session.services.store, image.layers.back(), output, as_plain_tars));
+    }
+    image.created_ns = config.created_ns;
+    image.config_json = oci::encode(config);
+    auto& manifest = image.manifest;
+    if (output.docker_types) manifest.media_type = oci::media::kDockerManifest;
+    manifest.config.media_type =
+        output.docker_types ? oci::media::kDockerConfig : oci::media::kConfig;
+    manifest.config.digest = codec::sha256(image.config_json);
+    manifest.config.size = image.config_json.size();
+    const auto annotations = [&](AnnotationPlace place) {
+        return annotations_on(place, session.request, output, config.platform);
+    };
+    manifest.annotations = annotations(AnnotationPlace::Manifest);
+    image.manifest_json = oci::encode(manifest);
+    image.descriptor.media_type = manifest.media_type;
+    image.descriptor.digest = codec::sha256(image.manifest_json);
+    image.descriptor.size = image.manifest_json.size();
+    image.descriptor.annotations = annotations(AnnotationPlace::ManifestDescriptor);
+    image.descriptor.platform = config.platform;
+    return image;
+}
+
+// What the store's own index says about the image, for `shale images`.
+void describe(oci::Descriptor& descriptor, const std::vector<Built>& builds,
+              const std::string& stage_name) {
+    const auto host = oci::Platform::host();
+    const auto native = std::find_if(builds.begin(), builds.end(), [&](const Built& build) {
+        return build.session.platform.normalized() == host;
+    });
+    const auto& build = native == builds.end() ? builds.front() : *native;
+    const auto& session = build.session;
+    // Readers of the store take this machine's image of an index; here there may be none.
+    if (!descriptor.platform && native == builds.end()) descriptor.platform = session.platform;
+    // Merging layers that no step has looked at is too much for a number.
+    if (build.state.root->is_at_hand())
+        descriptor.annotations[std::string(kAnnotationUnpackedBytes)] =
+            std::to_string(unpacked_bytes(*build.state.root->load().tree));
+    descriptor.annotations[std::string(kAnnotationStage)] = stage_name;
+    descriptor.annotations[std::string(kAnnotationRecipe)] =
+        Key("recipe")
+            .add("context", session.context.name())
+            .add("dockerfile", session.definition_path)
+            .finish()
+            .short_hex();
+}
+
+oci::Reference with_digest_only(oci::Reference name, const Digest& digest) {
+    name.tag.clear();
+    name.digest = digest;
+    return name;
+}
+
+}  // namespace
+
+const FinalImage& FinalResult::preferred() const {
+    const auto host = oci::Platform::host();
+    for (const auto& image : images)
+        if (image.descriptor.platform && image.descriptor.platform->normalized() == host)
+            return image;
+    return images.front();
+}
+
+FinalResult make_result(const std::vector<Built>& builds, const Output& output, bool as_index,
+                        bool as_plain_tars) {
+    FinalResult result;
+    for (const auto& build : builds)
+        result.images.push_back(make_image(build, output, as_plain_tars));
+    result.descriptor = result.images.front().descriptor;
+    if (!as_index) return result;
+    const auto annotations = [&](AnnotationPlace place) {
+        return annotations_on(place, builds.front().session.request, output, std::nullopt);
+    };
+    oci::Index index;
+    if (output.docker_types) index.media_type = oci::media::kDockerIndex;
+    for (const auto& image : result.images)
+        index.manifests.push_back(image.descriptor);
+    index.annotations = annotations(AnnotationPlace::Index);
+    result.index_json = oci::encode(index);
+    result.descriptor = {};
+    result.descriptor.media_type = index.media_type;
+    result.descriptor.digest = codec::sha256(result.index_json);
+    result.descriptor.size = result.index_json.size();
+    result.descriptor.annotations = annotations(AnnotationPlace::IndexDescriptor);
+    return result;
+}
+
+std::vector<std::string> export_image(const std::vector<Built>& builds, const Output& output,
+                                      const std::string& stage_name, const FinalResult& result) {
+    auto& session = builds.front().session;
+    auto& store = session.services.store;
+    for (const auto& image : result.images) {
+        store.put_blob(as_bytes(image.config_json));
+        store.put_blob(as_bytes(image.manifest_json));
+    }
+    if (result.is_index()) store.put_blob(as_bytes(result.index_json));
+
+    auto descriptor = result.descriptor;
+    describe(descriptor, builds, stage_name);
+    const auto digest = descriptor.digest;
+    const auto given = names_of(session, output);
+    std::vector<oci::Reference> names;
+    for (const auto& name : given) {
+        if (!output.push_by_digest) names.push_back(name);
+        if (output.name_canonical) names.push_back(with_digest_only(name, digest));
+    }
+    if (!output.dangling_prefix.empty() && (given.empty() || !output.dangling_empty_only))
+        names.push_back(oci::Reference::parse(output.dangling_prefix + "@" + digest.str()));
+    if (output.keep) {
+        for (const auto& name : names)
+            store.tag(name, descriptor);
+        if (names.empty()) store.keep(descriptor);
+    }
+    if (output.push)
+        for (const auto& name : given)
+            session.services.images.push(output.push_by_digest ? with_digest_only(name, digest)
+                                                               : name,
+                                         result.descriptor, session.tracker);
+    std::vector<std::string> texts;
+    for (const auto& name : names)
+        texts.push_back(name.str());
+    return texts;
+}
+
+}  // namespace shale::build

@@ -1,0 +1,39 @@
+// A layer of the store in another form: another compression, or with times that are not later than
+// an epoch. What was made once is found again through the step cache.
+#pragma once
+
+#include "session.hpp"
+
+#include <shale/codec.hpp>
+#include <shale/oci.hpp>
+#include <shale/store.hpp>
+
+#include <cstdint>
+#include <optional>
+
+namespace shale::build {
+
+struct LayerForm {
+    oci::Compression compression = oci::Compression::Zstd;
+    std::optional<int> level;
+    std::optional<std::int64_t> latest_mtime_ns;
+};
+
+// A layer and the name of its tar, which changes only if times do.
+struct FormedLayer {
+    oci::Descriptor blob;
+    Digest diff_id;
+};
+FormedLayer form_layer(Session& session, const FormedLayer& layer, const LayerForm& form);
+
+// True if a member is later than that.
+bool has_later_times(store::Store& store, const FormedLayer& layer, std::int64_t latest_ns);
+
+// The plain tar of a layer, and its size.
+codec::Source layer_tar(store::Store& store, const FormedLayer& layer);
+std::uint64_t layer_tar_bytes(store::Store& store, const FormedLayer& layer);
+
+// Everything `source` gives, to `sink`.
+void pump(const codec::Source& source, const codec::Sink& sink);
+
+}  // namespace shale::build
