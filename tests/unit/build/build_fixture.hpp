@@ -23,8 +23,8 @@ class MemoryRegistry {
     std::map<std::string, std::string> blobs;      // "repo/sha256:..."
     std::vector<std::string> downloads;            // digests of blobs that were fetched
 
-    void perform(const registry::HttpRequest& request,
-                 const std::function<void(const registry::HttpResponse&)>& on_head,
+    void perform(const http::Request& request,
+                 const std::function<void(const http::Response&)>& on_head,
                  const std::function<void(Bytes)>& on_body) {
         const std::lock_guard lock(mutex_);
         const auto start = request.url.find("/v2/") + 4;
@@ -72,7 +72,7 @@ class MemoryRegistry {
     static std::string type_of(const std::string& json) {
         return std::string(oci::is_index(json) ? oci::media::kIndex : oci::media::kManifest);
     }
-    static std::string body_of(const registry::HttpRequest& request) {
+    static std::string body_of(const http::Request& request) {
         std::string body(request.body_bytes, '\0');
         std::size_t filled = 0;
         while (filled < body.size()) {
@@ -86,11 +86,11 @@ class MemoryRegistry {
     std::mutex mutex_;
 };
 
-class MemoryTransport : public registry::HttpTransport {
+class MemoryTransport : public http::Transport {
   public:
     explicit MemoryTransport(MemoryRegistry& registry) : registry_(registry) {}
-    void perform(const registry::HttpRequest& request,
-                 const std::function<void(const registry::HttpResponse&)>& on_head,
+    void perform(const http::Request& request,
+                 const std::function<void(const http::Response&)>& on_head,
                  const std::function<void(Bytes)>& on_body) override {
         registry_.perform(request, on_head, on_body);
     }
@@ -164,7 +164,7 @@ class Builder {
         const auto no_runtime = []() -> sandbox::Runtime& {
             fail(ErrorKind::Unsupported, "no runtime in this test");
         };
-        Services services{store, images, mounter_, no_runtime, progress, clock};
+        Services services{store, images, mounter_, no_runtime, progress, nullptr, clock};
         return shale::build::build(request, services);
     }
     std::string error_of(const Request& request) {
