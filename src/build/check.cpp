@@ -20,7 +20,8 @@ class Checker {
     Checker(const Request& request, const File& file, const dockerfile::IgnoreMatcher* ignore,
             Images& images, CheckResult& result)
         : request_(request), file_(file), ignore_(ignore), images_(images), result_(result),
-          platform_(request.platform.value_or(oci::Platform::host())) {}
+          platform_(request.platforms.empty() ? oci::Platform::host() : request.platforms.front()) {
+    }
 
     void run() {
         std::uint32_t target = 0;

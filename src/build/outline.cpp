@@ -161,7 +161,8 @@ Outline outline(const Request& request, const File& file) {
     const auto index = find_target(file, request.target);
     const auto& target = file.stages[index];
     const Arguments arguments(request, file, oci::Platform::host(),
-                              request.platform.value_or(oci::Platform::host()),
+                              request.platforms.empty() ? oci::Platform::host()
+                                                        : request.platforms.front(),
                               target.from.stage_name);
     Outline result;
     result.name = target.from.stage_name;
