@@ -47,10 +47,6 @@ std::optional<std::uint32_t> last_definition(const File& file, const std::string
     return std::nullopt;
 }
 
-[[noreturn]] void unsupported(const std::string& what) {
-    fail(ErrorKind::Unsupported, what + " is not implemented yet");
-}
-
 void check_copy(const dockerfile::Copy& copy) {
     const bool is_literal =
         std::none_of(copy.sources.begin(), copy.sources.end(), [](const std::string& source) {
