@@ -181,7 +181,7 @@ StoredLayer store_layer(store::Store& store, const snapshot::Tree& before,
     const layer::Written& written = rewritten.written;
     writer.commit(written.blob);
     constexpr std::int64_t kNsPerDay = 86'400'000'000'000;
-    frames.put(rewritten.frames, session.services.clock.now_ns() / kNsPerDay);
+    frames.put(rewritten.frames, system_clock().now_ns() / kNsPerDay);
     oci::Descriptor descriptor;
     descriptor.media_type = oci::layer_media_type(oci::Compression::Zstd);
     descriptor.digest = written.blob;
