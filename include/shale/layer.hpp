@@ -58,8 +58,8 @@ std::optional<Toc> read_toc(oci::BlobSource& blobs, const Digest& blob);
 
 struct WriteOptions {
     int level = codec::kDefaultZstdLevel;
-    // Tar bytes per frame: a frame is closed at the first member boundary past `frame_bytes`, and a
-    // large file is cut every `frame_bytes`. The least a cold read can fetch.
+    // Tar bytes that a frame of small members holds at least; twice that on average, four times at
+    // most. A content too large for that has frames of its own, twice as large. (0001-frame-groups)
     std::uint32_t frame_bytes = 512 << 10;
     unsigned threads = 2;  // compressors; the bytes written do not depend on it
 };
