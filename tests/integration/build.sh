@@ -405,6 +405,7 @@ check "copies all of it" equal "$("$SHALE" cat child:/src/data/b)" b
 # --- requests that cannot be ---------------------------------------------------------------------
 check_fails "an --add-host without an address" 1 'is no IP address' \
     build --add-host db:nowhere -t app:prod "$ctx"
-check_fails "an entitlement nobody knows" 1 'entitlement bogus' build --allow bogus "$ctx"
-printf 'FROM scratch\nARG URL=https://example.com/a\nADD ${URL} /x\n' > "$k/url.Dockerfile"
-check_fails "a remote source behind a variable" 1 'remote source' build -f "$k/url.Dockerfile" "$k"
+check_fails "an entitlement nobody knows" 1 'invalid entitlement "bogus"' build --allow bogus "$ctx"
+printf 'FROM scratch\nARG URL=https://example.com/a\nCOPY ${URL} /x\n' > "$k/url.Dockerfile"
+check_fails "a URL for COPY behind a variable" 1 "source can't be a URL for COPY" \
+    build -f "$k/url.Dockerfile" "$k"
