@@ -34,6 +34,13 @@ std::string carets(std::string_view line, const SourceSpan& place) {
                        std::string(std::max<std::size_t>(below.size(), 1), '^'));
 }
 
+// What stands between the first two double quotes.
+std::string_view first_quoted(std::string_view message) {
+    const auto start = message.find('"');
+    const auto end = start == message.npos ? start : message.find('"', start + 1);
+    return end == message.npos ? std::string_view() : message.substr(start + 1, end - start - 1);
+}
+
 }  // namespace
 
 std::string message(const Diagnostic& diagnostic) {
@@ -76,7 +83,20 @@ SourceSpan find_culprit(const std::vector<SourceWord>& flags,
             if (longer && !word.text.empty() && message.find(word.text) != message.npos)
                 culprit = &word;
         }
-    return culprit ? culprit->span : SourceSpan{};
+    if (culprit) return culprit->span;
+    // The value of "name=value", say: what the message quotes first is a part of a word.
+    const std::string_view quoted_part = first_quoted(message);
+    for (const auto* words : {&operands, &flags})
+        for (const SourceWord& word : *words) {
+            const auto at = quoted_part.empty() ? std::string::npos : word.text.find(quoted_part);
+            if (at == std::string::npos || word.span.begin.line != word.span.end.line) continue;
+            SourceSpan part = word.span;
+            part.begin.column += static_cast<std::uint32_t>(at);
+            part.end = part.begin;
+            part.end.column += static_cast<std::uint32_t>(quoted_part.size());
+            return part;
+        }
+    return {};
 }
 
 HeredocRun heredoc_run(const Command& command) {

@@ -158,11 +158,11 @@ check_fails "--call of something else" 1 \
     call 'FROM scratch\n' --call outlin
 
 # --- mistakes ------------------------------------------------------------------------------------
-check_fails "all mistakes at once" 1 'Dockerfile.row:3:5' \
-    build_text 'FROM scratch\nFNTRYPOINT x\nRUN --mont=x y\n'
-check "the first too" grep -qF 'unknown instruction: FNTRYPOINT (did you mean ENTRYPOINT?)' \
-    "$T/check.log"
-check "with carets" grep -qF '     |         ^^^^^^^^' "$T/check.log"
+text='FROM scratch\nFNTRYPOINT x\nRUN --mont=x y\n'
+check_fails "all mistakes at once" 1 'Dockerfile.row:3:5' build_text "$text"
+check_fails "the first too" 1 'unknown instruction: FNTRYPOINT (did you mean ENTRYPOINT?)' \
+    build_text "$text"
+check_fails "with carets" 1 '     |         ^^^^^^^^' build_text "$text"
 check_fails "an expansion that fails points at its word" 1 '     |           ^^^^^^^' \
     build_text 'FROM scratch\nENV a=${b:=c}\n'
 check_fails "a mistake of syntax in a stage that is not reached counts" 1 'unknown flag: --boo' \

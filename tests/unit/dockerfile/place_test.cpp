@@ -129,6 +129,9 @@ TEST(Culprit, IsTheLongestWordTheMessageQuotes) {
     EXPECT_EQ(culprit("failed to process \"${b:=c}\": unsupported modifier"),
               copy.operands[1].span);
     EXPECT_FALSE(culprit("NO SUCH THING").known());
+    const Instruction env = parse_instruction("ENV a=1 b=${c:=d}");
+    EXPECT_EQ(find_culprit(env.flags, env.operands, "failed to process \"${c:=d}\": unsupported"),
+              (SourceSpan{{2, 11}, {2, 18}}));
 }
 
 }  // namespace
