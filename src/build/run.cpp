@@ -5,6 +5,7 @@
 #include "emulation.hpp"
 #include "environment.hpp"
 #include "key.hpp"
+#include "redact.hpp"
 #include "run_mounts.hpp"
 
 #include <shale/diff.hpp>
@@ -14,6 +15,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <optional>
 
 namespace shale::build {
@@ -25,11 +27,28 @@ constexpr std::string_view kDefaultPath =
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 constexpr std::string_view kScriptDirectory = "/dev/pipes";
 
-// Keeps the last lines of a command's output.
+// Shows a command's output, without secrets, and keeps its last lines.
 class LogTail {
   public:
-    explicit LogTail(std::deque<std::string>& lines) : lines_(lines) {}
-    void add(std::string_view text) {
+    LogTail(std::deque<std::string>& lines, const std::vector<std::string>& secrets,
+            sandbox::OnOutput show)
+        : lines_(lines), streams_{Redactor(secrets), Redactor(secrets)}, show_(std::move(show)) {}
+    void add(sandbox::OutputStream stream, std::string_view text) {
+        deliver(stream, streams_[stream == sandbox::OutputStream::Stderr].add(text));
+    }
+    void finish() {
+        for (const auto stream : {sandbox::OutputStream::Stdout, sandbox::OutputStream::Stderr})
+            deliver(stream, streams_[stream == sandbox::OutputStream::Stderr].finish());
+        flush();
+    }
+
+  private:
+    void deliver(sandbox::OutputStream stream, const std::string& text) {
+        if (text.empty()) return;
+        keep(text);
+        show_(stream, text);
+    }
+    void keep(std::string_view text) {
         for (const char c : text) {
             if (c == '\n')
                 flush();
@@ -44,9 +63,10 @@ class LogTail {
         if (lines_.size() > kLogTailLines) lines_.pop_front();
     }
 
-  private:
     std::deque<std::string>& lines_;
     std::string partial_;
+    std::array<Redactor, 2> streams_;
+    sandbox::OnOutput show_;
 };
 
 std::string hosts_file(const RunSpec& spec, const std::vector<std::string>& add_hosts) {
@@ -232,17 +252,17 @@ Executed execute_run(Session& session, const RunSpec& spec, const LoadedRoot& pa
     std::optional<RunMounts> mounts(std::in_place, session, spec, vertex);
     WritableRoot root(services.store, services.mounter, parent.tree, parent.sources,
                       mounts->points());
-    LogTail tail(log_tail);
+    LogTail tail(log_tail, mounts->secrets(),
+                 [&](sandbox::OutputStream stream, std::string_view text) {
+                     session.tracker.progress().output(vertex, stream, text);
+                 });
     const auto result = services.runtime().run(
         sandbox_spec(session, spec, root, *mounts),
-        [&](sandbox::OutputStream stream, std::string_view text) {
-            tail.add(text);
-            session.tracker.progress().output(vertex, stream, text);
-        },
+        [&](sandbox::OutputStream stream, std::string_view text) { tail.add(stream, text); },
         session.stop);
+    tail.finish();
     root.unmount();
     mounts.reset();  // others may be waiting for a cache
-    tail.flush();
     session.check_stop();
     if (!result.start_error.empty() || result.exit_code != 0) throw_failed(spec, result, log_tail);
 

@@ -79,6 +79,7 @@ struct RunMounts::State {
     std::vector<sandbox::BindMount> binds;
     std::vector<std::string> points;
     std::vector<KeyValue> variables;
+    std::vector<std::string> secret_values;
     bool has_secret_variables = false;
 
     std::string place(const std::string& kind, std::size_t index) const {
@@ -248,6 +249,7 @@ struct RunMounts::State {
             if (!value && mount.required)
                 fail(ErrorKind::NotFound, "secret " + mount.id + ": not found");
             if (!value) continue;
+            secret_values.push_back(*value);
             if (mount.variable) {
                 variables.push_back({*mount.variable, *value});
                 has_secret_variables = true;
@@ -298,6 +300,9 @@ const std::vector<std::string>& RunMounts::points() const {
 }
 const std::vector<KeyValue>& RunMounts::variables() const {
     return state_->variables;
+}
+const std::vector<std::string>& RunMounts::secrets() const {
+    return state_->secret_values;
 }
 bool RunMounts::has_secret_variables() const {
     return state_->has_secret_variables;

@@ -26,6 +26,8 @@ class RunMounts {
     // Variables of secrets and of the first agent socket, over those that the step has.
     const std::vector<KeyValue>& variables() const;
     bool has_secret_variables() const;
+    // Values that no output may show.
+    const std::vector<std::string>& secrets() const;
 
   private:
     struct State;

@@ -211,7 +211,8 @@ RUN --mount=type=secret,id=key,required \
     && touch /etc/app/beside && grep ' /run/secrets/key ' /proc/mounts
 RUN --mount=type=secret,id=token,env=TOKEN \
     echo "length ${#TOKEN} of" $TOKEN | wc -c && [ ! -e /run/secrets ]
-RUN --mount=type=secret,id=token,env=A,target=/both [ "$A" = "$(cat /both)" ]
+RUN --mount=type=secret,id=token,env=A,target=/both [ "$A" = "$(cat /both)" ] \
+    && echo "it is $(cat /both)!"
 RUN --mount=type=secret,id=absent --mount=type=secret,id=absent,env=B \
     [ ! -e /run/secrets/absent ] && [ -z "$B" ]
 D
@@ -223,6 +224,7 @@ check "from memory, without set-id, devices, programs" sh -c \
     "grep ' /run/secrets/key tmpfs' '$T/last.log' | grep nosuid | grep nodev | grep -q noexec"
 check "a secret variable is stars in the title" logged '****'
 check "no secret is printed" not_logged "$value"
+check "not even by the command" logged 'it is ****!'
 check "none is in the image" lacks secret 'run/secrets|app/key|both' "${lend[@]}"
 check "what was written beside one is" sh -c \
     "[ -n \"\$('$SHALE' cat secret:/etc/app/own)\" ] && '$SHALE' cat secret:/etc/app/beside"
