@@ -182,10 +182,14 @@ class StageLint {
     std::set<std::string> reported_;  // of this instruction
 };
 
+// `word` is the part of the FROM line that the finding is about.
 void report_from(const File& file, const Stage& stage, std::string_view rule, std::string text,
-                 Findings& out) {
-    const auto place = dockerfile::find_culprit(stage.flags, stage.operands,
-                                                stage.from.platform + " " + stage.from.reference);
+                 std::string_view word, Findings& out) {
+    dockerfile::SourceSpan place;
+    for (const auto* words : {&stage.flags, &stage.operands})
+        for (const auto& candidate : *words)
+            if (!place.known() && candidate.text.find(word) != std::string::npos)
+                place = candidate.span;
     if (auto finding = dockerfile::lint_finding(file, rule, stage.lines, stage.comments,
                                                 std::move(text), place))
         out.push_back(std::move(*finding));
@@ -212,7 +216,7 @@ void lint_from(const File& file, const Stage& stage, const Arguments& arguments,
             report_from(file, stage, "UndefinedArgInFrom",
                         "FROM argument '" + name + "' is not declared" +
                             (nearest.empty() ? "" : " (did you mean " + nearest + "?)"),
-                        out);
+                        word, out);
         }
     if (stage.from.reference.find('$') == std::string::npos) return;
     const dockerfile::Lookup defaults = [&](std::string_view name) {
@@ -223,7 +227,7 @@ void lint_from(const File& file, const Stage& stage, const Arguments& arguments,
         report_from(file, stage, "InvalidDefaultArgInFrom",
                     "Default value for ARG " + stage.from.reference +
                         " results in empty or invalid base image name",
-                    out);
+                    stage.from.reference, out);
 }
 
 void lint_stage(const File& file, const Stage& stage, const Arguments& arguments,
@@ -245,7 +249,7 @@ void lint_platform(const File& file, const Stage& stage, const std::string& imag
                 fmt::format("Base image {} was pulled with platform \"{}\", expected \"{}\" for "
                             "current build",
                             image, actual.str(), expected.str()),
-                out);
+                stage.from.reference, out);
 }
 
 std::string finding_line(const Diagnostic& finding) {

@@ -161,7 +161,8 @@ TEST_F(RunKey, CoversPrivilegesAndLimits) {
     EXPECT_TRUE(changed([](RunSpec& spec) { spec.cgroup_parent = "x"; }));
     EXPECT_TRUE(changed([](RunSpec& spec) { spec.devices = {{"v/c", false}}; }));
     EXPECT_TRUE(changed([](RunSpec& spec) { spec.network = sandbox::Network::None; }));
-    EXPECT_TRUE(changed([](RunSpec& spec) { spec.platform = "linux/arm64"; }));
+    EXPECT_TRUE(
+        changed([](RunSpec& spec) { spec.platform = oci::Platform::parse("linux/arm64"); }));
     EXPECT_FALSE(changed([](RunSpec& spec) { spec.proxies = {{"HTTP_PROXY", "x"}}; }));
     EXPECT_FALSE(changed([](RunSpec& spec) { spec.renew_caches = true; }));
     hosts = {"a:1.2.3.4"};
