@@ -207,6 +207,9 @@ changed
 library"
 git init -q --object-format=sha256 "$T/w256" && echo 256 > "$T/w256/f" && commit "$T/w256" x
 git clone -q --bare "$T/w256" "$T/git/long.git" 2> /dev/null
+printf 'FROM scratch\nCOPY f /\n' > "$T/Dockerfile.long"
+check "SHA-256 repositories as contexts" into -f "$T/Dockerfile.long" "$daemon/long.git#main"
+check "have their files" equal "$(cat "$o/f")" 256
 check "SHA-256 repositories" over \
     "ADD $daemon/long.git /d\nADD $daemon/long.git#$(git -C "$T/w256" rev-parse HEAD) /e"
 check "are read" equal "$(cat "$o/d/f" "$o/e/f")" "256
@@ -286,6 +289,22 @@ check "the epoch of a stage" files "$T/out" "$stage" --build-arg SOURCE_DATE_EPO
 check "clamps times" equal "$(stat -c %Y "$T/out/file.txt")" 1500000000
 check "as a default in the Dockerfile" files "$T/out" "ARG SOURCE_DATE_EPOCH=1400000000\n$stage"
 check "clamps them, too" equal "$(stat -c %Y "$T/out/file.txt")" 1400000000
+check "unless the command line says otherwise" files "$T/out" \
+    "ARG SOURCE_DATE_EPOCH=1400000000\n$stage" --build-arg SOURCE_DATE_EPOCH=1300000000
+check "which counts" equal "$(stat -c %Y "$T/out/file.txt")" 1300000000
+tar -C "$ctx" -c --mtime=@1200000000 -f "$web/old.tar" .
+check "of an archive without Last-Modified" "$SHALE" build -q -t epoch:old \
+    --build-arg SOURCE_DATE_EPOCH=context "$http/plain/old.tar"
+check "the newest file counts" contains "$("$SHALE" inspect epoch:old)" "2008-01-10T21:20:00Z"
+check "also of one that has a name" over "ADD $http/file.txt /" \
+    --build-context "when=$http/plain/old.tar" --build-arg SOURCE_DATE_EPOCH=when
+check "in its context" equal "$(stat -c %Y "$o/file.txt")" 1200000000
+touch -d @1100000000 "$web/old.tar"
+check "or when the server says so" over "ADD $http/file.txt /" \
+    --build-context "when=$http/old.tar" --build-arg SOURCE_DATE_EPOCH=when
+check "the server's time" equal "$(stat -c %Y "$o/file.txt")" 1100000000
+check "a directory has no time" into "$ctx/d" -f "$web/only" --build-arg SOURCE_DATE_EPOCH=context
+check "so nothing is clamped" equal "$(stat -c %Y "$o/all/b")" "$(stat -c %Y "$ctx/d/b")"
 check "unless it is reset" files "$T/out" "ARG SOURCE_DATE_EPOCH=1400000000\n$stage" --build-arg \
     SOURCE_DATE_EPOCH=
 check_fails "a name of nothing" 1 "invalid SOURCE_DATE_EPOCH: nobody" fails "$stage" --build-arg \
