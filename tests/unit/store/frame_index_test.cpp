@@ -1,7 +1,8 @@
 // The index of frames: what is found, what is forgotten, and that no damage is worse than a miss.
-#include "frame_index.hpp"
 #include "sqlite.hpp"
 #include "store_fixture.hpp"
+
+#include <shale/frame_index.hpp>
 
 #include <unistd.h>
 
