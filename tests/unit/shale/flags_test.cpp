@@ -143,8 +143,8 @@ TEST(BuildRequest, StandardInputIsOneThing) {
     flags.context = "-";
     flags.file = "-";
     EXPECT_THROW(build_request(flags), Error);
-    flags.file = "Dockerfile";
-    EXPECT_THROW(build_request(flags), Error);
+    flags.file = "Dockerfile";  // of an archive that comes on standard input
+    EXPECT_NO_THROW(build_request(flags));
     flags.file.clear();
     EXPECT_NO_THROW(build_request(flags));
 }
@@ -154,7 +154,6 @@ TEST(BuildRequest, RefusesWhatContradictsItself) {
     EXPECT_THAT(refusal({"-t", "a@sha256:" + std::string(64, '0')}), HasSubstr("digest"));
     EXPECT_THAT(refusal({"--iidfile", "f", "-o", "out"}), HasSubstr("image ID file"));
     EXPECT_THAT(refusal({"--build-arg", "=x"}), HasSubstr("--build-arg"));
-    EXPECT_THAT(refusal({"--build-arg", "SOURCE_DATE_EPOCH=soon"}), HasSubstr("SOURCE_DATE_EPOCH"));
 }
 
 TEST(BuildRequest, NoCacheFilterSplitsAtCommas) {
