@@ -137,7 +137,7 @@ class Comparison {
                 changes_.push_back({ChangeKind::Removed, path_, old_child, kNoNode, true, true});
             } else if (order > 0) {
                 add_subtree(new_child);
-            } else {
+            } else if (before_.digest(old_child) != after_.digest(new_child)) {
                 const Scope scope(path_, after_.name(new_child));
                 compare_nodes(old_child, new_child);
             }

@@ -32,8 +32,8 @@ static_assert(sizeof(DiskHeader) == 64 && std::is_trivially_copyable_v<DiskHeade
 
 inline constexpr std::uint64_t kNodeBytes = 56;
 inline constexpr std::uint64_t kSlotBytes = 4;
-inline constexpr std::uint64_t kAlignment = 64;         // of every section
-inline constexpr std::uint64_t kPieceBytes = 64 << 10;  // what one checksum covers
+inline constexpr std::uint64_t kAlignment = 64;        // of every section
+inline constexpr std::uint64_t kPieceBytes = 4 << 10;  // what one checksum covers
 inline constexpr std::uint64_t kSumBytes = 8;
 
 // Where the sections begin. Follows from the header.

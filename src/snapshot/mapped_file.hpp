@@ -38,7 +38,8 @@ class MappedFile {
     [[noreturn]] void reject(const std::string& why) const;
 
   private:
-    static constexpr NodeId kNodesAtOnce = 1024;  // some 56 kB
+    // Few, because a look-up far away pays for all of them.
+    static constexpr NodeId kNodesAtOnce = 64;
     using Flags = std::unique_ptr<std::atomic<bool>[]>;
 
     void read_header();

@@ -26,19 +26,23 @@ std::string encode_xattr_sets(const Tree::Data& data) {
     return out;
 }
 
-// Cuts what passes through into pieces and sums them up.
+// What is handed on at once: a whole number of pieces.
+constexpr std::uint64_t kChunkBytes = 256 << 10;
+static_assert(kChunkBytes % kPieceBytes == 0);
+
+// Gathers what passes through into chunks, and sums up their pieces.
 class PieceWriter {
   public:
     explicit PieceWriter(const std::function<void(Bytes)>& out) : out_(out) {
-        piece_.reserve(kPieceBytes);
+        chunk_.reserve(kChunkBytes);
     }
 
     void put(Bytes bytes) {
         while (!bytes.empty()) {
-            const auto room = std::min<std::size_t>(bytes.size(), kPieceBytes - piece_.size());
-            piece_.append(as_text(bytes.first(room)));
+            const auto room = std::min<std::size_t>(bytes.size(), kChunkBytes - chunk_.size());
+            chunk_.append(as_text(bytes.first(room)));
             bytes = bytes.subspan(room);
-            if (piece_.size() == kPieceBytes) close_piece();
+            if (chunk_.size() == kChunkBytes) close_chunk();
         }
     }
     template <typename T>
@@ -46,11 +50,11 @@ class PieceWriter {
         put(Bytes(reinterpret_cast<const std::byte*>(column.data()), column.size() * sizeof(T)));
     }
     void pad_to(std::uint64_t offset) {
-        const std::string zeros(offset - (written_ + piece_.size()), '\0');
+        const std::string zeros(offset - (written_ + chunk_.size()), '\0');
         put(as_bytes(zeros));
     }
     void finish() {
-        if (!piece_.empty()) close_piece();
+        close_chunk();
         const auto sum = codec::xxh3_128(as_bytes(sums_));
         put_little(sums_, sum.low);
         put_little(sums_, sum.high);
@@ -58,15 +62,18 @@ class PieceWriter {
     }
 
   private:
-    void close_piece() {
-        put_little(sums_, codec::xxh3_64(as_bytes(piece_)));
-        out_(as_bytes(piece_));
-        written_ += piece_.size();
-        piece_.clear();
+    void close_chunk() {
+        const Bytes chunk = as_bytes(chunk_);
+        for (std::size_t at = 0; at < chunk.size(); at += kPieceBytes)
+            put_little(sums_, codec::xxh3_64(chunk.subspan(
+                                  at, std::min<std::size_t>(kPieceBytes, chunk.size() - at))));
+        if (!chunk.empty()) out_(chunk);
+        written_ += chunk.size();
+        chunk_.clear();
     }
 
     const std::function<void(Bytes)>& out_;
-    std::string piece_, sums_;
+    std::string chunk_, sums_;
     std::uint64_t written_ = 0;
 };
 

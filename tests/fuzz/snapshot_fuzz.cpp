@@ -14,7 +14,7 @@ using snapshot::Tree;
 
 namespace {
 
-constexpr std::size_t kPieceBytes = 64 << 10, kMaxBytes = 1 << 20;
+constexpr std::size_t kPieceBytes = 4 << 10, kMaxBytes = 1 << 20;
 
 void put_checksum(std::string& bytes, std::size_t covered_from) {
     const auto checksum = codec::xxh3_128(as_bytes(bytes).subspan(covered_from));

@@ -1,6 +1,7 @@
 // compare: which changes it lists, above all for hard links.
 #include <shale/codec.hpp>
 #include <shale/diff.hpp>
+#include <shale/snapshot_file.hpp>
 
 #include <gtest/gtest.h>
 
@@ -143,6 +144,28 @@ TEST(Compare, IgnoreMtimeDropsMtimeOnlyChanges) {
     const Tree after = tree_of({{"a", touched}, {"b", touched_and_chmod}});
     EXPECT_EQ(text(before, after), "M a\nM b\n");
     EXPECT_EQ(text(before, after, {.ignore_mtime = true}), "M b\n");
+}
+
+// Damage in a mapped snapshot shows when somebody looks at it.
+TEST(Compare, EqualSubtreesAreNotLookedInto) {
+    TreeBuilder builder;
+    for (int directory = 0; directory < 40; ++directory)
+        for (int at = 0; at < 500; ++at)
+            builder.put("d" + std::to_string(100 + directory) + "/" + std::to_string(1000 + at),
+                        file("same"));
+    const Tree before = builder.finish();
+    TreeBuilder edit(before);
+    edit.put("d107/1003", file("other"));
+    const Tree after = edit.finish();
+    std::string bytes = before.serialise();
+    constexpr std::size_t kHeader = 64, kNode = 56;  // docs/formats/snapshot.md
+    const std::size_t in_d120 = kHeader + kNode * before.find("d120/1250");
+    bytes[in_d120] = static_cast<char>(bytes[in_d120] ^ 1);
+    const TempDir directory;
+    write_file_atomic(directory.path() + "/before", as_bytes(bytes));
+    const Tree damaged = snapshot::open_tree(directory.path() + "/before");
+    EXPECT_EQ(text(damaged, after), "M d107/1003\n");
+    EXPECT_THROW(damaged.entry(before.find("d120/1250")), Error);
 }
 
 TEST(Describe, TextEscapesControlCharacters) {
