@@ -4,6 +4,7 @@
 
 #include "go_text.hpp"
 #include "ports.hpp"
+#include "run_title.hpp"
 
 #include <fmt/format.h>
 
@@ -69,6 +70,13 @@ void Dispatcher::dispatch() {
 
 std::string Dispatcher::expand(const std::string& word) const {
     return dockerfile::expand(word, lookup_, session_.file.escape);
+}
+
+std::string Dispatcher::expanded_step_name() const {
+    const auto& line = instruction_.original;
+    if (!step_name_.ends_with(line)) return step_name_;
+    return step_name_.substr(0, step_name_.size() - line.size()) +
+           step_title(line, lookup_, session_.file.escape);
 }
 
 std::string Dispatcher::absolute(std::string_view path) const {
@@ -253,7 +261,7 @@ void Dispatcher::operator()(const dockerfile::Workdir& workdir) {
         return made.finish();
     };
     Step step;
-    step.name = step_name_;
+    step.name = expanded_step_name();
     step.definition_key = [&] { return key("workdir", parent->key()); };
     step.content_key = [&] {
         return key("workdir-content", parent->load().tree->key_digest(snapshot::kRoot));

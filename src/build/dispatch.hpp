@@ -52,6 +52,7 @@ class Dispatcher {
     std::vector<RunMount> run_mounts(const dockerfile::Run& run, const std::string& cwd);
     std::shared_ptr<Root> mount_source(const dockerfile::Mount& mount);
     std::string run_step_name(const dockerfile::Run& run, const RunSpec& spec) const;
+    std::string expanded_step_name() const;             // step_name_ with values in it
     CopySource copy_source(const std::string& from);    // empty: the build context
     std::string absolute(std::string_view path) const;  // joined to WORKDIR, not cleaned
 

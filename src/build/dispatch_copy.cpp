@@ -390,7 +390,7 @@ void Dispatcher::operator()(const dockerfile::Copy& copy) {
     const auto parent = is_independent ? empty_root() : state_.root;
     CopyStep copy_step(session_, std::move(plan), parent, std::move(from));
     Step step;
-    step.name = step_name_;
+    step.name = expanded_step_name();
     step.use_cache = use_cache();
     step.definition_key = [&] { return copy_step.definition_key(); };
     step.content_key = [&] { return copy_step.content_key(); };

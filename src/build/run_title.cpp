@@ -53,12 +53,17 @@ std::string with_values(std::string_view text, const dockerfile::Lookup& lookup,
 
 }  // namespace
 
-std::string run_title(std::string_view line, const dockerfile::Run& run,
-                      const dockerfile::Lookup& lookup, char escape) {
+std::string step_title(std::string_view line, const dockerfile::Lookup& lookup, char escape) {
     std::string title = with_values(line, lookup, escape);
     for (std::size_t i = 0; i < title.size() && std::isalpha(static_cast<unsigned char>(title[i]));
          ++i)
         title[i] = static_cast<char>(std::toupper(static_cast<unsigned char>(title[i])));
+    return title;
+}
+
+std::string run_title(std::string_view line, const dockerfile::Run& run,
+                      const dockerfile::Lookup& lookup, char escape) {
+    std::string title = step_title(line, lookup, escape);
     if (run.command.heredocs.empty()) return title;
     // Whether the whole command is the here-document shows in what is left for a shell to read.
     const auto made = dockerfile::heredoc_run(run.command);

@@ -305,6 +305,17 @@ check "titles of what is no instruction" equal "$(grep '^\[internal' "$T/titles"
 [internal] load build context
 [internal] load build definition from Dockerfile.titles
 [internal] load metadata for docker.io/library/start:1"
+cat > "$T/Dockerfile.values" <<'D'
+FROM scratch
+ARG N=f
+ENV V=x
+workdir /w/$V
+copy $N /w/
+D
+check "titles with values" build -f "$T/Dockerfile.values" "$ctx"
+check "titles show values, and the instruction in upper case" \
+    grep -qx '#[0-9]* \[2/2\] COPY f /w/' "$T/last.log"
+check "of WORKDIR, too" grep -qx '#[0-9]* \[1/2\] WORKDIR /w/x' "$T/last.log"
 cat > "$T/Dockerfile.run" <<'D'
 FROM start:1
 COPY <<E /f

@@ -325,6 +325,8 @@ TEST(Title, ShowsValuesButNoSecrets) {
     EXPECT_EQ(title("RUN echo '$A' \\$A $Ab ${A:-x} $"), "RUN echo '$A' \\$A $Ab ${A:-x} $");
     EXPECT_EQ(title("RUN <<EOF\necho hi\nb\nEOF"), "RUN <<EOF (echo hi...)");
     EXPECT_EQ(title("RUN <<EOF cat\nhi\nEOF"), "RUN <<EOF cat");
+    EXPECT_EQ(step_title("copy --chown=$A '$A' /$A/", lookup, '\\'),
+              "COPY --chown=alpha '$A' /alpha/");
 }
 
 TEST(Entitlements, AreNamedWhenMissing) {
