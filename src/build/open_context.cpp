@@ -173,7 +173,8 @@ class Opener {
         }
         auto definition = elsewhere();
         if (!definition)  // whatever --file says: there is only this file
-            definition = Definition{"", kContextName, read_text(open(), request_.context)};
+            definition = Definition{"", kContextName,
+                                    read_text(open(), http::without_password(request_.context))};
         return {remote_context(file), std::move(*definition)};
     }
 
@@ -204,7 +205,9 @@ class Opener {
         if (!remote::is_http_url(request_.dockerfile)) return std::nullopt;
         const auto name = remote::file_name(request_.dockerfile);
         const auto file = sources_.download(request_.dockerfile, name);
-        return Definition{"", name, read_text(sources_.open(file, name)(), request_.dockerfile)};
+        return Definition{
+            "", name,
+            read_text(sources_.open(file, name)(), http::without_password(request_.dockerfile))};
     }
 
     std::unique_ptr<Context> remote_context(Source source) {
@@ -250,7 +253,8 @@ std::shared_ptr<Context> open_named_context(const ContextBase& base, Services& s
                 if (remote::is_http_url(value))
                     return remote_context(sources.download(value, kContextName));
                 if (value.find("://") != std::string::npos)
-                    fail(ErrorKind::Invalid, "unsupported context source " + value);
+                    fail(ErrorKind::Invalid,
+                         "unsupported context source " + http::without_password(value));
                 fail(ErrorKind::NotFound, "path \"" + value + "\" is not a directory");
             }
             const auto directory = real_path(value);

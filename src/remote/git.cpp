@@ -84,15 +84,42 @@ void check_expectation(const GitReference& reference, const GitCommit& commit) {
     fail(ErrorKind::Corrupt, "expected checksum to match " + reference.commit + ", got " + got);
 }
 
-// Whoever gets the image must not get the password with it.
-std::string strip_user(const std::string& remote) {
-    const auto start = remote.find("://");
-    if (start == std::string::npos || !is_http_url(remote)) return remote;
-    const auto at = remote.find('@', start);
-    return at == std::string::npos || at > remote.find('/', start + 3)
-               ? remote
-               : remote.substr(0, start + 3) + remote.substr(at + 1);
+int hex_value(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    const char lower = static_cast<char>(c | 0x20);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
+
+std::string percent_decode(std::string_view text) {
+    std::string out;
+    for (std::size_t at = 0; at < text.size(); ++at) {
+        const bool coded = text[at] == '%' && at + 2 < text.size() &&
+                           hex_value(text[at + 1]) >= 0 && hex_value(text[at + 2]) >= 0;
+        out += coded ? static_cast<char>(hex_value(text[at + 1]) * 16 + hex_value(text[at + 2]))
+                     : text[at];
+        if (coded) at += 2;
+    }
+    return out;
+}
+
+// User and password of a URL go the way of tokens, in a header that git gets by its environment.
+// Neither the arguments of a process nor a file of the checkout may show them: others may look at
+// the one, and whoever gets the image has the other, submodules included.
+struct Remote {
+    Remote(std::string given, GitAccess with) : url(std::move(given)), access(std::move(with)) {
+        if (!is_http_url(url)) return;
+        const auto start = url.find("://") + 3;
+        const auto end = std::min(url.find_first_of("/?#", start), url.size());
+        const auto at = url.substr(0, end).rfind('@');
+        if (at == std::string::npos || at < start) return;
+        auto user = percent_decode(std::string_view(url).substr(start, at - start));
+        if (user.find(':') == std::string::npos) user += ':';
+        if (access.authorization.empty()) access.authorization = "Basic " + encode_base64(user);
+        url.erase(start, at + 1 - start);
+    }
+    std::string url;
+    GitAccess access;
+};
 
 // A shallow repository says of its oldest commits that their parents are elsewhere.
 void mark_shallow(const GitProgram& git, const std::string& worktree, const std::string& commit) {
@@ -170,7 +197,7 @@ std::int64_t committed_at(const GitProgram& git, const std::string& directory,
 
 Git::Git(std::string directory, GitAccess access, std::stop_token stop)
     : directory_(std::move(directory)), access_(std::move(access)), stop_(std::move(stop)) {
-    make_directories(directory_);
+    make_directories(directory_, 0700);  // what a token fetched is nobody else's to read
 }
 
 GitCommit Git::resolve(const GitReference& reference) {
@@ -184,9 +211,9 @@ GitCommit Git::resolve(const GitReference& reference) {
         if (!ref.empty() && !ref.starts_with("refs/")) ref = "refs/heads/" + ref;
         return {reference.commit, reference.commit, ref};
     }
-    const GitProgram git(reference.remote, access_, stop_);
-    const auto commit =
-        choose(list(git, directory_, reference.remote, reference.ref), reference.ref);
+    const Remote remote(reference.remote, access_);
+    const GitProgram git(reference.remote, remote.access, stop_);
+    const auto commit = choose(list(git, directory_, remote.url, reference.ref), reference.ref);
     if (!commit)
         fail(ErrorKind::NotFound,
              git.shown_remote() + ": repository does not contain ref " +
@@ -197,8 +224,9 @@ GitCommit Git::resolve(const GitReference& reference) {
 
 GitCheckout Git::check_out(const GitReference& reference, const GitCommit& commit,
                            bool keep_git_directory, const std::string& into) {
-    const GitProgram git(reference.remote, access_, stop_);
-    GitMirror mirror(git, directory_, reference.remote, commit.object, stop_);
+    const Remote remote(reference.remote, access_);
+    const GitProgram git(reference.remote, remote.access, stop_);
+    GitMirror mirror(git, directory_, remote.url, commit.object, stop_);
     mirror.fetch(commit.object);
     // What was named as a commit may be a tag.
     GitCommit actual = commit;
@@ -210,7 +238,7 @@ GitCheckout Git::check_out(const GitReference& reference, const GitCommit& commi
     make_directories(into + "/.git/objects/info");
     write_file_atomic(into + "/.git/objects/info/alternates",
                       as_bytes(mirror.path() + "/objects\n"));
-    git.run(into, {"config", "remote.origin.url", reference.remote});
+    git.run(into, {"config", "remote.origin.url", remote.url});
     git.run(into, {"update-ref", "--no-deref", "HEAD", actual.commit});
     git.run(into, {"read-tree", "--reset", "-u", actual.commit});
     if (reference.submodules.value_or(true) && path_exists(into + "/.gitmodules"))
@@ -219,7 +247,6 @@ GitCheckout Git::check_out(const GitReference& reference, const GitCommit& commi
     GitCheckout checkout;
     checkout.commit_time = committed_at(git, mirror.path(), actual.commit);
     if (keep_git_directory && reference.directory.empty()) {
-        git.run(into, {"config", "remote.origin.url", strip_user(reference.remote)});
         git.run(into, {"config", "remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"});
         keep_git_dir(git, into, actual);
     } else {
@@ -230,8 +257,9 @@ GitCheckout Git::check_out(const GitReference& reference, const GitCommit& commi
 }
 
 std::int64_t Git::commit_time(const GitReference& reference, const GitCommit& commit) {
-    const GitProgram git(reference.remote, access_, stop_);
-    GitMirror mirror(git, directory_, reference.remote, commit.object, stop_);
+    const Remote remote(reference.remote, access_);
+    const GitProgram git(reference.remote, remote.access, stop_);
+    GitMirror mirror(git, directory_, remote.url, commit.object, stop_);
     mirror.fetch(commit.object);
     return committed_at(git, mirror.path(), commit.object + "^{commit}");
 }

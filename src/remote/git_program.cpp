@@ -78,9 +78,12 @@ std::vector<std::string> GitProgram::environment() const {
         out.push_back(std::string("GIT_SSL_CAINFO=") + bundle);
     if (!access_.ssh_agent.empty()) out.push_back("SSH_AUTH_SOCK=" + access_.ssh_agent);
     auto all = settings();
-    if (const auto origin = origin_of(remote_); !access_.authorization.empty() && !origin.empty())
+    if (const auto origin = origin_of(remote_); !access_.authorization.empty() && !origin.empty()) {
         all.emplace_back("http." + origin + ".extraHeader",
                          "Authorization: " + access_.authorization);
+        // git would send the header on to wherever the host redirects.
+        all.emplace_back("http.followRedirects", "false");
+    }
     out.push_back("GIT_CONFIG_COUNT=" + std::to_string(all.size()));
     for (std::size_t i = 0; i < all.size(); ++i) {
         out.push_back("GIT_CONFIG_KEY_" + std::to_string(i) + "=" + all[i].first);

@@ -179,6 +179,20 @@ check "that knows its origin and tag" equal \
 check "and is clean" equal \
     "$(cloned status --porcelain | grep -v library)" ""
 check "nothing in it says where it was fetched" sh -c "! grep -rq '$SHALE_ROOT' '$o/d/.git'"
+mkdir "$T/bin"
+cat > "$T/bin/git" <<S
+#!/bin/sh
+echo "\$*" >> "$T/git.args"
+exec "$(command -v git)" "\$@"
+S
+chmod +x "$T/bin/git"
+PATH=$T/bin:$PATH
+check "with .git, by a URL that has a password" over "ADD --keep-git-dir=true \
+    http://bob:hunter2@${http#http://}/dumb.git?submodules=false#main /d"
+PATH=${PATH#*:}
+check "git was asked" grep -q 'dumb\.git' "$T/git.args"
+check "without the password in its arguments" sh -c "! grep -q hunter2 '$T/git.args'"
+check "which stays out of the repository" sh -c "! grep -rq hunter2 '$o/d'"
 check_fails "both ways at once" 1 "inconsistent keep-git-dir configuration" \
     fails "ADD --keep-git-dir=false $repo?keep-git-dir=1 /d"
 check "times of the commit" over "ADD $repo?mtime=commit /d"
