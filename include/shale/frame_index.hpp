@@ -34,7 +34,12 @@ class FrameIndex final : public layer::FrameStore {
 
   private:
     struct State;
-    State& state();  // under mutex_
+    // All under mutex_:
+    State& state();
+    std::optional<layer::StoredFrame> look_up(const Digest& key);
+    void write_rows(const std::vector<std::pair<Digest, layer::StoredFrame>>& frames,
+                    std::int64_t day);
+    void drop();  // the file, which begins anew
 
     Store& store_;
     const std::string path_;

@@ -106,15 +106,30 @@ FrameIndex::State& FrameIndex::state() {
         state_ = std::make_unique<State>(path_);
     } catch (const Error& error) {
         if (error.kind() != ErrorKind::Corrupt && error.kind() != ErrorKind::Unsupported) throw;
-        for (const char* suffix : {"", "-wal", "-shm"})
-            ::unlink((path_ + suffix).c_str());
+        drop();
         state_ = std::make_unique<State>(path_);
     }
     return *state_;
 }
 
+void FrameIndex::drop() {
+    state_.reset();
+    for (const char* suffix : {"", "-wal", "-shm"})
+        ::unlink((path_ + suffix).c_str());
+}
+
 std::optional<layer::StoredFrame> FrameIndex::find(const Digest& key) {
     const std::lock_guard lock(mutex_);
+    try {
+        return look_up(key);
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::Corrupt) throw;
+        drop();  // rows are hints: without them frames are compressed again
+        return std::nullopt;
+    }
+}
+
+std::optional<layer::StoredFrame> FrameIndex::look_up(const Digest& key) {
     SqliteStatement& query = *state().find;
     query.bind_blob(1, bytes_of(key));
     std::optional<layer::StoredFrame> frame;
@@ -147,6 +162,16 @@ void FrameIndex::put(const std::vector<std::pair<Digest, layer::StoredFrame>>& f
                      std::int64_t day) {
     if (frames.empty()) return;
     const std::lock_guard lock(mutex_);
+    try {
+        write_rows(frames, day);
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::Corrupt) throw;
+        drop();
+    }
+}
+
+void FrameIndex::write_rows(const std::vector<std::pair<Digest, layer::StoredFrame>>& frames,
+                            std::int64_t day) {
     State& index = state();
     const auto run = [](SqliteStatement& statement, std::int64_t number) {
         statement.bind_int(1, number);
@@ -172,7 +197,8 @@ void FrameIndex::put(const std::vector<std::pair<Digest, layer::StoredFrame>>& f
         index.connection.run("COMMIT;");
     } catch (...) {
         index.put->rewind();
-        index.connection.run("ROLLBACK;");
+        index.count->rewind();
+        ::sqlite3_exec(index.connection.get(), "ROLLBACK", nullptr, nullptr, nullptr);
         throw;
     }
 }

@@ -6,6 +6,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 namespace shale::store::test {
 namespace {
 
@@ -109,6 +111,32 @@ TEST_F(FrameIndexTest, DamagedFileAndOneOfAnotherVersionAreMadeAnew) {
         raw.run("PRAGMA user_version = 9");
     }
     EXPECT_FALSE(FrameIndex(store_).find(key(1)));
+}
+
+TEST_F(FrameIndexTest, DamageBehindTheFirstPageIsMadeAnewToo) {
+    std::vector<std::pair<Digest, layer::StoredFrame>> rows;
+    for (int i = 0; i < 500; ++i)
+        rows.emplace_back(key(i), frame("blob", i));
+    FrameIndex(store_).put(rows, 100);
+    const auto damage = [&] {  // what a power loss may leave: the header is whole, pages are not
+        SqliteConnection(path(), 1000).run("PRAGMA wal_checkpoint(TRUNCATE)");
+        std::string bytes = read_file(path());
+        ASSERT_GT(bytes.size(), 16384u);
+        std::fill(bytes.begin() + 4096, bytes.end(), 'x');
+        write_file_atomic(path(), as_bytes(bytes));
+        for (const char* suffix : {"-wal", "-shm"})
+            ::unlink((path() + suffix).c_str());
+    };
+    damage();
+    FrameIndex index(store_);
+    EXPECT_FALSE(index.find(key(1)));
+    index.put(rows, 100);
+    EXPECT_TRUE(index.find(key(1)));
+    damage();
+    FrameIndex other(store_);
+    other.put(rows, 100);  // gives up what it cannot read
+    other.put(rows, 100);
+    EXPECT_TRUE(other.find(key(1)));
 }
 
 }  // namespace
