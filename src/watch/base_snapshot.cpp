@@ -6,6 +6,9 @@
 #include <shale/codec.hpp>
 #include <shale/snapshot_file.hpp>
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 namespace shale::watch {
 
 namespace {
@@ -20,11 +23,21 @@ std::string stem_of(const std::string& state_directory, const std::string& direc
     return join_path(state_directory, codec::sha256(key).hex().substr(0, 32));
 }
 
+// A base says what a snapshot holds without a look at the files, so it must be our own word.
+bool is_ours(const std::string& path, mode_t type) {
+    struct stat status {};
+    return ::lstat(path.c_str(), &status) == 0 && (status.st_mode & S_IFMT) == type &&
+           status.st_uid == ::geteuid() && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
 }  // namespace
 
 std::optional<BaseSnapshot> load_base(const std::string& state_directory,
                                       const std::string& directory, std::string_view variant) {
     const std::string stem = stem_of(state_directory, directory, variant);
+    if (!is_ours(state_directory, S_IFDIR) || !is_ours(stem + ".token", S_IFREG) ||
+        !is_ours(stem + ".snap", S_IFREG))
+        return std::nullopt;
     try {
         std::vector<std::string> fields;
         const std::string text = read_file(stem + ".token", kMaxTokenBytes);

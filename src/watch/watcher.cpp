@@ -15,6 +15,7 @@
 
 #include <array>
 #include <cerrno>
+#include <utility>
 
 namespace shale::watch {
 
@@ -63,7 +64,9 @@ struct Watcher::State {
     std::string doubt() {
         if (!is_in_place()) return "the directory was moved or replaced";
         const Mounts now = mounts_around(identity.path);
+        const bool was_below = std::exchange(mounts_below, now.any_below);
         if (now.any_below) return "other file systems are mounted below it";
+        if (was_below) return "a file system below it was unmounted";
         if (now.around != mounts.around) {
             mounts = now;
             return "file systems were mounted or unmounted around it";
@@ -104,6 +107,7 @@ struct Watcher::State {
     const UniqueFd root;
     DirtySet dirty;
     Mounts mounts;  // as of the last look
+    bool mounts_below = false;
     std::unique_ptr<Notifier> notifier;
 };
 
