@@ -43,7 +43,7 @@ std::vector<Row> pair_up(const StoredImage& image) {
         rows.push_back(std::move(row));
     }
     for (; next < image.manifest.layers.size(); ++next)
-        rows.push_back({{}, image.manifest.layers[next]});
+        rows.emplace_back().layer = image.manifest.layers[next];
     std::reverse(rows.begin(), rows.end());
     return rows;
 }

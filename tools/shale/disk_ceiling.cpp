@@ -31,15 +31,19 @@ void check_ceiling(const std::string& ceiling) {
 
 void keep_below_ceiling(store::Store& store, const std::string& ceiling) {
     const auto bytes = ceiling_bytes(ceiling);
-    if (!bytes || store.usage().total() <= *bytes) return;
+    if (!bytes) return;
+    // Mirrors and cache mounts are beside what can be collected; counted, they could empty the
+    // cache after every build and still take as much.
+    const auto usage = store.usage();
+    if (usage.total() - usage.other <= *bytes) return;
     store::CollectOptions options;
-    options.max_used = bytes;
+    options.max_used = *bytes + usage.other;
     options.may_remove = [](const store::CacheRecord&) { return true; };
     try {
         const auto collected = store.collect(options, kPatience);
         print_note("the store was above " + format_size(*bytes) + ": freed " +
                    format_size(collected.bytes) + ", " + format_size(collected.left) + " are left");
-        if (collected.left > *bytes)
+        if (collected.left > *options.max_used)
             print_note("warning: images alone take more than that; `shale rm` takes names away");
     } catch (const Error& error) {
         if (error.kind() != ErrorKind::Failed) throw;
