@@ -92,6 +92,9 @@ class Direction {
     bool at_end_ = false;
 };
 
+// A command could take all descriptors of the builder otherwise; its further clients wait.
+constexpr std::size_t kMaxConnections = 64;
+
 struct Connection {
     Connection(UniqueFd near, UniqueFd far)
         : client(std::move(near)), agent(std::move(far)), to_agent(client.get(), agent.get()),
@@ -142,7 +145,9 @@ struct SocketProxy::State {
 
     void serve() {
         for (;;) {
-            std::vector<pollfd> fds{{ending.get(), POLLIN, 0}, {listener.get(), POLLIN, 0}};
+            const bool is_full = connections.size() >= kMaxConnections;
+            std::vector<pollfd> fds{{ending.get(), POLLIN, 0},
+                                    {is_full ? -1 : listener.get(), POLLIN, 0}};
             for (const auto& each : connections) {
                 fds.push_back(waiting(each.client, each.to_agent, each.to_client));
                 fds.push_back(waiting(each.agent, each.to_client, each.to_agent));

@@ -99,6 +99,27 @@ TEST_F(Proxy, ClosesBothEndsOfEveryConnection) {
     await_none(proxy);
 }
 
+TEST_F(Proxy, LetsClientsWaitInsteadOfTakingAllDescriptors) {
+    constexpr std::size_t kMost = 64;
+    const UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));  // never accepts
+    const auto address = address_of(agent);
+    ASSERT_EQ(::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address),
+              0);
+    ASSERT_EQ(::listen(listener.get(), 128), 0);
+    const SocketProxy proxy(path, agent);
+    std::vector<UniqueFd> clients;
+    for (std::size_t i = 0; i < kMost + 4; ++i)
+        clients.push_back(connect_to(path));
+    const auto await = [&](std::size_t wanted) {
+        for (int tries = 0; proxy.open_connections() != wanted && tries < 1000; ++tries)
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        return proxy.open_connections();
+    };
+    EXPECT_EQ(await(kMost), kMost);
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    EXPECT_EQ(proxy.open_connections(), kMost) << "the others wait";
+}
+
 TEST_F(Proxy, ClosesAtOnceIfThereIsNoAgent) {
     const SocketProxy proxy(path, agent);
     const UniqueFd client = connect_to(path);
