@@ -174,9 +174,10 @@ void declare_build_flags(CLI::App& app, BuildFlags& flags) {
     declare_call_flags(app, flags.call);
     add_value(app, "--iidfile", flags.iidfile, "FILE", "Write the image ID to a file");
     add_value(app, "--metadata-file", flags.metadata_file, "FILE", "Write build results as JSON");
-    add_value(app, "--max-disk", flags.max_disk, "SIZE",
-              "Afterwards, drop results from the cache until the store takes no more than this "
-              "(default $SHALE_MAX_DISK)");
+    add_value(
+        app, "--max-disk", flags.max_disk, "SIZE",
+        "Afterwards, drop results from the cache until images and cache take no more than this "
+        "(default $SHALE_MAX_DISK)");
     hide(add_switch(app, "--rm", flags.rm, "Ignored"));
     hide(add_switch(app, "--force-rm", flags.force_rm, "Ignored"));
     hide(add_switch(app, "--compress", flags.compress, "Ignored"));
