@@ -1,8 +1,10 @@
 // Life of a FUSE mount: session, serving threads, unmounting. The operations are in operations.cpp.
 //
-// Each thread polls the device and a stop event, then takes one request with a non-blocking read.
-// A blocking read could only be ended by the kernel aborting the connection, which a busy mount
-// does not do when it is unmounted lazily, and then the destructor would wait for strangers.
+// Each thread waits for the device and a stop event, then takes one request with a non-blocking
+// read. A blocking read could only be ended by the kernel aborting the connection, which a busy
+// mount does not do when it is unmounted lazily, and then the destructor would wait for strangers.
+// The threads wait exclusively, as they would in a blocking read: a request wakes one of them. With
+// poll(2) it woke all, and each but one ran for nothing on a core that the asking program wanted.
 #include "operations.hpp"
 
 #include <shale/fuse.hpp>
@@ -10,7 +12,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -60,6 +62,20 @@ void set_read_ahead(const std::string& target) {
     if (fd && ::write(fd.get(), text.data(), text.size()) < 0) return;
 }
 
+// What one thread waits on: a request of its own, or the end.
+UniqueFd make_waiter(int device, int stop) {
+    UniqueFd waiter(::epoll_create1(EPOLL_CLOEXEC));
+    if (!waiter) throw_errno("epoll_create1");
+    for (auto [fd, events] :
+         {std::pair{stop, std::uint32_t{EPOLLIN}}, {device, EPOLLIN | EPOLLEXCLUSIVE}}) {
+        epoll_event event{};
+        event.events = events;
+        event.data.fd = fd;
+        if (::epoll_ctl(waiter.get(), EPOLL_CTL_ADD, fd, &event) != 0) throw_errno("epoll_ctl");
+    }
+    return waiter;
+}
+
 }  // namespace
 
 struct Mounted::State {
@@ -91,13 +107,14 @@ struct Mounted::State {
         return ::umount2(target.c_str(), MNT_DETACH) == 0 || errno != EPERM;
     }
 
-    void serve() {
+    void serve(int waiter) {
         fuse_buf request{};
-        const int device = fuse_session_fd(session);
         while (!fuse_session_exited(session)) {
-            std::array<pollfd, 2> wait{pollfd{device, POLLIN, 0}, pollfd{stop.get(), POLLIN, 0}};
-            if (::poll(wait.data(), wait.size(), -1) < 0 && errno != EINTR) break;
-            if (wait[1].revents != 0) break;
+            epoll_event event{};
+            const int ready = ::epoll_wait(waiter, &event, 1, -1);
+            if (ready < 0 && errno != EINTR) break;
+            if (ready <= 0) continue;
+            if (event.data.fd == stop.get()) break;
             const int got = fuse_session_receive_buf(session, &request);
             if (got == -EINTR || got == -EAGAIN) continue;  // another thread took it
             if (got <= 0) {                                 // unmounted
@@ -134,7 +151,10 @@ Mounted::Mounted(std::shared_ptr<mount::View> view, const std::string& target,
     state_->stop = UniqueFd(::eventfd(0, EFD_CLOEXEC));
     if (!state_->stop) throw_errno("eventfd");
     for (unsigned i = 0; i < std::max(1u, options.threads); ++i)
-        state_->threads.emplace_back([state = state_.get()] { state->serve(); });
+        state_->threads.emplace_back(
+            [state = state_.get(), waiter = make_waiter(device, state_->stop.get())] {
+                state->serve(waiter.get());
+            });
     set_read_ahead(target);
 }
 
