@@ -27,6 +27,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace shale::build {
@@ -119,6 +120,17 @@ struct ResolvedImage {
     oci::Manifest manifest;
     oci::ImageConfig config;
 };
+
+// An image from a file or directory of this machine: "oci:DIR[:TAG][@DIGEST]",
+// "oci-archive:FILE[:TAG]" or "docker-archive:FILE[:NAME]", as skopeo writes them. Everything of it
+// that the platform needs is copied into the store, verified, under no name.
+struct ImportedImage {
+    oci::Descriptor root;  // what was asked for: a manifest, or an index with several
+    ResolvedImage image;
+};
+bool is_image_place(std::string_view text);  // begins like one of these
+ImportedImage import_image(std::string_view text, const oci::Platform& platform,
+                           store::Store& store);
 
 class Images {
   public:

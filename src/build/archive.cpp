@@ -1,5 +1,7 @@
 #include "archive.hpp"
 
+#include "image_files.hpp"
+
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -111,8 +113,7 @@ class Expander {
 
 OpenBytes bytes_of_file(const std::string& path) {
     return [path] {
-        return file_source(std::make_shared<UniqueFd>(open_file(path, O_RDONLY | O_NOFOLLOW)),
-                           path);
+        return file_source(std::make_shared<UniqueFd>(open_regular_file(path, O_NOFOLLOW)), path);
     };
 }
 

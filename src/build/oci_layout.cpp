@@ -1,7 +1,5 @@
 #include "oci_layout.hpp"
 
-#include "archive.hpp"
-
 #include <algorithm>
 
 namespace shale::build {
@@ -24,10 +22,11 @@ bool bears_tag(const oci::Descriptor& descriptor, const std::string& tag) {
 }  // namespace
 
 oci::Descriptor OciLayout::choose(const oci::Reference& name) const {
-    const auto path = join_path(directory_, "index.json");
-    if (!path_exists(path))
+    if (!files_->has("index.json"))
         fail(ErrorKind::NotFound, describe() + ": there is no OCI layout (no index.json)");
-    const auto index = oci::decode_index(read_file(path, oci::kMaxManifestBytes));
+    const auto index = in_context(
+        [&] { return describe(); },
+        [&] { return oci::decode_index(files_->document("index.json", oci::kMaxManifestBytes)); });
     const auto& all = index.manifests;
     if (name.digest) {
         const auto found = std::find_if(all.begin(), all.end(),
@@ -54,10 +53,9 @@ void OciLayout::copy_blob(const oci::Descriptor& blob, store::Store& store) cons
     if (store.has_blob(blob.digest) &&
         (blob.size == 0 || store.blob_size(blob.digest) == blob.size))
         return;
-    const auto path = join_path(directory_, "blobs/sha256/" + blob.digest.hex());
     in_context([&] { return describe(); },
                [&] {
-                   const auto read = bytes_of_file(path)();
+                   const auto read = files_->open("blobs/sha256/" + blob.digest.hex());
                    auto writer = store.new_blob();
                    std::vector<std::byte> buffer(1 << 20);
                    while (const auto count = read(buffer))

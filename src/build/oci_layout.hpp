@@ -1,31 +1,39 @@
-// An image in an OCI layout on disk, as a --build-context names it. Its documents and layers are
-// copied into the store, verified on the way, when somebody asks for them.
+// An image in an OCI layout, a directory or a tar of one. Its documents and layers are copied into
+// the store, verified on the way, when somebody asks for them.
 #pragma once
+
+#include "image_files.hpp"
 
 #include <shale/build.hpp>
 
+#include <memory>
 #include <string>
 
 namespace shale::build {
 
 class OciLayout {
   public:
-    explicit OciLayout(std::string directory) : directory_(std::move(directory)) {}
+    explicit OciLayout(const std::string& directory)
+        : place_(directory), files_(files_of_directory(directory)) {}
+    OciLayout(std::string place, std::unique_ptr<ImageFiles> files)
+        : place_(std::move(place)), files_(std::move(files)) {}
 
-    // By digest; else by tag, "latest" if there is none; without either also the only image there
-    // is. NotFound, listing the tags, if the layout has no such image.
+    // The manifest or index that the name means: by digest; else by tag, "latest" if there is none;
+    // without either also the only image there is. NotFound, listing the tags, if the layout has no
+    // such image.
+    oci::Descriptor choose(const oci::Reference& name) const;
     ResolvedImage resolve(const oci::Reference& name, const oci::Platform& platform,
                           store::Store& store);
     void copy_layers(const ResolvedImage& image, store::Store& store);
 
   private:
-    oci::Descriptor choose(const oci::Reference& name) const;
     std::string document(const oci::Descriptor& descriptor, std::uint64_t limit,
                          store::Store& store) const;
     void copy_blob(const oci::Descriptor& blob, store::Store& store) const;
-    std::string describe() const { return "oci-layout " + directory_; }
+    std::string describe() const { return "oci-layout " + place_; }
 
-    std::string directory_;
+    std::string place_;  // for messages
+    std::unique_ptr<ImageFiles> files_;
 };
 
 }  // namespace shale::build
