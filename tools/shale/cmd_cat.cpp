@@ -2,11 +2,10 @@
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
-#include "image_lookup.hpp"
-
-#include <shale/mount.hpp>
+#include "tree_argument.hpp"
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace shale::cli {
@@ -15,34 +14,52 @@ namespace {
 
 constexpr std::size_t kPieceBytes = 1 << 20;
 
-// "app:prod:/etc/passwd": the path begins at the first ":/".
+struct Flags {
+    std::vector<std::string> files;
+    std::string platform;
+};
+
+// "app:prod:/etc/passwd", "oci:/srv/layout:v1:/etc/passwd": the path begins at the last ":/".
 std::pair<std::string, std::string> split_argument(const std::string& text) {
-    const auto at = text.find(":/");
+    const auto at = text.rfind(":/");
     if (at == std::string::npos || at == 0)
         fail(ErrorKind::Invalid, "\"" + text + "\" is not of the form REF:/PATH");
     return {text.substr(0, at), text.substr(at + 1)};
 }
 
-int run(const std::vector<std::string>& arguments, Workspace& workspace) {
-    for (const auto& argument : arguments) {
+void print_file(const TreeArgument& shown, const std::string& reference, const std::string& path) {
+    const auto& tree = *shown.tree;
+    const auto node = tree.resolve(path);
+    if (node == snapshot::kNoNode) fail(ErrorKind::NotFound, path + ": not found");
+    const auto entry = tree.entry(node);
+    if (entry.type != FileType::Regular) fail(ErrorKind::Invalid, path + " is not a regular file");
+    if (!shown.open)
+        fail(ErrorKind::Unsupported, "the snapshot " + reference + " holds no file contents");
+    const auto source = shown.open(tree.path(node), entry);
+    std::vector<std::byte> buffer(kPieceBytes);
+    while (const auto count = source(buffer))
+        print_result(as_text(Bytes(buffer).first(count)));
+}
+
+int run(const Flags& flags, Workspace& workspace) {
+    const auto platform = chosen_platform(flags.platform);
+    std::string opened;
+    std::optional<TreeArgument> shown;  // kept while the files are of one image
+    for (const auto& argument : flags.files) {
         const auto [reference, path] = split_argument(argument);
-        const auto image = obtain_image(workspace, reference);
-        auto& store = workspace.store();
-        const auto root = store.image_tree(image.manifest, image.config);
-        layer::ContentReader contents(store.content_index(root.sources), store.framed());
-        const auto source = mount::open_file(*root.tree, contents, path);
-        std::vector<std::byte> buffer(kPieceBytes);
-        while (const auto count = source(buffer))
-            print_result(as_text(Bytes(buffer).first(count)));
+        if (!shown || reference != opened) shown = obtain_tree(workspace, reference, platform);
+        opened = reference;
+        print_file(*shown, reference, path);
     }
     return kOk;
 }
 
 Run declare(CLI::App& app) {
-    auto arguments = std::make_shared<std::vector<std::string>>();
-    add_arguments(app, "REF:/PATH", *arguments, "File of an image, such as app:prod:/etc/passwd")
+    auto flags = std::make_shared<Flags>();
+    add_arguments(app, "REF:/PATH", flags->files, "File of an image, such as app:prod:/etc/passwd")
         ->required();
-    return [arguments](Workspace& workspace) { return run(*arguments, workspace); };
+    add_platform_flag(app, flags->platform);
+    return [flags](Workspace& workspace) { return run(*flags, workspace); };
 }
 
 }  // namespace
@@ -55,7 +72,8 @@ const Command& cat_command() {
         .usage = "[OPTIONS] REF:/PATH...",
         .details =
             "Reads only the frames that hold the file. Symbolic links are followed inside the "
-            "image. The image is pulled if the store lacks it.",
+            "image. The image is pulled if the store lacks it. REF may be all that `shale mount` "
+            "takes.",
         .examples = {{"shale cat app:prod:/etc/os-release", "One file, to standard output"}},
         .declare = declare,
     };

@@ -24,7 +24,7 @@ namespace shale::cli {
 namespace {
 
 struct Flags {
-    std::string before, after, only;
+    std::string before, after, only, platform;
     std::vector<std::string> ignore;
     bool json = false, ignore_mtime = false, stat = false, lines = false, content = false,
          all = false;
@@ -127,8 +127,9 @@ void print_content(const std::string& text) {
 }
 
 int run(const Flags& flags, Workspace& workspace) {
-    const auto before = open_tree_argument(workspace, flags.before);
-    const auto after = open_tree_argument(workspace, flags.after);
+    const auto platform = chosen_platform(flags.platform);
+    const auto before = open_tree_argument(workspace, flags.before, platform);
+    const auto after = open_tree_argument(workspace, flags.after, platform);
     if (!flags.only.empty()) require_path(flags.only, before, after);
     const report::Ignored ignored = ignored_by(flags);
     diff::Options options;
@@ -152,13 +153,13 @@ int run(const Flags& flags, Workspace& workspace) {
 
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
-    constexpr const char* kMeaning =
-        "Directory, snapshot or tar file, image of the store, or scratch";
+    constexpr const char* kMeaning = "Directory, snapshot or tar file, image, or scratch";
     add_argument(app, "A", flags->before, kMeaning)->required();
     add_argument(app, "B", flags->after, kMeaning)->required();
     add_values(app, "--ignore", flags->ignore, "mtime|mode|owner",
                "Entries that differ only in this are equal (may be repeated)");
     hide(add_switch(app, "--ignore-mtime", flags->ignore_mtime, "Same as --ignore mtime"));
+    add_platform_flag(app, flags->platform);
     add_value(app, "--only", flags->only, "PATH", "Only changes at PATH or below it");
     add_switch(app, "--all", flags->all, "List what is in added directories, too");
     add_switch(app, "--lines", flags->lines, "One line per change, for scripts: a letter, a path");

@@ -22,7 +22,7 @@ namespace {
 constexpr std::size_t kStepColumns = 60;
 
 struct Flags {
-    std::string reference;
+    std::string reference, platform;
     bool json = false, no_trunc = false;
 };
 
@@ -79,7 +79,10 @@ std::string render_json(const std::vector<Row>& rows) {
 }
 
 int run(const Flags& flags, Workspace& workspace) {
-    const auto rows = pair_up(require_image(workspace.store(), flags.reference));
+    const auto platform = chosen_platform(flags.platform);
+    const auto image = require_image(workspace.store(), flags.reference, platform);
+    announce_platform(image, platform);
+    const auto rows = pair_up(image);
     print_result(flags.json ? render_json(rows) : render_table(rows, flags.no_trunc));
     return kOk;
 }
@@ -88,6 +91,7 @@ Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
     add_argument(app, "REF", flags->reference, "Name or ID of an image of the store")->required();
     add_switch(app, "--no-trunc", flags->no_trunc, "Show steps and digests in full");
+    add_platform_flag(app, flags->platform);
     add_switch(app, "--json", flags->json, "Print JSON");
     return [flags](Workspace& workspace) { return run(*flags, workspace); };
 }

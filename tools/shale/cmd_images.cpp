@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -52,15 +53,16 @@ std::optional<std::uint64_t> size_if_known(store::Store& store, const StoredImag
     }
 }
 
-// One unreadable image must not hide the others.
-void append_row(store::Store& store, const std::optional<oci::Reference>& name,
-                const oci::Descriptor& descriptor, std::vector<Row>& rows) {
+// One unreadable image must not hide the others. Of an index each image is a row.
+void append_rows(store::Store& store, const std::optional<oci::Reference>& name,
+                 const oci::Descriptor& descriptor, std::vector<Row>& rows) {
     try {
-        Row row;
-        row.image = {name, descriptor, store.manifest(descriptor), {}};
-        row.image.config = store.config(row.image.manifest);
-        row.recipe = annotation(descriptor, build::kAnnotationRecipe);
-        rows.push_back(std::move(row));
+        for (auto& image : images_of(store, name, descriptor)) {
+            Row row;
+            row.image = std::move(image);
+            row.recipe = annotation(descriptor, build::kAnnotationRecipe);
+            rows.push_back(std::move(row));
+        }
     } catch (const Error& error) {
         log(LogLevel::Warn,
             (name ? name->familiar() : descriptor.digest.str()) + ": " + error.what());
@@ -70,9 +72,9 @@ void append_row(store::Store& store, const std::optional<oci::Reference>& name,
 std::vector<Row> load_rows(store::Store& store) {
     std::vector<Row> rows;
     for (const auto& record : store.images())
-        append_row(store, record.name, record.manifest, rows);
+        append_rows(store, record.name, record.manifest, rows);
     for (const auto& descriptor : store.unnamed())
-        append_row(store, std::nullopt, descriptor, rows);
+        append_rows(store, std::nullopt, descriptor, rows);
     return rows;
 }
 
@@ -101,7 +103,9 @@ void compare_recipes(std::vector<Row>& rows) {
     for (auto& row : rows) {
         if (row.recipe.empty() || !row.unpacked) continue;
         for (const auto& other : rows) {
-            if (other.recipe != row.recipe || !other.unpacked) continue;
+            if (other.recipe != row.recipe || !other.unpacked ||
+                other.image.config.platform != row.image.config.platform)
+                continue;
             const auto largest = row.compared_with ? *row.compared_with->unpacked : *row.unpacked;
             if (*other.unpacked > largest) row.compared_with = &other;
         }
@@ -118,16 +122,20 @@ std::string repository_of(const oci::Reference& name) {
 std::string render_table(const std::vector<const Row*>& rows, bool digests) {
     std::vector<std::string> header = {"REPOSITORY", "TAG"};
     if (digests) header.push_back("DIGEST");
+    const bool platforms = std::any_of(rows.begin(), rows.end(),
+                                       [](const Row* row) { return row->image.index.has_value(); });
+    if (platforms) header.push_back("PLATFORM");
     for (const char* title : {"IMAGE ID", "CREATED", "SIZE", "COMPRESSED", "SAVING"})
         header.push_back(title);
     Table table(std::move(header));
     const auto now = system_clock().now_ns();
     for (const Row* shown : rows) {
         const Row& row = *shown;
-        const auto& [name, descriptor, manifest, config] = row.image;
+        const auto& [name, descriptor, manifest, config, index, _] = row.image;
         std::vector<std::string> cells = {name ? repository_of(*name) : "<none>",
                                           name && !name->tag.empty() ? name->tag : "<none>"};
         if (digests) cells.push_back(descriptor.digest.str());
+        if (platforms) cells.push_back(config.platform.normalized().str());
         cells.push_back(manifest.config.digest.short_hex());
         cells.push_back(config.created_ns ? format_age(now, *config.created_ns) : "-");
         cells.push_back(row.unpacked ? format_size(*row.unpacked) : "-");
@@ -149,7 +157,7 @@ std::string render_json(const std::vector<const Row*>& rows) {
     auto list = Json::array();
     for (const Row* shown : rows) {
         const Row& row = *shown;
-        const auto& [name, descriptor, manifest, config] = row.image;
+        const auto& [name, descriptor, manifest, config, index, _] = row.image;
         Json item = {{"name", name ? Json(name->str()) : Json()},
                      {"repository", name ? Json(repository_of(*name)) : Json()},
                      {"tag", name ? Json(name->tag) : Json()},
@@ -159,8 +167,10 @@ std::string render_json(const std::vector<const Row*>& rows) {
                      {"layers", manifest.layers.size()},
                      {"compressedBytes", compressed_bytes(manifest)}};
         if (config.created_ns) item["created"] = format_rfc3339(*config.created_ns);
+        if (index) item["index"] = index->digest.str();
         if (row.unpacked) item["unpackedBytes"] = *row.unpacked;
-        if (const auto stage = annotation(descriptor, build::kAnnotationStage); !stage.empty())
+        if (const auto stage = annotation(row.image.named(), build::kAnnotationStage);
+            !stage.empty())
             item["stage"] = stage;
         if (row.compared_with)
             item["saving"] = {{"fraction", row.saving()},

@@ -15,7 +15,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct Flags {
-    std::string reference;
+    std::string reference, platform;
 };
 
 Json to_json(const oci::Descriptor& descriptor) {
@@ -29,15 +29,21 @@ Json to_json(const oci::Descriptor& descriptor) {
 
 int run(const Flags& flags, Workspace& workspace) {
     auto& store = workspace.store();
-    const auto image = require_image(store, flags.reference);
+    const auto platform = chosen_platform(flags.platform);
+    const auto image = require_image(store, flags.reference, platform);
+    announce_platform(image, platform);
     // The documents as they lie in the store, fields that shale does not know included.
     const auto manifest = store.read_document(image.descriptor.digest, oci::kMaxManifestBytes);
     const auto config = store.read_document(image.manifest.config.digest, oci::kMaxConfigBytes);
-    const Json value = {{"name", image.name ? Json(image.name->str()) : Json()},
-                        {"id", image.manifest.config.digest.str()},
-                        {"descriptor", to_json(image.descriptor)},
-                        {"manifest", Json::parse(manifest)},
-                        {"config", Json::parse(config)}};
+    Json value = {{"name", image.name ? Json(image.name->str()) : Json()},
+                  {"id", image.manifest.config.digest.str()},
+                  {"descriptor", to_json(image.descriptor)},
+                  {"manifest", Json::parse(manifest)},
+                  {"config", Json::parse(config)}};
+    if (image.index)
+        value["index"] = {{"descriptor", to_json(*image.index)},
+                          {"document", Json::parse(store.read_document(image.index->digest,
+                                                                       oci::kMaxManifestBytes))}};
     print_result(value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
     return kOk;
 }
@@ -45,6 +51,7 @@ int run(const Flags& flags, Workspace& workspace) {
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
     add_argument(app, "REF", flags->reference, "Name or ID of an image of the store")->required();
+    add_platform_flag(app, flags->platform);
     return [flags](Workspace& workspace) { return run(*flags, workspace); };
 }
 
@@ -55,9 +62,10 @@ const Command& inspect_command() {
         .name = "inspect",
         .group = "Images",
         .summary = "Print manifest and configuration of an image as JSON",
-        .usage = "REF",
+        .usage = "[OPTIONS] REF",
         .details = "Prints one object with the members name, id, descriptor, manifest and config; "
-                   "the last two are the documents of the image, unchanged.",
+                   "the last two are the documents of the image, unchanged. Of an image for "
+                   "several platforms it shows one, and the member index has the index.",
         .examples = {{"shale inspect app:prod", "Everything about an image"},
                      {"shale inspect app:prod | jq .config.config.Env", "Its environment"}},
         .declare = declare,

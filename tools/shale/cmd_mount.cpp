@@ -7,9 +7,9 @@
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
-#include "image_lookup.hpp"
 #include "mount_table.hpp"
 #include "table.hpp"
+#include "tree_argument.hpp"
 
 #include <shale/fuse.hpp>
 #include <shale/mount.hpp>
@@ -33,7 +33,7 @@ namespace shale::cli {
 namespace {
 
 struct Flags {
-    std::string reference, directory;
+    std::string reference, directory, platform;
     bool foreground = false, json = false;
 };
 
@@ -63,17 +63,15 @@ std::string absolute_directory(const std::string& path) {
 class Serving {
   public:
     Serving(const Flags& flags, Workspace& workspace, const std::string& target) : target_(target) {
-        const auto image = obtain_image(workspace, flags.reference);
-        auto& store = workspace.store();
-        const auto root = store.image_tree(image.manifest, image.config);
-        const auto view = std::make_shared<mount::View>(
-            root.tree, store.content_index(root.sources), store.framed());
+        const auto shown = obtain_tree(workspace, flags.reference, chosen_platform(flags.platform));
+        const auto view = shown.view();
         // Before the mount is made: a signal that came between would leave it behind.
         const auto stop = workspace.stop();
         fuse::Options options;
-        options.source_name = shown_name(image);
+        options.source_name =
+            shown.image && shown.image->name ? shown_name(*shown.image) : flags.reference;
         mounted_ = std::make_unique<fuse::Mounted>(view, target, options);
-        store.pin(root.sources);  // the store may be collected while we serve
+        workspace.store().pin(shown.sources);  // the store may be collected while we serve
         if (stop.stop_requested()) fail(ErrorKind::Cancelled, "interrupted");
     }
     // Until somebody unmounts, or a signal asks us to.
@@ -180,8 +178,9 @@ int run(const Flags& flags, Workspace& workspace) {
 
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
-    add_argument(app, "REF", flags->reference, "Image to show");
+    add_argument(app, "REF", flags->reference, "What to show: an image, or a file that holds one");
     add_argument(app, "DIR", flags->directory, "Empty directory to show it at");
+    add_platform_flag(app, flags->platform);
     add_switch(app, "--foreground", flags->foreground, "Serve until interrupted, do not fork");
     add_switch(app, "--json", flags->json, "List mounts as JSON");
     return [flags](Workspace& workspace) { return run(*flags, workspace); };
@@ -199,9 +198,16 @@ const Command& mount_command() {
             "Returns as soon as the image is there; a process in the background serves it until "
             "`shale umount DIR`. Layers are merged; a file's bytes are decompressed when somebody "
             "reads them, and verified. Bytes that fail their checksum are an I/O error.\n\n"
+            "REF is an image of the store (name, ID or digest; pulled if the store lacks it), "
+            "oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], a tar file or a "
+            "snapshot file. Of a snapshot, which holds no contents, only names and attributes can "
+            "be seen. The layers of an image in a file are copied into the store.\n\n"
             "Without arguments, lists what is mounted.",
         .examples = {{"shale mount app:prod /mnt",
                       "Look around with any tool, then shale umount /mnt"},
+                     {"shale mount --platform linux/arm64 app:prod /mnt",
+                      "The image for another machine"},
+                     {"shale mount docker-archive:app.tar /mnt", "What docker save wrote"},
                      {"shale mount", "What is mounted"}},
         .declare = declare,
     };

@@ -23,8 +23,9 @@ void remove_by_id(store::Store& store, const std::string& text) {
     const auto images = images_with_id(store, text);
     if (images.empty()) fail(ErrorKind::NotFound, "no image \"" + text + "\" in the store");
     std::vector<oci::Reference> names;
-    for (const auto& image : images)
-        if (image.name) names.push_back(*image.name);
+    for (const auto& image : images)  // of an index several bear one name
+        if (image.name && (names.empty() || names.back() != *image.name))
+            names.push_back(*image.name);
     if (names.size() > 1) {
         std::string list;
         for (const auto& name : names)
@@ -35,8 +36,10 @@ void remove_by_id(store::Store& store, const std::string& text) {
     if (!names.empty() && store.untag(names.front()))
         print_result("untagged: " + names.front().familiar() + "\n");
     for (const auto& image : images)
-        if (!image.name && store.forget(image.descriptor.digest))
-            print_result("removed: " + image.manifest.config.digest.str() + "\n");
+        if (!image.name && store.forget(image.named().digest))
+            print_result("removed: " +
+                         (image.index ? image.index->digest : image.manifest.config.digest).str() +
+                         "\n");
 }
 
 void remove_image(store::Store& store, const std::string& text) {

@@ -22,7 +22,7 @@ constexpr std::string_view kDefaultPath =
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 struct Flags {
-    std::string reference, user, workdir, network;
+    std::string reference, user, workdir, network, platform;
     std::vector<std::string> env;
 };
 
@@ -84,7 +84,9 @@ sandbox::Spec sandbox_spec(const Flags& flags, const std::vector<std::string>& c
 
 int run(const Flags& flags, Workspace& workspace) {
     sandbox::enter_private_mounts();
-    const auto image = obtain_image(workspace, flags.reference);
+    const auto platform = chosen_platform(flags.platform);
+    const auto image = obtain_image(workspace, flags.reference, platform);
+    announce_platform(image, platform);
     auto& store = workspace.store();
     const auto tree = store.image_tree(image.manifest, image.config);
     // Before the first mount: a signal that came between would leave it behind.
@@ -116,6 +118,7 @@ Run declare(CLI::App& app) {
     add_values(app, "-e,--env", flags->env, "NAME=VALUE", "Set a variable");
     add_value(app, "--network", flags->network, "default|none|host",
               "Network (default: a private one)");
+    add_platform_flag(app, flags->platform);
     return [flags](Workspace& workspace) { return run(*flags, workspace); };
 }
 

@@ -15,12 +15,24 @@ struct Flags {
     std::string source, target;
 };
 
+// A name, and the digest of an index, mean all platforms of the index; an ID means one image.
+oci::Descriptor find_source(store::Store& store, const std::string& text) {
+    if (const auto name = parse_reference(text))
+        if (auto descriptor = store.resolve(*name)) return std::move(*descriptor);
+    const auto images = images_with_id(store, text);
+    if (images.empty()) return require_image(store, text).descriptor;  // says what is wrong
+    const auto& image = images.front();
+    const auto digits = text.substr(text.starts_with("sha256:") ? 7 : 0);
+    const bool whole = image.index && image.index->digest.hex().starts_with(digits);
+    return whole ? *image.index : image.descriptor;
+}
+
 int run(const Flags& flags, Workspace& workspace) {
     const auto target = oci::Reference::parse(flags.target);
     if (target.digest)
         fail(ErrorKind::Invalid, "a name with a digest cannot be given: " + flags.target);
     auto& store = workspace.store();
-    store.tag(target, require_image(store, flags.source).descriptor);
+    store.tag(target, find_source(store, flags.source));
     return kOk;
 }
 

@@ -9,6 +9,7 @@
 #include <shale/tar.hpp>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -53,7 +54,11 @@ bool starts_like_tar(int fd, const std::string& name) {
 }
 
 std::shared_ptr<const PlainTar> open_plain(const std::string& path) {
-    UniqueFd file = open_file(path, O_RDONLY);
+    // Of a FIFO or a device nothing could be read twice; opening a FIFO would even wait.
+    UniqueFd file = open_file(path, O_RDONLY | O_NONBLOCK);
+    struct stat status {};
+    if (::fstat(file.get(), &status) != 0) throw_errno("fstat", path);
+    if (!S_ISREG(status.st_mode)) fail(ErrorKind::Invalid, path + " is not a regular file");
     std::byte head[8];
     const auto format = codec::sniff(Bytes(head).first(read_at(file.get(), head, 0, path)));
     if (format == codec::StreamFormat::Plain)
@@ -123,19 +128,37 @@ std::optional<TreeArgument> read_tar_argument(const std::string& path) {
                        const auto toc = read_members(*archive, *places);
                        return layer::merge(snapshot::TreeBuilder().finish(), toc);
                    }));
-    return TreeArgument{
-        std::move(tree),
-        [archive, places](std::string_view name, const snapshot::Entry& entry) -> codec::Source {
-            if (entry.size == 0) return [](MutableBytes) -> std::size_t { return 0; };
-            const auto at = places->find(entry.content);
-            SHALE_ENSURE(at != places->end());
-            if (!at->second.contiguous)
-                fail(ErrorKind::Unsupported,
-                     archive->name + ": '" + std::string(name) +
-                         "' is a sparse member, which cannot be read alone");
-            return [archive, source = archive->from(at->second.offset, at->second.size)](
-                       MutableBytes out) mutable { return source(out); };
-        }};
+    const auto place_of = [archive, places](std::string_view name,
+                                            const Digest& content) -> const Place& {
+        const auto at = places->find(content);
+        SHALE_ENSURE(at != places->end());
+        if (!at->second.contiguous)
+            fail(ErrorKind::Unsupported, archive->name + ": '" + std::string(name) +
+                                             "' is a sparse member, which cannot be read alone");
+        return at->second;
+    };
+    TreeArgument out{tree, nullptr};
+    out.open = [archive, place_of](std::string_view name,
+                                   const snapshot::Entry& entry) -> codec::Source {
+        if (entry.size == 0) return [](MutableBytes) -> std::size_t { return 0; };
+        const auto& place = place_of(name, entry.content);
+        return [archive, source = archive->from(place.offset, place.size)](
+                   MutableBytes into) mutable { return source(into); };
+    };
+    out.view = [archive, place_of, tree] {
+        return std::make_shared<mount::View>(
+            tree,
+            [archive, place_of, tree](snapshot::NodeId node, std::uint64_t offset,
+                                      MutableBytes into) -> std::size_t {
+                const auto entry = tree->entry(node);
+                if (offset >= entry.size) return 0;
+                const auto& place = place_of(tree->path(node), entry.content);
+                into = into.first(std::min<std::uint64_t>(into.size(), entry.size - offset));
+                pread_exact(archive->fd.get(), into, place.offset + offset, archive->name);
+                return into.size();
+            });
+    };
+    return out;
 }
 
 }  // namespace shale::cli

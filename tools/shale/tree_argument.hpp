@@ -1,25 +1,48 @@
-// The A and B of `diff` and `layer`: a directory, a snapshot or tar file, an image of the store,
-// or nothing.
+// From what a user typed to a tree and the bytes of its files: an image of the store, of a registry
+// or of a file, a snapshot or tar file, a directory, or nothing.
+//
+// A new kind of reference is one more function that returns a TreeArgument, and one line in
+// open_tree_argument(); every command that looks into trees can then read it.
 #pragma once
 
+#include "image_lookup.hpp"
 #include "workspace.hpp"
 
 #include <shale/layer.hpp>
+#include <shale/mount.hpp>
 #include <shale/snapshot.hpp>
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace shale::cli {
 
 struct TreeArgument {
     std::shared_ptr<const snapshot::Tree> tree;
-    // Reads the files of the tree; null for a snapshot file, which holds digests and no bytes.
+    // Reads the files of the tree from their start; null for a snapshot file, which holds digests
+    // and no bytes.
     layer::OpenContent open;
+    // The tree to be mounted. Null for what cannot be (a directory is there already).
+    std::function<std::shared_ptr<mount::View>()> view{};
+    // The layers of the store that hold the bytes: whoever shows the tree for long pins them.
+    std::vector<Digest> sources{};
+    std::optional<StoredImage> image{};  // if the reference names one
 };
 
 // "scratch" and "empty" are the empty tree. An existing path wins over an image of the same name;
 // "./scratch" is always a path. NotFound if it is none of these.
-TreeArgument open_tree_argument(Workspace& workspace, const std::string& text);
+TreeArgument open_tree_argument(Workspace& workspace, const std::string& text,
+                                const PlatformChoice& platform = {});
+// The same for those who look into images: an image comes first, and one that the store lacks is
+// pulled. Says which image of an index was taken.
+TreeArgument obtain_tree(Workspace& workspace, const std::string& text,
+                         const PlatformChoice& platform);
+
+// A tree whose bytes lie in these layers of the store.
+TreeArgument stored_tree(store::Store& store, std::shared_ptr<const snapshot::Tree> tree,
+                         std::vector<Digest> sources);
 
 }  // namespace shale::cli

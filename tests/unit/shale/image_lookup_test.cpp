@@ -58,6 +58,74 @@ TEST_F(ImageLookup, FindsAnUnnamedImageByItsId) {
     EXPECT_TRUE(find_image(store(), "sha256:" + id_));
 }
 
+// An index of two images, the second for this machine.
+class IndexLookup : public ImageLookup {
+  protected:
+    IndexLookup() {
+        oci::Index index;
+        for (const char* architecture : {"s390x", "host"}) {
+            auto descriptor = put(architecture);
+            descriptor.platform = oci::Platform::host();
+            if (architecture != std::string("host"))
+                descriptor.platform->architecture = architecture;
+            ids_.push_back(id_);
+            index.manifests.push_back(descriptor);
+        }
+        oci::Descriptor attestation = put("attestation");
+        attestation.platform = oci::Platform{"unknown", "unknown", {}};
+        attestation.annotations["vnd.docker.reference.type"] = "attestation-manifest";
+        index.manifests.push_back(attestation);
+        index_ = put_document(oci::encode(index), oci::media::kIndex);
+        store().tag(oci::Reference::parse("multi:1"), index_);
+    }
+    oci::Descriptor index_;
+    std::vector<std::string> ids_;
+};
+
+TEST_F(IndexLookup, TakesThisMachinesImageUnlessTold) {
+    const auto image = find_image(store(), "multi:1");
+    ASSERT_TRUE(image);
+    EXPECT_EQ(image->manifest.config.digest.hex(), ids_[1]);
+    EXPECT_EQ(image->platforms.size(), 2u);
+    EXPECT_EQ(image->named().digest, index_.digest);
+    EXPECT_NE(image->descriptor.digest, index_.digest);
+    const auto other = load_image(store(), std::nullopt, index_, oci::Platform::parse("s390x"));
+    EXPECT_EQ(other.manifest.config.digest.hex(), ids_[0]);
+}
+
+TEST_F(IndexLookup, NamesThePlatformsThereAre) {
+    const auto error =
+        error_of([&] { find_image(store(), "multi:1", oci::Platform::parse("riscv64")); });
+    EXPECT_THAT(error, HasSubstr("multi:1 has no image for linux/riscv64; --platform chooses one "
+                                 "of linux/s390x, " +
+                                 oci::Platform::host().str()));
+}
+
+TEST_F(IndexLookup, IsFoundByEveryDigestButTheAttestations) {
+    EXPECT_EQ(images_with_id(store(), index_.digest.str()).size(), 2u);
+    EXPECT_EQ(find_image(store(), index_.digest.hex())->manifest.config.digest.hex(), ids_[1]);
+    EXPECT_EQ(find_image(store(), ids_[0])->manifest.config.digest.hex(), ids_[0]);
+    EXPECT_FALSE(find_image(store(), id_.substr(0, 12)));
+    EXPECT_EQ(images_of(store(), std::nullopt, index_).size(), 2u);
+}
+
+TEST_F(IndexLookup, ListsOnlyWhatTheStoreHas) {
+    ASSERT_EQ(::unlink(store().blob_path(find_image(store(), ids_[0])->descriptor.digest).c_str()),
+              0);
+    const auto images = images_of(store(), std::nullopt, index_);
+    ASSERT_EQ(images.size(), 1u);
+    EXPECT_EQ(images.front().manifest.config.digest.hex(), ids_[1]);
+}
+
+TEST_F(ImageLookup, AnImageForAnotherPlatformIsNotTheOneAskedFor) {
+    store().tag(oci::Reference::parse("one:1"), put("a"));
+    EXPECT_TRUE(find_image(store(), "one:1", oci::Platform::host()));
+    const auto error =
+        error_of([&] { find_image(store(), "one:1", oci::Platform::parse("s390x")); });
+    EXPECT_THAT(error, HasSubstr("one:1 in the store is for " + oci::Platform::host().str() +
+                                 ", not for linux/s390x"));
+}
+
 TEST_F(ImageLookup, ABrokenImageHidesNoOther) {
     const auto broken = put("broken");
     store().tag(oci::Reference::parse("a-broken:1"), broken);
