@@ -13,6 +13,7 @@
 #include <shale/base.hpp>
 #include <shale/dockerfile.hpp>
 #include <shale/http.hpp>
+#include <shale/layer_form.hpp>
 #include <shale/mount.hpp>
 #include <shale/oci.hpp>
 #include <shale/registry.hpp>
@@ -214,7 +215,7 @@ enum class OutputType { Image, Oci, Docker, Local, Tar, CacheOnly };
 struct Output {
     OutputType type = OutputType::Image;
     std::string destination;  // file or directory; "-" is standard output; unused for Image
-    std::optional<oci::Compression> compression;
+    std::optional<layer::Form> compression;
     std::optional<int> compression_level;
     bool force_compression = false;
     bool as_directory = false;         // oci, docker: tar=false

@@ -50,7 +50,7 @@ void export_as_image(const std::vector<Built>& builds, const Output& output,
     // does: every docker version loads those, and they stream out of the store without a copy.
     const bool as_plain_tars =
         output.type == OutputType::Docker &&
-        output.compression.value_or(oci::Compression::None) == oci::Compression::None;
+        output.compression.value_or(layer::Form::Uncompressed) == layer::Form::Uncompressed;
     const auto made = make_result(builds, output, as_index, as_plain_tars);
     progress.status(vertex, "exporting layers", 0, 0);
     for (const auto& image : made.images)

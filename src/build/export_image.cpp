@@ -28,28 +28,54 @@ std::uint64_t unpacked_bytes(const snapshot::Tree& tree) {
     return total;
 }
 
-// The layer as the output wants it. Base layers are immutable but for a forced compression, and
-// for zstd where Docker's media types, which have no name for it, are asked for.
+// What a descriptor says that makes a layer readable in pieces: it holds for the blob, wherever it
+// came from.
+oci::Annotations kept_annotations(const oci::Annotations& annotations) {
+    oci::Annotations kept;
+    for (const auto& [name, value] : annotations)
+        for (const std::string_view prefix :
+             {"io.github.containers.zstd-chunked.", "io.containers.zstd-chunked.",
+              "io.containers.estargz.", "containerd.io/snapshot/stargz/"})
+            if (name.starts_with(prefix)) kept.emplace(name, value);
+    return kept;
+}
+
+// The form that the layer is to have, if that is another than it has. Base layers are immutable but
+// for a forced compression, and for zstd where Docker's media types, which have no name for it, are
+// asked for.
+std::optional<layer::Form> other_form(const LayerSlot& slot, const Output& output) {
+    const auto current = oci::layer_compression(slot.blob->media_type);
+    const bool is_base = slot.before == nullptr;
+    const bool must_change = output.docker_types && current == oci::Compression::Zstd;
+    if (is_base && !output.force_compression && !must_change) return std::nullopt;
+    auto form =
+        output.compression.value_or(layer::plain_form(current.value_or(oci::Compression::Zstd)));
+    if (must_change && layer::compression_of(form) == oci::Compression::Zstd)
+        form = layer::Form::Gzip;
+    // Layers that are made here are framed zstd; of others no more is known than the media type.
+    const bool same = current && form == layer::plain_form(*current);
+    const bool other_level = output.compression && output.compression_level;
+    return same && !other_level ? std::nullopt : std::optional(form);
+}
+
 FormedLayer layer_for(Session& session, LayerSlot& slot, const Output& output) {
     ensure_layer(session, slot);
     FormedLayer layer{*slot.blob, slot.diff_id};
-    const auto current = oci::layer_compression(layer.blob.media_type);
-    const bool is_base = slot.before == nullptr;
-    const bool must_change = output.docker_types && current == oci::Compression::Zstd;
-    LayerForm form;
-    form.compression = output.compression.value_or(current.value_or(form.compression));
-    if (must_change && form.compression == oci::Compression::Zstd)
-        form.compression = oci::Compression::Gzip;
-    form.level = output.compression_level;
+    layer.blob.annotations = kept_annotations(layer.blob.annotations);
     const auto epoch = epoch_of(session, output);
-    if (output.rewrite_timestamp && epoch && !is_base &&
+    std::optional<std::int64_t> latest_mtime_ns;
+    if (output.rewrite_timestamp && epoch && slot.before != nullptr &&
         has_later_times(session.services.store, layer, *epoch * kNsPerSecond))
-        form.latest_mtime_ns = *epoch * kNsPerSecond;
-    const bool may_compress = !is_base || output.force_compression || must_change;
-    const bool other = current != form.compression || (output.compression && form.level);
-    if (form.latest_mtime_ns || (may_compress && other)) layer = form_layer(session, layer, form);
-    layer.blob.annotations.clear();
-    if (form.latest_mtime_ns) layer.blob.annotations[kRewrittenTimestamp] = std::to_string(*epoch);
+        latest_mtime_ns = *epoch * kNsPerSecond;
+    const auto form = other_form(slot, output);
+    if (form || latest_mtime_ns) {
+        const auto current = oci::layer_compression(layer.blob.media_type);
+        layer =
+            form_layer(session, layer,
+                       {form.value_or(layer::plain_form(current.value_or(oci::Compression::Zstd))),
+                        output.compression_level, latest_mtime_ns});
+    }
+    if (latest_mtime_ns) layer.blob.annotations[kRewrittenTimestamp] = std::to_string(*epoch);
     return layer;
 }
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <thread>
 
 namespace shale::build {
 namespace {
@@ -97,26 +98,33 @@ codec::Source formed_tar(store::Store& store, const FormedLayer& layer, const La
     return [clamped](MutableBytes out) { return clamped->read(out); };
 }
 
-// Compresses into `sink`; returns the digest of the tar.
-Digest compress(const codec::Source& tar, const std::string& what, const LayerForm& form,
-                const codec::Sink& sink) {
-    if (form.compression == oci::Compression::Zstd) {
-        layer::WriteOptions options;
-        options.level = form.level.value_or(options.level);
-        return layer::reframe(tar, what, options, sink).diff_id;
-    }
-    constexpr int kGzipLevel = 6;  // zlib's default, and what gzip(1) and docker use
-    codec::Sha256 diff_id;
-    codec::StreamCompressor stream(form.compression == oci::Compression::Gzip
-                                       ? codec::StreamFormat::Gzip
-                                       : codec::StreamFormat::Plain,
-                                   form.level.value_or(kGzipLevel), sink);
-    pump(tar, [&](Bytes bytes) {
-        diff_id.update(bytes);
-        stream.write(bytes);
-    });
-    stream.finish();
-    return diff_id.finish();
+layer::FormOptions options_of(const LayerForm& form) {
+    layer::FormOptions options{form.form, form.level};
+    options.threads = std::max(1u, std::thread::hardware_concurrency());
+    return options;
+}
+
+// estargz and zstd:chunked are made of members, not of a tar: they compress each content apart.
+layer::Formed write_members(store::Store& store, const FormedLayer& layer, const LayerForm& form,
+                            const codec::Sink& sink) {
+    const auto toc = store.toc(layer.blob, layer.diff_id);
+    auto members = toc->entries;
+    if (form.latest_mtime_ns)
+        for (auto& entry : members)
+            entry.member.mtime_ns = std::min(entry.member.mtime_ns, *form.latest_mtime_ns);
+    layer::ContentIndex index;
+    index.add(layer.blob.digest, toc);
+    layer::ContentReader reader(std::move(index), store.framed());
+    return layer::write_seekable(
+        members, [&](const layer::TocEntry& entry) { return reader.open(entry.content); },
+        options_of(form), sink);
+}
+
+layer::Formed write_form(store::Store& store, const FormedLayer& layer, const LayerForm& form,
+                         const codec::Sink& sink) {
+    if (layer::is_seekable(form.form)) return write_members(store, layer, form, sink);
+    return layer::compress_tar(formed_tar(store, layer, form), layer.blob.digest.str(),
+                               options_of(form), sink);
 }
 
 }  // namespace
@@ -147,28 +155,30 @@ bool has_later_times(store::Store& store, const FormedLayer& layer, std::int64_t
 
 FormedLayer form_layer(Session& session, const FormedLayer& layer, const LayerForm& form) {
     auto& store = session.services.store;
+    const auto form_name = std::string(layer::form_name(form.form));
     Key key("recompress");
     key.add("layer", layer.blob.digest)
-        .add("compression", oci::compression_name(form.compression))
-        .add("level", static_cast<std::uint64_t>(form.level.value_or(-1)));
+        .add("compression", form_name)
+        .add("level", form.level ? std::to_string(*form.level) : "default");
     if (form.latest_mtime_ns) key.add("latest", static_cast<std::uint64_t>(*form.latest_mtime_ns));
     const auto name = key.finish();
     if (const auto known = store.find_step(name); known && known->layer && known->diff_id)
         return {*known->layer, *known->diff_id};
     auto writer = store.new_blob();
+    const auto formed = write_form(store, layer, form, [&](Bytes bytes) { writer.write(bytes); });
     FormedLayer made;
-    made.diff_id = compress(formed_tar(store, layer, form), layer.blob.digest.str(), form,
-                            [&](Bytes bytes) { writer.write(bytes); });
-    made.blob.media_type = oci::layer_media_type(form.compression);
+    made.diff_id = formed.diff_id;
+    made.blob.media_type = oci::layer_media_type(layer::compression_of(form.form));
     made.blob.size = writer.size();
-    made.blob.digest = writer.commit();
+    made.blob.digest = writer.commit(formed.blob);
+    made.blob.annotations = formed.annotations;
     store::StepRecord record;
     record.tree = store.put_tree(snapshot::TreeBuilder().finish());  // a layer alone: no root
     record.sources = {made.blob.digest};
     record.layer = made.blob;
     record.diff_id = made.diff_id;
     record.created_ns = session.services.clock.now_ns();
-    record.name = "recompress " + std::string(oci::compression_name(form.compression));
+    record.name = "recompress " + form_name;
     store.put_step(name, record);
     return made;
 }

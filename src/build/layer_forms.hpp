@@ -1,10 +1,11 @@
-// A layer of the store in another form: another compression, or with times that are not later than
+// A layer of the store in another form (layer_form.hpp), or with times that are not later than
 // an epoch. What was made once is found again through the step cache.
 #pragma once
 
 #include "session.hpp"
 
 #include <shale/codec.hpp>
+#include <shale/layer_form.hpp>
 #include <shale/oci.hpp>
 #include <shale/store.hpp>
 
@@ -14,12 +15,12 @@
 namespace shale::build {
 
 struct LayerForm {
-    oci::Compression compression = oci::Compression::Zstd;
+    layer::Form form = layer::Form::Zstd;
     std::optional<int> level;
     std::optional<std::int64_t> latest_mtime_ns;
 };
 
-// A layer and the name of its tar, which changes only if times do.
+// A layer and the name of its tar, which changes only if times do, or if a form adds members.
 struct FormedLayer {
     oci::Descriptor blob;
     Digest diff_id;

@@ -63,9 +63,10 @@ std::optional<std::int64_t> parse_integer(const std::string& text) {
     return error != std::errc{} || stop != end ? std::nullopt : std::optional(value);
 }
 
+// Whether the compression has such a level is looked at when that is known.
 int parse_level(const KeyValue& pair) {
     const auto level = parse_integer(pair.value);
-    if (!level || *level < -1 || *level > 100)
+    if (!level || *level < -100 || *level > 100)
         fail(ErrorKind::Invalid, "unsupported or non-integer compression-level: " + pair.value);
     return static_cast<int>(*level);
 }
@@ -112,11 +113,10 @@ void parse_type(Output& output, const std::string& value) {
 }
 
 void parse_compression(Output& output, const KeyValue& pair) {
-    if (pair.value == "estargz" || pair.value == "nydus")
-        fail(ErrorKind::Unsupported, "--output: compression=" + pair.value +
-                                         " is not implemented; zstd layers are seekable as they "
-                                         "are");
-    output.compression = oci::parse_compression(pair.value);
+    if (pair.value == "nydus")
+        fail(ErrorKind::Unsupported, "--output: compression=nydus is not implemented; zstd layers "
+                                     "are seekable as they are");
+    output.compression = layer::parse_form(pair.value);
 }
 
 void parse_mode(Output& output, const KeyValue& pair) {
@@ -195,12 +195,9 @@ void set_option(Output& output, const KeyValue& pair) {
 }
 
 void check_level(const Output& output) {
-    if (!output.compression_level) return;
-    const int top = output.compression == oci::Compression::Gzip ? 9 : 22;
-    if (*output.compression_level < 0 || *output.compression_level > top)
-        fail(ErrorKind::Invalid,
-             "unsupported compression-level: " + std::to_string(*output.compression_level) +
-                 " (0 to " + std::to_string(top) + " are)");
+    if (output.compression_level)
+        layer::checked_level(output.compression.value_or(layer::Form::Zstd),
+                             output.compression_level);
 }
 
 void check(const Output& output) {
@@ -215,9 +212,11 @@ void check(const Output& output) {
         fail(ErrorKind::Invalid, "--output: dest is required (\"-\" is standard output)");
     if (output.as_directory && output.destination == "-")
         fail(ErrorKind::Invalid, "--output: tar=false needs dest=DIRECTORY");
-    if (output.docker_types && output.compression == oci::Compression::Zstd)
-        fail(ErrorKind::Invalid, "exporter option \"compression=zstd\" conflicts with "
-                                 "\"oci-mediatypes=false\"");
+    if (output.docker_types && output.compression &&
+        layer::compression_of(*output.compression) == oci::Compression::Zstd)
+        fail(ErrorKind::Invalid,
+             "exporter option \"compression=" + std::string(layer::form_name(*output.compression)) +
+                 "\" conflicts with \"oci-mediatypes=false\"");
     check_level(output);
 }
 
@@ -242,7 +241,7 @@ void settle_names(const Output& output, const Request& request) {
 
 void settle(Output& output, const Request& request) {
     if (!output.compression && (output.compression_level || output.docker_types))
-        output.compression = output.docker_types ? oci::Compression::Gzip : oci::Compression::Zstd;
+        output.compression = output.docker_types ? layer::Form::Gzip : layer::Form::Zstd;
     check(output);
     settle_names(output, request);
 }

@@ -5,7 +5,9 @@
 
 #include <shale/codec.hpp>
 
+#include <algorithm>
 #include <array>
+#include <thread>
 
 namespace shale::codec {
 
@@ -36,16 +38,23 @@ class ParallelGzipEncoder final : public Encoder {
     GzipEncoder encoder_;
 };
 
+// On all cores. libzstd cuts its jobs by the input and the level alone: one worker and many give
+// the same bytes.
 class ZstdEncoder final : public Encoder {
   public:
     explicit ZstdEncoder(int level) {
         if (!context_) throw std::bad_alloc();
         configure_encoder(context_.get(), level);
+        const unsigned workers = std::clamp(std::thread::hardware_concurrency(), 1u, kMaxWorkers);
+        // A libzstd without threads refuses, and works without.
+        ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_nbWorkers, static_cast<int>(workers));
     }
     void write(Bytes bytes, const Sink& output) override { run(bytes, ZSTD_e_continue, output); }
     void finish(const Sink& output) override { run({}, ZSTD_e_end, output); }
 
   private:
+    static constexpr unsigned kMaxWorkers = 16;
+
     void run(Bytes bytes, ZSTD_EndDirective directive, const Sink& output) {
         ZSTD_inBuffer input{bytes.data(), bytes.size(), 0};
         std::size_t left = 0;

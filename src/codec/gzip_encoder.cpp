@@ -3,6 +3,8 @@
 // starts no thread.
 #include "gzip_encoder.hpp"
 
+#include "gzip_header.hpp"
+
 #include <fmt/format.h>
 #include <zlib.h>
 
@@ -69,13 +71,6 @@ class Deflater {
   private:
     z_stream stream_{};
 };
-
-// RFC 1952: no flags, no time, the extra flags that zlib sets for the level, "Unix".
-std::string gzip_header(int level) {
-    std::string header("\x1f\x8b\x08\0\0\0\0\0\0\x03", 10);
-    header[8] = level == Z_BEST_COMPRESSION ? '\x02' : level == Z_BEST_SPEED ? '\x04' : '\0';
-    return header;
-}
 
 }  // namespace
 

@@ -190,7 +190,7 @@ Rewritten FrameBuilder::finish(std::vector<TocEntry> entries) {
 
     Rewritten rewritten;
     Written& written = rewritten.written;
-    written.diff_id = result.diff_id;
+    written.diff_id = result.tar_hash.finish();
     written.toc = {std::move(entries), std::move(result.frames), result.tar_bytes};
     const std::string json = encode_toc(written.toc);
     if (json.size() > kMaxTocBytes)

@@ -2,6 +2,8 @@
 
 #include "toc_check.hpp"
 
+#include <shale/gzip_member.hpp>
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -22,6 +24,39 @@ std::size_t pool_size(const WriteOptions& options) {
     return thread_count(options) + 5;
 }
 
+// One thread's compressor, whichever codec.
+class Packer {
+  public:
+    Packer(FrameCodec codec, int level) {
+        if (codec == FrameCodec::Gzip)
+            gzip_.emplace(level);
+        else
+            zstd_.emplace(level);
+    }
+
+    void pack(FrameJob& job) {
+        const Bytes raw = job.raw.bytes();
+        std::size_t begin = 0;
+        for (const std::size_t end : job.cuts) {
+            pack_one(raw.subspan(begin, end - begin), job.packed);
+            job.packed_cuts.push_back(job.packed.size());
+            begin = end;
+        }
+        if (job.cuts.empty()) pack_one(raw, job.packed);
+    }
+
+  private:
+    void pack_one(Bytes raw, std::string& packed) {
+        if (gzip_)
+            gzip_->compress(raw, packed);
+        else
+            zstd_->compress(raw, packed);
+    }
+
+    std::optional<codec::FrameCompressor> zstd_;
+    std::optional<codec::GzipMemberCompressor> gzip_;
+};
+
 }  // namespace
 
 MutableBytes FrameBuffer::room(std::size_t count) {
@@ -40,7 +75,7 @@ void FrameBuffer::commit(std::size_t count) {
     size_ += count;
 }
 
-FramePipeline::FramePipeline(const WriteOptions& options, const codec::Sink& sink)
+FramePipeline::FramePipeline(const WriteOptions& options, const codec::Sink& sink, FrameCodec codec)
     : sink_(sink), jobs_(pool_size(options)), free_(jobs_.size()), to_compress_(jobs_.size()),
       in_order_(jobs_.size()) {
     for (FrameJob& job : jobs_)
@@ -48,7 +83,8 @@ FramePipeline::FramePipeline(const WriteOptions& options, const codec::Sink& sin
     try {
         threads_.emplace_back([this] { finish_frames(); });
         for (unsigned i = 0; i < thread_count(options); ++i)
-            threads_.emplace_back([this, level = options.level] { compress_frames(level); });
+            threads_.emplace_back(
+                [this, codec, level = options.level] { compress_frames(codec, level); });
     } catch (...) {  // a thread could not be started; those that were must end before we unwind
         stop();
         throw;
@@ -72,7 +108,9 @@ FrameJob* FramePipeline::acquire() {
     if (failed_) rethrow_failure();
     SHALE_ENSURE(job.has_value());
     (*job)->raw.clear();
+    (*job)->cuts.clear();
     (*job)->packed.clear();
+    (*job)->packed_cuts.clear();
     (*job)->kind = FrameKind::Data;
     (*job)->name = {};
     (*job)->unseen_bytes = 0;
@@ -100,7 +138,6 @@ FramePipeline::Result FramePipeline::finish() {
         frame.tar_offset += result_.tar_bytes;
         result_.frames.push_back(frame);
     }
-    result_.diff_id = tar_hash_.finish();
     result_.stats.frames = result_.frames.size();
     result_.stats.bytes_compressed = bytes_compressed_;
     return std::move(result_);
@@ -121,13 +158,13 @@ void FramePipeline::rethrow_failure() {
     std::rethrow_exception(failure_);
 }
 
-void FramePipeline::compress_frames(int level) {
-    std::optional<codec::FrameCompressor> compressor;
+void FramePipeline::compress_frames(FrameCodec codec, int level) {
+    std::optional<Packer> packer;
     while (const auto job = to_compress_.pop()) {
         try {
             if (!failed_) {
-                if (!compressor) compressor.emplace(level);
-                compressor->compress((*job)->raw.bytes(), (*job)->packed);
+                if (!packer) packer.emplace(codec, level);
+                packer->pack(**job);
                 bytes_compressed_ += (*job)->raw.size();
             }
         } catch (...) {  // thread root
@@ -153,27 +190,37 @@ void FramePipeline::finish_frames() {
 }
 
 void FramePipeline::hash_tar(const FrameJob& job) {
-    if (job.hash_behind) tar_hash_ = *job.hash_behind;
+    if (job.hash_behind) result_.tar_hash = *job.hash_behind;
     const Bytes tar_bytes = job.kind == FrameKind::Data ? job.raw.bytes() : Bytes{};
-    const codec::Sha256Update updates[] = {{&tar_hash_, tar_bytes},
+    const codec::Sha256Update updates[] = {{&result_.tar_hash, tar_bytes},
                                            {&result_.blob_hash, as_bytes(unhashed_)}};
     codec::sha256_together(updates);
     unhashed_.clear();
 }
 
 void FramePipeline::finish_frame(FrameJob& job) {
-    const std::uint64_t raw_bytes = job.raw.size() + job.unseen_bytes;
-    Frame frame{result_.blob_bytes, job.packed.size(), result_.tar_bytes, raw_bytes};
-    if (job.kind == FrameKind::Data) {
+    if (job.kind == FrameKind::Side) return finish_side_frame(job);
+    std::uint64_t blob_offset = result_.blob_bytes;
+    const auto add = [&](std::uint64_t packed_bytes, std::uint64_t raw_bytes) {
+        result_.frames.push_back({blob_offset, packed_bytes, result_.tar_bytes, raw_bytes});
+        blob_offset += packed_bytes;
         result_.tar_bytes += raw_bytes;
-        result_.frames.push_back(frame);
-        remember(job, frame);
-        emit(job.packed);
-        return;
+    };
+    if (job.cuts.empty()) {
+        add(job.packed.size(), job.raw.size() + job.unseen_bytes);
+        remember(job, result_.frames.back());
     }
+    for (std::size_t i = 0; i < job.cuts.size(); ++i)
+        add(job.packed_cuts[i] - (i > 0 ? job.packed_cuts[i - 1] : 0),
+            job.cuts[i] - (i > 0 ? job.cuts[i - 1] : 0));
+    emit(job.packed);
+}
+
+void FramePipeline::finish_side_frame(FrameJob& job) {
     skippable_.clear();
     codec::append_skippable_frame(as_bytes(job.packed), skippable_);
-    frame.blob_offset += skippable_.size() - job.packed.size();
+    Frame frame{result_.blob_bytes + skippable_.size() - job.packed.size(), job.packed.size(), 0,
+                job.raw.size()};
     // Relative to the end of the tar, which is not known yet.
     frame.tar_offset =
         side_frames_.empty() ? 0 : side_frames_.back().tar_offset + side_frames_.back().tar_bytes;
@@ -187,7 +234,7 @@ void FramePipeline::remember(const FrameJob& job, const Frame& frame) {
     stored.frame = frame;
     stored.check = codec::xxh3_128(as_bytes(job.packed));
     stored.prefix = job.name.prefix;
-    stored.tar_state = tar_hash_.save();
+    stored.tar_state = result_.tar_hash.save();
     for (const Digest& key : job.name.keys)
         result_.stored_frames.emplace_back(key, stored);
 }

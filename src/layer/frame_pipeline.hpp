@@ -57,9 +57,15 @@ struct FrameName {
     Digest prefix;
 };
 
+// What makes a frame of a job's bytes: our zstd frames, or members of a gzip file.
+enum class FrameCodec { Zstd, Gzip };
+
 struct FrameJob {
     FrameBuffer raw;
-    std::string packed;  // not empty at submit(): taken as it is
+    // Where frames end that are compressed apart but travel in this job together; empty: one frame.
+    std::vector<std::size_t> cuts;
+    std::string packed;                    // not empty at submit(): taken as it is
+    std::vector<std::size_t> packed_cuts;  // as `cuts`, in `packed`; the compressor's
     FrameKind kind = FrameKind::Data;
     FrameName name;
     // Set for a frame whose tar bytes are not at hand: how many they are, and the hash behind them.
@@ -73,14 +79,15 @@ class FramePipeline {
     struct Result {
         std::vector<Frame> frames;  // data frames, then side frames
         std::uint64_t tar_bytes = 0;
-        Digest diff_id;
+        codec::Sha256Stream tar_hash;
         codec::Sha256Stream blob_hash;  // continues with what follows the frames
         std::uint64_t blob_bytes = 0;
         std::vector<std::pair<Digest, StoredFrame>> stored_frames;  // blob not yet known
         WriteStats stats;
     };
 
-    FramePipeline(const WriteOptions& options, const codec::Sink& sink);
+    FramePipeline(const WriteOptions& options, const codec::Sink& sink,
+                  FrameCodec codec = FrameCodec::Zstd);
     ~FramePipeline();  // abandons what is in flight
 
     FrameJob* acquire();
@@ -88,10 +95,11 @@ class FramePipeline {
     Result finish();
 
   private:
-    void compress_frames(int level);
+    void compress_frames(FrameCodec codec, int level);
     void finish_frames();
     void hash_tar(const FrameJob& job);
     void finish_frame(FrameJob& job);
+    void finish_side_frame(FrameJob& job);
     void remember(const FrameJob& job, const Frame& frame);
     void emit(std::string& bytes);
     void record_failure();
@@ -108,7 +116,6 @@ class FramePipeline {
     // Touched by the finisher alone until it was joined.
     Result result_;
     std::vector<Frame> side_frames_;
-    codec::Sha256Stream tar_hash_;
     std::string skippable_;
     std::string unhashed_;               // the last bytes that went to the sink
     std::vector<std::jthread> threads_;  // last: joined before the rest is destroyed

@@ -97,6 +97,16 @@ void append_json_name(std::string& out, std::string_view bytes) {
     out.push_back('"');
 }
 
+bool is_json_name(std::string_view bytes) {
+    while (!bytes.empty()) {
+        const CodePoint point = first_code_point(bytes);
+        if (point.length == 0 || (point.value >= kFirstEscape && point.value <= kLastEscape))
+            return false;
+        bytes.remove_prefix(point.length);
+    }
+    return true;
+}
+
 std::string bytes_of_json_name(std::string_view text) {
     std::string bytes;
     bytes.reserve(text.size());

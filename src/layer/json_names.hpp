@@ -15,6 +15,9 @@ void append_json_name(std::string& out, std::string_view bytes);
 // The bytes for the (already unquoted, valid UTF-8) text of a JSON string.
 std::string bytes_of_json_name(std::string_view text);
 
+// True if append_json_name() writes `bytes` as they are, for readers that do not know our escapes.
+bool is_json_name(std::string_view bytes);
+
 void append_base64(std::string& out, std::string_view bytes);
 // False if `text` is not padded base64.
 bool decode_base64(std::string_view text, std::string& bytes);

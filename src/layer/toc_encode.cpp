@@ -2,6 +2,7 @@
 // bytes are the same on every machine. Keys and meanings: docs/formats/layer.md.
 #include "json_names.hpp"
 #include "toc_check.hpp"
+#include "toc_fields.hpp"
 
 #include <fmt/format.h>
 
@@ -29,14 +30,6 @@ std::string_view type_name(tar::MemberType type) {
     return "reg";
 }
 
-void append_number(std::string& out, std::string_view key, std::uint64_t value) {
-    fmt::format_to(std::back_inserter(out), ",\"{}\":{}", key, value);
-}
-
-void append_nonzero(std::string& out, std::string_view key, std::uint64_t value) {
-    if (value != 0) append_number(out, key, value);
-}
-
 void append_xattrs(std::string& out, const std::vector<Xattr>& xattrs) {
     out.append(",\"xattrs\":{");
     for (const Xattr& xattr : xattrs) {
@@ -60,12 +53,29 @@ void append_content(std::string& out, const TocEntry& entry, const Toc& toc) {
 
 void append_entry(std::string& out, const TocEntry& entry, const Toc& toc) {
     const tar::Member& member = entry.member;
+    append_entry_fields(out, member, false);
+    if (member.type == tar::MemberType::Regular && member.size > 0) append_content(out, entry, toc);
+    out.push_back('}');
+}
+
+}  // namespace
+
+void append_number(std::string& out, std::string_view key, std::uint64_t value) {
+    fmt::format_to(std::back_inserter(out), ",\"{}\":{}", key, value);
+}
+
+void append_nonzero(std::string& out, std::string_view key, std::uint64_t value) {
+    if (value != 0) append_number(out, key, value);
+}
+
+std::string tar_name(const tar::Member& member) {
+    if (member.type != tar::MemberType::Directory) return member.path;
+    return member.path.empty() ? "./" : member.path + "/";
+}
+
+void append_entry_fields(std::string& out, const tar::Member& member, bool always_time) {
     out.append("{\"type\":\"").append(type_name(member.type)).append("\",\"name\":");
-    if (member.type == tar::MemberType::Directory) {
-        append_json_name(out, member.path.empty() ? "./" : member.path + "/");
-    } else {
-        append_json_name(out, member.path);
-    }
+    append_json_name(out, tar_name(member));
     if (!member.link_target.empty()) {
         out.append(",\"linkName\":");
         append_json_name(out, member.link_target);
@@ -74,16 +84,12 @@ void append_entry(std::string& out, const TocEntry& entry, const Toc& toc) {
     append_nonzero(out, "size", member.size);
     append_nonzero(out, "uid", member.uid);
     append_nonzero(out, "gid", member.gid);
-    if (member.mtime_ns != 0)
+    if (member.mtime_ns != 0 || always_time)
         out.append(",\"modtime\":\"").append(format_rfc3339(member.mtime_ns)).push_back('"');
     append_nonzero(out, "devMajor", member.device_major);
     append_nonzero(out, "devMinor", member.device_minor);
     if (!member.xattrs.empty()) append_xattrs(out, member.xattrs);
-    if (member.type == tar::MemberType::Regular && member.size > 0) append_content(out, entry, toc);
-    out.push_back('}');
 }
-
-}  // namespace
 
 std::string encode_toc(const Toc& toc) {
     std::string out = "{\"version\":1,\"entries\":[\n";

@@ -191,6 +191,9 @@ if command -v dockerd > /dev/null; then
         check "docker loads the archive" docker -H "unix://$sock" load -i "$T/app.docker.tar"
         check "docker knows its name and ID" equal "$(cat "$T/iid4")" \
             "$(docker -H "unix://$sock" inspect -f '{{.Id}}' app:prod)"
+        check "an archive of estargz layers" quiet -t app:estargz \
+            --output "type=docker,dest=$T/estargz.tar,compression=estargz" "$ctx"
+        check "docker loads estargz" docker -H "unix://$sock" load -i "$T/estargz.tar"
     else
         echo "note: dockerd does not start here; docker load was not tried"
     fi

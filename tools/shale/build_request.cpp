@@ -1,5 +1,6 @@
 #include "build_request.hpp"
 
+#include "layer_output.hpp"
 #include "progress.hpp"
 
 #include <shale/base.hpp>
@@ -90,7 +91,7 @@ std::vector<build::Output> outputs_of(const BuildFlags& flags) {
     for (auto& output : outputs) {
         if (flags.push && is_image(output)) output.push = true;
         if (!flags.compression.empty() && !output.compression)
-            output.compression = oci::parse_compression(flags.compression);
+            output.compression = layer::parse_form(flags.compression);
         if (flags.compression_level && !output.compression_level)
             output.compression_level = flags.compression_level;
     }
@@ -147,10 +148,11 @@ void declare_build_flags(CLI::App& app, BuildFlags& flags) {
         "- a tar on standard output (default type=image)");
     add_switch(app, "--load", flags.load, "Shorthand for --output type=image");
     add_switch(app, "--push", flags.push, "Push the image under its tags");
-    add_value(app, "--compression", flags.compression, "zstd|gzip|uncompressed",
+    add_value(app, "--compression", flags.compression, kFormChoices,
               "Compression of new layers (default zstd)");
     add_number(app, "--compression-level", flags.compression_level,
-               "Level of that compression (default 3 for zstd, 6 for gzip); without one, of zstd");
+               "Level of that compression: zstd -7 to 22 (default 3), gzip 0 to 9 (default 6); "
+               "without one, of zstd");
     add_switch(app, "--no-cache", flags.no_cache, "Run every command and copy again");
     add_values(app, "--no-cache-filter", flags.no_cache_filter, "STAGE[,STAGE]",
                "Run these stages again");

@@ -7,7 +7,7 @@
 
 #include <shale/base.hpp>
 #include <shale/diff.hpp>
-#include <shale/layer.hpp>
+#include <shale/layer_form.hpp>
 #include <shale/oci.hpp>
 
 #include <fmt/format.h>
@@ -43,18 +43,22 @@ void require_content(const Flags& flags, const std::vector<diff::Change>& change
     }
 }
 
-std::string summary(const LayerBlob& blob, std::size_t changes, bool json) {
-    const auto media_type = oci::layer_media_type(blob.compression);
+std::string summary(const layer::Formed& blob, layer::Form form, std::size_t changes, bool json) {
     if (json) {
-        const nlohmann::ordered_json value = {
-            {"mediaType", media_type},      {"digest", blob.digest.str()}, {"size", blob.bytes},
-            {"diffId", blob.diff_id.str()}, {"tarSize", blob.tar_bytes},   {"changes", changes}};
+        nlohmann::ordered_json value = {
+            {"mediaType", oci::layer_media_type(layer::compression_of(form))},
+            {"digest", blob.blob.str()},
+            {"size", blob.blob_bytes},
+            {"diffId", blob.diff_id.str()},
+            {"tarSize", blob.tar_bytes},
+            {"changes", changes}};
+        if (!blob.annotations.empty()) value["annotations"] = blob.annotations;
         return value.dump(2) + "\n";
     }
     return fmt::format(
         "digest   {}\ndiff-id  {}\nsize     {} ({})\ntar      {} ({})\nchanges  {}\n",
-        blob.digest.str(), blob.diff_id.str(), blob.bytes, format_size(blob.bytes), blob.tar_bytes,
-        format_size(blob.tar_bytes), changes);
+        blob.blob.str(), blob.diff_id.str(), blob.blob_bytes, format_size(blob.blob_bytes),
+        blob.tar_bytes, format_size(blob.tar_bytes), changes);
 }
 
 int run(const Flags& flags, Workspace& workspace) {
@@ -68,14 +72,12 @@ int run(const Flags& flags, Workspace& workspace) {
             return [](MutableBytes) -> std::size_t { return 0; };
         };
     }
-    LayerFormat format;
-    format.compression = oci::parse_compression(flags.compression);
-    format.level = flags.level;
+    const auto form = layer::parse_form(flags.compression);
     OutputFile output(flags.output);
-    const auto blob = write_layer_blob(changes, *after.tree, after.open, format,
+    const auto blob = write_layer_blob(changes, *after.tree, after.open, form, flags.level,
                                        [&](Bytes bytes) { output.write(bytes); });
     output.commit();
-    const auto text = summary(blob, changes.size(), flags.json);
+    const auto text = summary(blob, form, changes.size(), flags.json);
     if (!output.is_stdout()) print_result(text);
     return kOk;
 }
@@ -89,10 +91,10 @@ Run declare(CLI::App& app) {
     add_value(app, "-o,--output", flags->output, "FILE",
               "Where to write the blob; - is standard output")
         ->required();
-    add_value(app, "--compression", flags->compression, "zstd|gzip|uncompressed",
+    add_value(app, "--compression", flags->compression, kFormChoices,
               "Compression of the blob (default zstd)");
     add_number(app, "--level", flags->level,
-               "Compression level: zstd 1 to 22 (default 3), gzip 0 to 9 (default 6)");
+               "Compression level: zstd -7 to 22 (default 3), gzip 0 to 9 (default 6)");
     add_value(app, "--content", flags->content, "DIR",
               "Read file contents below DIR, when B is a snapshot of it");
     add_switch(app, "--json", flags->json, "Print digests and sizes as JSON");
@@ -109,7 +111,10 @@ const Command& layer_command() {
         .usage = "[OPTIONS] A B -o FILE",
         .details = "Writes an OCI image layer: a tar stream with whiteouts for what was removed. "
                    "With zstd the stream is cut into independent frames with a table of contents, "
-                   "which any reader of zstd layers ignores and a mount reads lazily.\n\n"
+                   "which any reader of zstd layers ignores and a mount reads lazily. "
+                   "zstd-plain is one stream without; zstd:chunked is what podman pulls in parts, "
+                   "estargz what stargz-snapshotter mounts, if the descriptor of the layer carries "
+                   "the annotations that --json prints.\n\n"
                    "Prints the digest of the blob and the DiffID of its tar stream. The same trees "
                    "give the same bytes on every machine.",
         .examples = {{"shale layer scratch rootfs -o base.tar.zst", "A base layer"},

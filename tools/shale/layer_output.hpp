@@ -1,31 +1,23 @@
-// A layer in the compression that was asked for.
+// A layer in the form that was asked for.
 #pragma once
 
 #include <shale/codec.hpp>
 #include <shale/diff.hpp>
-#include <shale/layer.hpp>
-#include <shale/oci.hpp>
+#include <shale/layer_form.hpp>
 
-#include <cstdint>
 #include <optional>
 #include <vector>
 
 namespace shale::cli {
 
-struct LayerFormat {
-    oci::Compression compression = oci::Compression::Zstd;
-    std::optional<int> level;  // the compression's default
-};
+// Of --compression, as layer::parse_form() reads them.
+inline constexpr const char* kFormChoices =
+    "zstd|gzip|uncompressed|zstd-plain|zstd:chunked|estargz";
 
-struct LayerBlob {
-    oci::Compression compression = oci::Compression::Zstd;
-    Digest digest, diff_id;
-    std::uint64_t bytes = 0, tar_bytes = 0;
-};
-
-// Invalid if the level is out of the compression's range.
-LayerBlob write_layer_blob(const std::vector<diff::Change>& changes, const snapshot::Tree& after,
-                           const layer::OpenContent& open, const LayerFormat& format,
-                           const codec::Sink& out);
+// The layer that turns the tree before into `after`, to `out`. Invalid if the form has no such
+// level.
+layer::Formed write_layer_blob(const std::vector<diff::Change>& changes,
+                               const snapshot::Tree& after, const layer::OpenContent& open,
+                               layer::Form form, std::optional<int> level, const codec::Sink& out);
 
 }  // namespace shale::cli

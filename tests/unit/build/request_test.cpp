@@ -29,7 +29,7 @@ TEST(Output, ReadsEveryKey) {
                                      "force-compression=true,name=a:b");
     EXPECT_EQ(output.type, OutputType::Oci);
     EXPECT_EQ(output.destination, "x.tar");
-    EXPECT_EQ(output.compression, oci::Compression::Gzip);
+    EXPECT_EQ(output.compression, layer::Form::Gzip);
     EXPECT_EQ(output.compression_level, 9);
     EXPECT_TRUE(output.force_compression);
     EXPECT_EQ(output.names, std::vector<std::string>{"a:b"});

@@ -99,8 +99,8 @@ TEST(BuildRequest, WithoutOutputMakesAnImage) {
 TEST(BuildRequest, CompressionReachesEveryOutputThatDoesNotSayItsOwn) {
     const auto made = request({"--compression", "gzip", "-o", "type=oci,dest=a", "-o",
                                "type=oci,dest=b,compression=zstd"});
-    EXPECT_EQ(made.outputs.at(0).compression, oci::Compression::Gzip);
-    EXPECT_EQ(made.outputs.at(1).compression, oci::Compression::Zstd);
+    EXPECT_EQ(made.outputs.at(0).compression, layer::Form::Gzip);
+    EXPECT_EQ(made.outputs.at(1).compression, layer::Form::Zstd);
 }
 
 TEST(BuildRequest, PushAndLoadApplyToTheImageOutputThatIsThere) {
@@ -124,10 +124,9 @@ TEST(BuildRequest, PushingNeedsAName) {
 }
 
 TEST(BuildRequest, ACompressionLevelAloneMeansZstd) {
-    EXPECT_EQ(request({"--compression-level", "19"}).outputs.at(0).compression,
-              oci::Compression::Zstd);
+    EXPECT_EQ(request({"--compression-level", "19"}).outputs.at(0).compression, layer::Form::Zstd);
     EXPECT_EQ(request({"-o", "type=oci,dest=a,compression-level=5"}).outputs.at(0).compression,
-              oci::Compression::Zstd);
+              layer::Form::Zstd);
 }
 
 TEST(BuildRequest, ALevelOutOfRangeIsRefusedBeforeTheBuildWhereverItsPartsComeFrom) {

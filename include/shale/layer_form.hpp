@@ -1,0 +1,77 @@
+// layer: the forms in which a layer travels. The framed zstd of layer.hpp is the default; these are
+// the others that builders write and registries hold.
+//
+//   uncompressed, gzip, zstd-plain   one stream around the tar, as it is
+//   zstd                             frames and a TOC of ours (layer.hpp)
+//   zstd:chunked                     podman's: a zstd frame for each file or chunk, TOC, tar-split
+//   estargz                          stargz-snapshotter's: a gzip member for each file or chunk,
+//                                    TOC as the archive's last member
+//
+// Same members, same bytes, on any number of threads. Free functions, safe from any thread.
+// Formats: containers/storage pkg/chunked, containerd/stargz-snapshotter docs/estargz.md;
+// docs/formats/layer.md says what of them is written here.
+#pragma once
+
+#include <shale/layer.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace shale::layer {
+
+enum class Form { Uncompressed, Gzip, EStargz, Zstd, ZstdPlain, ZstdChunked };
+
+std::string_view form_name(Form form);
+// Invalid, listing the known ones.
+Form parse_form(std::string_view name);
+// "estargz, gzip, ...", for help texts.
+std::string form_names();
+oci::Compression compression_of(Form form);
+// What names a layer of that compression has when no more is known about it.
+Form plain_form(oci::Compression compression);
+
+// zstd's are -7..22, 0 being zstd's own default; gzip's 0..9.
+struct Levels {
+    int lowest = 0, highest = 0, standard = 0;
+};
+std::optional<Levels> levels_of(Form form);  // nullopt: uncompressed has none
+// The level, or the standard one. Invalid if the form has no such level.
+int checked_level(Form form, std::optional<int> level);
+
+struct FormOptions {
+    Form form = Form::Zstd;
+    std::optional<int> level;
+    unsigned threads = 2;  // compressors; the bytes written do not depend on it
+};
+
+struct Formed {
+    Digest blob;  // SHA-256 of the blob
+    std::uint64_t blob_bytes = 0;
+    Digest diff_id;  // SHA-256 of the uncompressed tar
+    std::uint64_t tar_bytes = 0;
+    oci::Annotations annotations;  // what a descriptor of the blob must say to be of use
+};
+
+// A tar as it is, in any form but EStargz and ZstdChunked. `what` names it in errors.
+Formed compress_tar(const codec::Source& tar, const std::string& what, const FormOptions& options,
+                    const codec::Sink& out);
+
+constexpr bool is_seekable(Form form) {
+    return form == Form::EStargz || form == Form::ZstdChunked;
+}
+
+// EStargz or ZstdChunked, headers written anew (content_offset of the members means nothing).
+// `open` gives the content of a member that has one: exactly its size and digest, else Corrupt.
+// EStargz adds members: its landmark and its TOC. Unsupported, naming it, for a path or link that
+// is not UTF-8, which these TOCs cannot hold.
+using OpenMember = std::function<codec::Source(const TocEntry& member)>;
+Formed write_seekable(const std::vector<TocEntry>& members, const OpenMember& open,
+                      const FormOptions& options, const codec::Sink& out);
+// The same for the layer that write_layer() would write.
+Formed write_seekable(const std::vector<diff::Change>& changes, const snapshot::Tree& after,
+                      const OpenContent& open, const FormOptions& options, const codec::Sink& out);
+
+}  // namespace shale::layer
