@@ -18,18 +18,6 @@ constexpr const char* kNotImplemented[] = {"--attest", "--cache-from", "--cache-
 // Attestations that shale does not make: turning them off is what it does anyway.
 constexpr const char* kAttestations[] = {"--provenance", "--sbom"};
 
-void refuse_flag(CLI::App& app, const std::string& name, const std::string& accepted = {}) {
-    auto* option = app.add_option(
-        name,
-        [name, accepted](const CLI::results_t& words) -> bool {
-            if (!accepted.empty() && words.back() == accepted) return true;
-            throw CLI::ValidationError(name + (accepted.empty() ? "" : " " + words.back()) +
-                                       " is not implemented yet");
-        },
-        "Not implemented");
-    hide(option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast));
-}
-
 build::KeyValue split_pair(const std::string& text, const std::string& flag) {
     const auto equals = text.find('=');
     if (equals == 0 || text.empty())
@@ -123,10 +111,10 @@ void check_iidfile(const BuildFlags& flags, const std::vector<build::Output>& ou
 }  // namespace
 
 void declare_build_flags(CLI::App& app, BuildFlags& flags) {
-    add_argument(app, "CONTEXT", flags.context,
-                 "What COPY and ADD read from: a directory, a git repository (URL#REF:SUBDIR), the "
-                 "URL of an archive or a Dockerfile, or - for one of these two on standard input")
-        ->required();
+    required(add_argument(
+        app, "CONTEXT", flags.context,
+        "What COPY and ADD read from: a directory, a git repository (URL#REF:SUBDIR), the "
+        "URL of an archive or a Dockerfile, or - for one of these two on standard input"));
     add_value(app, "-f,--file", flags.file, "FILE",
               "Dockerfile: a path, a URL, or - for standard input (default CONTEXT/Dockerfile)");
     add_values(app, "--build-context", flags.build_contexts, "NAME=SOURCE",
@@ -176,17 +164,16 @@ void declare_build_flags(CLI::App& app, BuildFlags& flags) {
     declare_call_flags(app, flags.call);
     add_value(app, "--iidfile", flags.iidfile, "FILE", "Write the image ID to a file");
     add_value(app, "--metadata-file", flags.metadata_file, "FILE", "Write build results as JSON");
-    add_value(
-        app, "--max-disk", flags.max_disk, "SIZE",
-        "Afterwards, drop results from the cache until images and cache take no more than this "
-        "(default $SHALE_MAX_DISK)");
+    add_value(app, "--max-disk", flags.max_disk, "SIZE",
+              "Afterwards, drop records of the cache until images and cache take no more than this "
+              "(default $SHALE_MAX_DISK)");
     hide(add_switch(app, "--rm", flags.rm, "Ignored"));
     hide(add_switch(app, "--force-rm", flags.force_rm, "Ignored"));
     hide(add_switch(app, "--compress", flags.compress, "Ignored"));
     for (const char* name : kNotImplemented)
-        refuse_flag(app, name);
+        add_refused(app, name, "");
     for (const char* name : kAttestations)
-        refuse_flag(app, name, "false");
+        add_refused(app, name, "false");
 }
 
 build::Request build_request(const BuildFlags& flags) {

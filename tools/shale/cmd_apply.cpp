@@ -98,8 +98,8 @@ int run(const Flags& flags) {
 
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
-    add_argument(app, "FILE", flags->file, "Layer blob; - is standard input")->required();
-    add_argument(app, "DIR", flags->directory, "Directory that holds the tree below")->required();
+    required(add_argument(app, "FILE", flags->file, "Layer blob; - is standard input"));
+    required(add_argument(app, "DIR", flags->directory, "Directory that holds the tree below"));
     add_value(app, "--digest", flags->digest, "DIGEST", "Refuse a blob with another digest");
     add_value(app, "--diff-id", flags->diff_id, "DIGEST",
               "Refuse a blob whose tar stream has another digest");

@@ -213,10 +213,9 @@ int run(const Flags& flags) {
 
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
-    restrict_to(add_argument(app, "WHAT", flags->what, "walk, snapshot or diff")->required(),
+    restrict_to(required(add_argument(app, "WHAT", flags->what, "walk, snapshot or diff")),
                 "walk|snapshot|diff");
-    add_arguments(app, "PATH", flags->paths, "A directory; for diff, two snapshot files")
-        ->required();
+    required(add_arguments(app, "PATH", flags->paths, "A directory; for diff, two snapshot files"));
     add_number(app, "-n,--runs", flags->runs, "How many times (default 3); medians are printed");
     add_number(app, "--threads", flags->threads, "Threads that walk or read (default 2)");
     add_value(app, "--engine", flags->engine, "auto|io_uring|threads",

@@ -56,8 +56,8 @@ int run(const Flags& flags, Workspace& workspace) {
 
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
-    add_arguments(app, "REF:/PATH", flags->files, "File of an image, such as app:prod:/etc/passwd")
-        ->required();
+    required(add_arguments(app, "REF:/PATH", flags->files,
+                           "File of an image, such as app:prod:/etc/passwd"));
     add_platform_flag(app, flags->platform);
     return [flags](Workspace& workspace) { return run(*flags, workspace); };
 }

@@ -19,7 +19,7 @@ int run(const std::string& shell) {
 
 Run declare(CLI::App& app) {
     auto shell = std::make_shared<std::string>();
-    restrict_to(add_argument(app, "SHELL", *shell, "bash, zsh or fish")->required(),
+    restrict_to(required(add_argument(app, "SHELL", *shell, "bash, zsh or fish")),
                 kCompletionShells);
     return [shell](Workspace&) { return run(*shell); };
 }

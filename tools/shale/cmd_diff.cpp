@@ -154,8 +154,8 @@ int run(const Flags& flags, Workspace& workspace) {
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
     constexpr const char* kMeaning = "Directory, snapshot or tar file, image, or scratch";
-    add_argument(app, "A", flags->before, kMeaning)->required();
-    add_argument(app, "B", flags->after, kMeaning)->required();
+    required(add_argument(app, "A", flags->before, kMeaning));
+    required(add_argument(app, "B", flags->after, kMeaning));
     add_values(app, "--ignore", flags->ignore, "mtime|mode|owner",
                "Entries that differ only in this are equal (may be repeated)");
     hide(add_switch(app, "--ignore-mtime", flags->ignore_mtime, "Same as --ignore mtime"));

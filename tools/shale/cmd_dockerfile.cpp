@@ -99,9 +99,8 @@ int run(const Flags& flags) {
 
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
-    restrict_to(add_argument(app, "ACTION", flags->action,
-                             "fmt prints the normal form, ast the syntax tree")
-                    ->required(),
+    restrict_to(required(add_argument(app, "ACTION", flags->action,
+                                      "fmt prints the normal form, ast the syntax tree")),
                 "fmt|ast");
     add_argument(app, "FILE", flags->file, "Default: Dockerfile; - reads standard input");
     add_switch(app, "--write", flags->write, "fmt: replace the file, if it differs");

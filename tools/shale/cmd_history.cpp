@@ -89,7 +89,7 @@ int run(const Flags& flags, Workspace& workspace) {
 
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
-    add_argument(app, "REF", flags->reference, "Name or ID of an image of the store")->required();
+    required(add_argument(app, "REF", flags->reference, "Name or ID of an image of the store"));
     add_switch(app, "--no-trunc", flags->no_trunc, "Show steps and digests in full");
     add_platform_flag(app, flags->platform);
     add_switch(app, "--json", flags->json, "Print JSON");

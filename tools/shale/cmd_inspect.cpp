@@ -50,7 +50,7 @@ int run(const Flags& flags, Workspace& workspace) {
 
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
-    add_argument(app, "REF", flags->reference, "Name or ID of an image of the store")->required();
+    required(add_argument(app, "REF", flags->reference, "Name or ID of an image of the store"));
     add_platform_flag(app, flags->platform);
     return [flags](Workspace& workspace) { return run(*flags, workspace); };
 }

@@ -84,13 +84,12 @@ int run(const Flags& flags, Workspace& workspace) {
 
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
-    add_argument(app, "A", flags->before, "The tree below: directory, snapshot, image or scratch")
-        ->required();
-    add_argument(app, "B", flags->after, "The tree to reach: directory, image, or snapshot")
-        ->required();
-    add_value(app, "-o,--output", flags->output, "FILE",
-              "Where to write the blob; - is standard output")
-        ->required();
+    required(add_argument(app, "A", flags->before,
+                          "The tree below: directory, snapshot, image or scratch"));
+    required(
+        add_argument(app, "B", flags->after, "The tree to reach: directory, image, or snapshot"));
+    required(add_value(app, "-o,--output", flags->output, "FILE",
+                       "Where to write the blob; - is standard output"));
     add_value(app, "--compression", flags->compression, kFormChoices,
               "Compression of the blob (default zstd)");
     add_number(app, "--level", flags->level,

@@ -71,7 +71,7 @@ int run(const Flags& flags, Workspace& workspace) {
 
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
-    add_arguments(app, "REF", flags->references, "Image names or IDs")->required();
+    required(add_arguments(app, "REF", flags->references, "Image names or IDs"));
     return [flags](Workspace& workspace) { return run(*flags, workspace); };
 }
 

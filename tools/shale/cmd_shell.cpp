@@ -111,7 +111,7 @@ int run(const Flags& flags, Workspace& workspace) {
 
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
-    add_argument(app, "REF", flags->reference, "Image to run in")->required();
+    required(add_argument(app, "REF", flags->reference, "Image to run in"));
     add_value(app, "-u,--user", flags->user, "USER[:GROUP]",
               "Run as this user (default: the image's)");
     add_value(app, "-w,--workdir", flags->workdir, "DIR", "Start here (default: the image's)");

@@ -162,9 +162,9 @@ int run(const Flags& flags) {
 
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
-    add_argument(app, "DIR", flags->directory, "Directory to take the snapshot of")->required();
-    add_value(app, "-o,--output", flags->output, "FILE", "Where to write it; - is standard output")
-        ->required();
+    required(add_argument(app, "DIR", flags->directory, "Directory to take the snapshot of"));
+    required(add_value(app, "-o,--output", flags->output, "FILE",
+                       "Where to write it; - is standard output"));
     add_value(app, "--exclude-from", flags->exclude_from, "FILE",
               "Leave out what the patterns in FILE match (the format of .dockerignore)");
     add_value(

@@ -38,8 +38,8 @@ int run(const Flags& flags, Workspace& workspace) {
 
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
-    add_argument(app, "SRC", flags->source, "Name or ID of an image of the store")->required();
-    add_argument(app, "DST", flags->target, "The name to give; moved if it exists")->required();
+    required(add_argument(app, "SRC", flags->source, "Name or ID of an image of the store"));
+    required(add_argument(app, "DST", flags->target, "The name to give; moved if it exists"));
     return [flags](Workspace& workspace) { return run(*flags, workspace); };
 }
 

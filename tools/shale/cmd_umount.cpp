@@ -58,7 +58,7 @@ int run(const Flags& flags) {
 
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
-    add_arguments(app, "DIR", flags->directories, "Where an image is mounted")->required();
+    required(add_arguments(app, "DIR", flags->directories, "Where an image is mounted"));
     add_switch(app, "-l,--lazy", flags->lazy,
                "Detach now even if in use; it ends with its last user");
     return [flags](Workspace&) { return run(*flags); };

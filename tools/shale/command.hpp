@@ -7,11 +7,13 @@
 
 #include "exit_codes.hpp"
 
-#include <CLI/App.hpp>
-
 #include <functional>
 #include <string_view>
 #include <vector>
+
+namespace CLI {
+class App;
+}
 
 namespace shale::cli {
 

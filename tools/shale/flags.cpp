@@ -1,5 +1,7 @@
 #include "flags.hpp"
 
+#include <CLI/App.hpp>
+
 #include <algorithm>
 #include <charconv>
 
@@ -102,6 +104,22 @@ CLI::Option* add_arguments(CLI::App& app, const std::string& name, std::vector<s
     // Without it CLI11 takes only as many as must be there.
     option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->allow_extra_args();
     return option;
+}
+
+CLI::Option* required(CLI::Option* option) {
+    return option->required();
+}
+
+void add_refused(CLI::App& app, const std::string& name, const std::string& accepted) {
+    auto* option = app.add_option(
+        name,
+        [name, accepted](const CLI::results_t& words) -> bool {
+            if (!accepted.empty() && words.back() == accepted) return true;
+            throw CLI::ValidationError(name + (accepted.empty() ? "" : " " + words.back()) +
+                                       " is not implemented yet");
+        },
+        "Not implemented");
+    hide(option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast));
 }
 
 CLI::Option* hide(CLI::Option* option) {

@@ -3,14 +3,18 @@
 // The wrappers exist because CLI11's defaults differ from what users of docker expect: a repeatable
 // flag must take exactly one value per use (`--build-arg A=1 .` must not swallow the context), the
 // last use of a single-valued flag wins, and a choice is checked against the words shown in help.
+// CLI11 takes seconds to compile, so only those include it who parse.
 #pragma once
-
-#include <CLI/App.hpp>
 
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
 
 namespace shale::cli {
 
@@ -33,6 +37,13 @@ CLI::Option* add_arguments(CLI::App& app, const std::string& name, std::vector<s
 
 // Allows only the words of `choices`, which '|' separates; a text without one restricts nothing.
 void restrict_to(CLI::Option* option, const std::string& choices);
+
+// An argument that must be there.
+CLI::Option* required(CLI::Option* option);
+
+// A flag that is known and not implemented: hidden, and a usage error that says so when it is used
+// with another value than `accepted`.
+void add_refused(CLI::App& app, const std::string& name, const std::string& accepted);
 
 // Accepted, yet absent from help: group "" in CLI11's terms.
 CLI::Option* hide(CLI::Option* option);

@@ -4,6 +4,8 @@
 #include "command.hpp"
 #include "flags.hpp"
 
+#include <CLI/App.hpp>
+
 #include <string>
 
 namespace shale::cli {

@@ -3,10 +3,12 @@
 
 #include <shale/build.hpp>
 
-#include <CLI/App.hpp>
-
 #include <string>
 #include <vector>
+
+namespace CLI {
+class App;
+}
 
 namespace shale::cli {
 

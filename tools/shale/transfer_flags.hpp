@@ -17,8 +17,8 @@ struct TransferFlags {
 };
 
 inline void add_transfer_flags(CLI::App& app, TransferFlags& flags) {
-    add_argument(app, "REF", flags.reference, "Image name, such as node:18 or host:5000/app:prod")
-        ->required();
+    required(add_argument(app, "REF", flags.reference,
+                          "Image name, such as node:18 or host:5000/app:prod"));
     add_value(app, "--progress", flags.progress, kProgressChoices,
               "How to show progress (default auto)");
     add_switch(app, "-q,--quiet", flags.quiet, "Show no progress");

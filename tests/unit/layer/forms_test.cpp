@@ -1,8 +1,7 @@
 // The forms of other programs: the same tar in each, on any number of threads, at the level asked
 // for.
-#include "trees.hpp"
-
 #include "rolling_chunker.hpp"
+#include "trees.hpp"
 
 #include <shale/gzip_member.hpp>
 #include <shale/layer_form.hpp>
@@ -46,9 +45,9 @@ struct Blob {
 
 Blob form(const Change& change, const Contents& contents, const FormOptions& options) {
     Blob blob;
-    blob.formed = write_seekable(diff::compare(change.before, change.after), change.after,
-                                 contents.opener(), options,
-                                 [&](Bytes bytes) { blob.bytes.append(as_text(bytes)); });
+    blob.formed =
+        write_seekable(diff::compare(change.before, change.after), change.after, contents.opener(),
+                       options, [&](Bytes bytes) { blob.bytes.append(as_text(bytes)); });
     return blob;
 }
 
@@ -163,9 +162,8 @@ TEST(Forms, EachLevelOfTheTrueRangeIsTakenAndNoOther) {
         tar_bytes += std::to_string(i * 7919 % 10'007) + " ";
     const auto compressed = [&](Form wanted, int level) {
         std::string out;
-        const auto formed =
-            compress_tar(source_of(tar_bytes), "tar", {wanted, level, 2},
-                         [&](Bytes bytes) { out.append(as_text(bytes)); });
+        const auto formed = compress_tar(source_of(tar_bytes), "tar", {wanted, level, 2},
+                                         [&](Bytes bytes) { out.append(as_text(bytes)); });
         EXPECT_EQ(unpack(out), tar_bytes);
         EXPECT_EQ(formed.blob, codec::sha256(out));
         EXPECT_EQ(formed.diff_id, codec::sha256(tar_bytes));
@@ -177,8 +175,8 @@ TEST(Forms, EachLevelOfTheTrueRangeIsTakenAndNoOther) {
     EXPECT_GT(compressed(Form::ZstdPlain, -7).size(), compressed(Form::ZstdPlain, 1).size());
     EXPECT_GT(compressed(Form::Gzip, 0).size(), tar_bytes.size());
     EXPECT_GT(compressed(Form::Gzip, 1).size(), compressed(Form::Gzip, 9).size());
-    for (const auto& [wanted, level] : {std::pair{Form::ZstdPlain, -8}, {Form::Zstd, 23},
-                                        {Form::Gzip, -1}, {Form::EStargz, 10}})
+    for (const auto& [wanted, level] :
+         {std::pair{Form::ZstdPlain, -8}, {Form::Zstd, 23}, {Form::Gzip, -1}, {Form::EStargz, 10}})
         EXPECT_THAT(refusal([&, w = wanted, l = level] { checked_level(w, l); }),
                     HasSubstr("unsupported compression-level: " + std::to_string(level)));
     EXPECT_THAT(refusal([] { checked_level(Form::Uncompressed, 1); }), HasSubstr("no compression"));

@@ -164,7 +164,7 @@ TEST(Arguments, TakeEveryWord) {
     CLI::App app;
     std::vector<std::string> names;
     bool lazy = false;
-    add_arguments(app, "REF", names, "")->required();
+    required(add_arguments(app, "REF", names, ""));
     add_switch(app, "--lazy", lazy, "");
     app.parse(std::vector<std::string>{"c", "--lazy", "b", "a"});  // CLI11 takes them from the end
     EXPECT_THAT(names, ElementsAre("a", "b", "c"));
