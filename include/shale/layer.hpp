@@ -32,6 +32,7 @@ namespace shale::layer {
 struct Frame {
     std::uint64_t blob_offset = 0, blob_bytes = 0;
     std::uint64_t tar_offset = 0, tar_bytes = 0;
+    std::uint64_t skip = 0;  // of foreign ones: decompressed bytes before those that are meant
 };
 
 struct TocEntry {
@@ -40,10 +41,17 @@ struct TocEntry {
     std::uint64_t content_offset = 0;  // in the tar stream; meaningless for empty content
 };
 
+// Ours, or the pieces that a table of another program names (layer_form.hpp).
+enum class FrameCoding { Frames, ZstdPieces, GzipPieces };
+
 struct Toc {
     std::vector<TocEntry> entries;  // in tar order
     std::vector<Frame> frames;
     std::uint64_t tar_bytes = 0;
+    // Foreign pieces hold contents alone, one after another: "tar" offsets number these, tar_bytes
+    // is not known and 0. Each has a digest by which it is checked when it is read.
+    FrameCoding coding = FrameCoding::Frames;
+    std::vector<Digest> frame_digests{};  // SHA-256 of each frame's bytes; empty for ours
 };
 
 std::string encode_toc(const Toc& toc);
@@ -90,7 +98,7 @@ Written write_layer(const std::vector<diff::Change>& changes, const snapshot::Tr
 Written reframe(codec::Source tar_stream, const std::string& what, const WriteOptions& options,
                 const codec::Sink& out);
 
-// The plain tar bytes of a framed blob, in order (ends after Toc::tar_bytes).
+// The plain tar bytes of a blob, in order (of a framed one, the first Toc::tar_bytes).
 codec::Source tar_stream(oci::BlobSource& blobs, const Digest& blob, const Toc& toc);
 
 // ---------------------------------------------------------------------------------------------

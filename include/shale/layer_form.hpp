@@ -74,4 +74,16 @@ Formed write_seekable(const std::vector<TocEntry>& members, const OpenMember& op
 Formed write_seekable(const std::vector<diff::Change>& changes, const snapshot::Tree& after,
                       const OpenContent& open, const FormOptions& options, const codec::Sink& out);
 
+// The table of contents of a layer of any form that has one: ours, zstd:chunked of either
+// generation, eStargz. nullopt if it has none. With a table, contents are read out of the blob
+// where it lies, by a ContentIndex and a ContentReader; a range reader over HTTP does as
+// BlobSource, and `layer.size` spares it the question for the size.
+//
+// Corrupt, naming entry or offset, if the table is impossible, or has not the digest that the
+// descriptor's annotations give; Unsupported if contents lack digests, or a piece is larger than
+// kMaxPieceBytes. A foreign table is a claim about the tar: it is true to the manifest's author if
+// an annotation names its digest, and to the tar only if somebody compared the two.
+inline constexpr std::uint64_t kMaxPieceBytes = 64 << 20;
+std::optional<Toc> read_layer_toc(oci::BlobSource& blobs, const oci::Descriptor& layer);
+
 }  // namespace shale::layer

@@ -34,6 +34,7 @@ struct Member {
     std::uint32_t device_major = 0, device_minor = 0;
     std::string link_target;    // symlink: as is; hardlink: path of the earlier member, relative
     std::vector<Xattr> xattrs;  // sorted by name
+    bool operator==(const Member&) const = default;
 };
 
 // What the decoder accepts as one name and one path. The kernel's own limit for a name; for paths

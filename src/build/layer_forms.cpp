@@ -93,8 +93,10 @@ class ClampedTar {
 
 codec::Source formed_tar(store::Store& store, const FormedLayer& layer, const LayerForm& form) {
     if (!form.latest_mtime_ns) return layer_tar(store, layer);
-    const auto clamped = std::make_shared<ClampedTar>(
-        store.toc(layer.blob, layer.diff_id), layer_tar(store, layer), *form.latest_mtime_ns);
+    const auto toc = store.toc(layer.blob, layer.diff_id);
+    SHALE_ENSURE(toc->coding == layer::FrameCoding::Frames);  // one of ours
+    const auto clamped =
+        std::make_shared<ClampedTar>(toc, layer_tar(store, layer), *form.latest_mtime_ns);
     return [clamped](MutableBytes out) { return clamped->read(out); };
 }
 
@@ -143,7 +145,11 @@ codec::Source layer_tar(store::Store& store, const FormedLayer& layer) {
 }
 
 std::uint64_t layer_tar_bytes(store::Store& store, const FormedLayer& layer) {
-    return store.toc(layer.blob, layer.diff_id)->tar_bytes;
+    const auto toc = store.toc(layer.blob, layer.diff_id);
+    if (toc->coding == layer::FrameCoding::Frames) return toc->tar_bytes;
+    std::uint64_t bytes = 0;  // which a foreign table does not say
+    pump(layer_tar(store, layer), [&](Bytes piece) { bytes += piece.size(); });
+    return bytes;
 }
 
 bool has_later_times(store::Store& store, const FormedLayer& layer, std::int64_t latest_ns) {

@@ -1,4 +1,8 @@
 // From the end of a blob to its table of contents, and from there to the plain tar.
+//
+// Footer and table are checked against the blob's size before anything is read or allocated by what
+// they say. A layer with a foreign table (foreign_toc.cpp) has no frames that make up its tar; it
+// is decompressed from front to back.
 #include "footer.hpp"
 #include "toc_check.hpp"
 
@@ -90,11 +94,18 @@ std::optional<Footer> decode_footer(Bytes bytes) {
     return footer;
 }
 
+bool is_own_footer(Bytes tail) {
+    return as_text(tail).ends_with(kMagic);
+}
+
 std::optional<Toc> read_toc(oci::BlobSource& blobs, const Digest& blob) {
+    return read_toc(blobs, blob, blobs.blob_size(blob));
+}
+
+std::optional<Toc> read_toc(oci::BlobSource& blobs, const Digest& blob, std::uint64_t size) {
     constexpr std::size_t kTailBytes = kSkippableHeaderBytes + kFooterBytes;
     const auto where = [&] { return "reading the table of contents of " + blob.str(); };
     return in_context(where, [&]() -> std::optional<Toc> {
-        const std::uint64_t size = blobs.blob_size(blob);
         if (size < kTailBytes) return std::nullopt;
         const auto tail = read_range(blobs, blob, size - kTailBytes, kTailBytes);
         const auto footer = decode_footer(as_bytes(tail));
@@ -104,7 +115,30 @@ std::optional<Toc> read_toc(oci::BlobSource& blobs, const Digest& blob) {
     });
 }
 
+namespace {
+
+// What a layer may decompress to; stops bombs, not images.
+constexpr std::uint64_t kMaxTarBytes = 256ull << 30;
+
+// Of a layer with a foreign table, which does not say where the headers are.
+codec::Source whole_tar(oci::BlobSource& blobs, const Digest& blob, FrameCoding coding) {
+    const auto next = [&blobs, blob, size = blobs.blob_size(blob),
+                       at = std::uint64_t{0}](MutableBytes out) mutable {
+        out = out.first(static_cast<std::size_t>(std::min<std::uint64_t>(out.size(), size - at)));
+        if (!out.empty()) blobs.read_blob(blob, at, out);
+        at += out.size();
+        return out.size();
+    };
+    const auto stream = std::make_shared<codec::StreamDecompressor>(
+        coding == FrameCoding::GzipPieces ? codec::StreamFormat::Gzip : codec::StreamFormat::Zstd,
+        next, kMaxTarBytes);
+    return [stream](MutableBytes out) { return stream->read(out); };
+}
+
+}  // namespace
+
 codec::Source tar_stream(oci::BlobSource& blobs, const Digest& blob, const Toc& toc) {
+    if (toc.coding != FrameCoding::Frames) return whole_tar(blobs, blob, toc.coding);
     struct State {
         std::vector<Frame> frames;  // those of the tar itself
         std::size_t next_frame = 0;

@@ -5,6 +5,7 @@
 // loader publishes through a shared future that every other reader of the frame waits on. Only
 // ready frames are in the recently-used list and count towards the budget. A failed load removes
 // its slot, so that the next reader tries again.
+#include "frame_decode.hpp"
 #include "toc_check.hpp"
 
 #include <fmt/format.h>
@@ -41,7 +42,9 @@ struct LoadScratch {
     std::vector<std::byte> packed;
 };
 
-FrameBytes load_frame(oci::BlobSource& blobs, const Digest& blob, const Frame& frame) {
+FrameBytes load_frame(oci::BlobSource& blobs, const Digest& blob, const Toc& toc,
+                      std::size_t index) {
+    const Frame& frame = toc.frames[index];
     const auto where = [&] {
         return fmt::format("blob {} offset {}", blob.str(), frame.blob_offset);
     };
@@ -50,7 +53,7 @@ FrameBytes load_frame(oci::BlobSource& blobs, const Digest& blob, const Frame& f
         scratch.packed.resize(frame.blob_bytes);
         blobs.read_blob(blob, frame.blob_offset, scratch.packed);
         auto bytes = std::make_shared<std::vector<std::byte>>(frame.tar_bytes);
-        scratch.decompressor.decompress(scratch.packed, *bytes);
+        decode_frame(scratch.decompressor, toc, index, scratch.packed, *bytes);
         return FrameBytes(std::move(bytes));
     });
 }
@@ -67,7 +70,7 @@ struct ContentReader::State {
     State(ContentIndex contents, oci::BlobSource& source, std::uint64_t budget)
         : index(std::move(contents)), blobs(source), cache_bytes(budget) {}
 
-    FrameBytes frame(const Digest& blob, const Frame& frame);
+    FrameBytes frame(const Digest& blob, const Toc& toc, std::size_t ordinal);
     void publish(const FrameKey& key, const Frame& frame);
     void evict_over_budget();
 
@@ -83,7 +86,8 @@ struct ContentReader::State {
     Stats stats;
 };
 
-FrameBytes ContentReader::State::frame(const Digest& blob, const Frame& frame) {
+FrameBytes ContentReader::State::frame(const Digest& blob, const Toc& toc, std::size_t ordinal) {
+    const Frame& frame = toc.frames[ordinal];
     const FrameKey key{blob, frame.tar_offset};
     std::promise<FrameBytes> promise;
     std::shared_future<FrameBytes> existing;
@@ -103,7 +107,7 @@ FrameBytes ContentReader::State::frame(const Digest& blob, const Frame& frame) {
     }
     if (existing.valid()) return existing.get();
     try {
-        FrameBytes bytes = load_frame(blobs, blob, frame);
+        FrameBytes bytes = load_frame(blobs, blob, toc, ordinal);
         publish(key, frame);
         promise.set_value(bytes);
         return bytes;
@@ -153,7 +157,7 @@ std::size_t ContentReader::read(const Digest& content, std::uint64_t offset, Mut
     std::size_t done = 0;
     for (std::size_t i = frame_at(*place->toc, at); done < out.size(); ++i) {
         const Frame& frame = place->toc->frames.at(i);
-        const FrameBytes bytes = state_->frame(place->blob, frame);
+        const FrameBytes bytes = state_->frame(place->blob, *place->toc, i);
         const std::uint64_t within = at - frame.tar_offset;
         const auto count = static_cast<std::size_t>(
             std::min<std::uint64_t>(out.size() - done, frame.tar_bytes - within));

@@ -1,7 +1,7 @@
 // The last 64 bytes of a framed blob, inside a skippable frame. Layout: docs/formats/layer.md.
 #pragma once
 
-#include <shale/base.hpp>
+#include <shale/layer.hpp>
 
 #include <optional>
 
@@ -15,6 +15,11 @@ struct Footer {
 
 inline constexpr std::size_t kFooterBytes = 64;
 inline constexpr std::size_t kSkippableHeaderBytes = 8;
+
+// True if a blob that ends in `tail` ends in our footer.
+bool is_own_footer(Bytes tail);
+// read_toc() for a blob whose size is known.
+std::optional<Toc> read_toc(oci::BlobSource& blobs, const Digest& blob, std::uint64_t size);
 
 std::string encode_footer(const Footer& footer);
 // nullopt if the magic is not ours; Corrupt if it is but a field is impossible. `bytes` is the

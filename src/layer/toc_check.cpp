@@ -28,6 +28,8 @@ void check_frame(const Frame& frame, std::size_t index, std::uint64_t expected_t
         corrupt_frame(index, fmt::format("holds {} bytes of tar", frame.tar_bytes));
     if (frame.blob_bytes == 0 || frame.blob_bytes > kMaxFrameBlobBytes)
         corrupt_frame(index, fmt::format("takes {} bytes of the blob", frame.blob_bytes));
+    if (frame.skip > kMaxFrameTarBytes)
+        corrupt_frame(index, fmt::format("begins {} bytes into a piece", frame.skip));
     if (frame.blob_offset > INT64_MAX - frame.blob_bytes ||
         frame.tar_offset > INT64_MAX - frame.tar_bytes)
         corrupt_frame(index, "lies beyond any possible file");
@@ -66,7 +68,8 @@ void check_frames(const Toc& toc) {
         fail(ErrorKind::Corrupt,
              fmt::format("table of contents: the tar's end, {}, is no frame boundary",
                          toc.tar_bytes));
-    check_apart_in_blob(toc.frames);
+    // Foreign pieces may share what they are cut from.
+    if (toc.coding == FrameCoding::Frames) check_apart_in_blob(toc.frames);
 }
 
 bool is_clean_path(std::string_view path) {

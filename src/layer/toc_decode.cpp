@@ -6,6 +6,7 @@
 // are read; what concerns several values is left to check_toc().
 #include "json_names.hpp"
 #include "toc_check.hpp"
+#include "toc_place.hpp"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -61,10 +62,27 @@ std::optional<std::int64_t> parse_time(std::string_view text) {
     return (((days * 24 + parts[3]) * 60 + parts[4]) * 60 + parts[5]) * 1'000'000'000 + parts[6];
 }
 
+// "./a//b/" -> "a/b", as the tar reader does; what it refuses, check_toc() does.
+std::string member_path(std::string_view name) {
+    std::string path;
+    for (std::size_t begin = 0; begin < name.size();) {
+        const std::size_t end = std::min(name.find('/', begin), name.size());
+        const std::string_view part = name.substr(begin, end - begin);
+        begin = end + 1;
+        if (part.empty() || part == ".") continue;
+        if (!path.empty()) path.push_back('/');
+        path.append(part);
+    }
+    return path;
+}
+
 enum class Level { Outside, Top, Entries, Entry, Xattrs, Frames, Frame };
 
 class TocHandler {
   public:
+    // Without `places` the table is one of ours.
+    explicit TocHandler(std::vector<TocPlace>* places) : places_(places) {}
+
     using number_integer_t = nlohmann::json::number_integer_t;
     using number_unsigned_t = nlohmann::json::number_unsigned_t;
     using number_float_t = nlohmann::json::number_float_t;
@@ -175,9 +193,14 @@ class TocHandler {
     void begin_entry() {
         level_ = Level::Entry;
         entry_ = {};
+        place_ = {};
         typed_ = named_ = placed_ = is_chunk_ = false;
     }
     void end_entry();
+    void end_chunk();
+    void add_place(std::size_t entry);
+    void check_entry();
+    bool set_place_number(std::uint64_t value);
     void set_entry_number(std::uint64_t value);
     void set_entry_text(std::string& value);
     void set_name(const std::string& value);
@@ -190,6 +213,8 @@ class TocHandler {
     }
 
     Toc toc_;
+    std::vector<TocPlace>* const places_;
+    TocPlace place_;
     std::uint64_t version_ = 0;
     Level level_ = Level::Outside;
     std::size_t skip_depth_ = 0;  // containers entered that mean nothing to us
@@ -201,8 +226,28 @@ class TocHandler {
     std::size_t frame_numbers_ = 0;
 };
 
+// Keys that only foreign tables are read by, or that they use otherwise.
+bool TocHandler::set_place_number(std::uint64_t value) {
+    if (key_ == "mode")
+        entry_.member.mode = static_cast<std::uint32_t>(value & 07777);  // types of files, too
+    else if (key_ == "offset")
+        place_.offset = value;
+    else if (key_ == "endOffset")
+        place_.end = value;
+    else if (key_ == "innerOffset")
+        place_.skip = value;
+    else if (key_ == "chunkOffset")
+        place_.chunk_offset = value;
+    else if (key_ == "chunkSize")
+        place_.chunk_bytes = value;
+    else
+        return key_ == "tarOffset";
+    return true;
+}
+
 void TocHandler::set_entry_number(std::uint64_t value) {
     tar::Member& member = entry_.member;
+    if (places_ != nullptr && set_place_number(value)) return;
     if (key_ == "mode")
         member.mode = small(value, 07777);
     else if (key_ == "size")
@@ -233,23 +278,26 @@ void TocHandler::set_entry_text(std::string& value) {
     } else if (key_ == "linkName") {
         entry_.member.link_target = bytes_of_json_name(value);
     } else if (key_ == "modtime") {
-        const auto time = parse_time(value);
+        // Go's time zero, which the first zstd:chunked wrote for a time that is not given.
+        const bool is_unset = places_ != nullptr && value == "0001-01-01T00:00:00Z";
+        const auto time = is_unset ? std::optional<std::int64_t>(0) : parse_time(value);
         if (!time) corrupt_entry(fmt::format("\"{}\" is no time", value));
         entry_.member.mtime_ns = *time;
-    } else if (key_ == "digest") {
+    } else if (key_ == "digest" || (key_ == "chunkDigest" && places_ != nullptr)) {
         const auto hex = std::string_view(value);
         const auto digest =
             hex.starts_with("sha256:") ? Digest::from_hex(hex.substr(7)) : std::optional<Digest>();
         if (!digest) corrupt_entry(fmt::format("\"{}\" is no digest", value));
-        entry_.content = *digest;
+        (key_ == "digest" ? entry_.content : place_.digest) = *digest;
     }
 }
 
 void TocHandler::set_name(const std::string& value) {
     std::string path = bytes_of_json_name(value);
     directory_name_ = path.ends_with('/');
+    if (places_ != nullptr) path = member_path(path);
     if (path == "./") path.clear();
-    if (!path.empty() && directory_name_) path.pop_back();
+    if (!path.empty() && path.back() == '/') path.pop_back();
     entry_.member.path = std::move(path);
     named_ = true;
 }
@@ -262,26 +310,48 @@ void TocHandler::add_xattr(const std::string& value) {
     entry_.member.xattrs.push_back(std::move(xattr));
 }
 
-void TocHandler::end_entry() {
-    level_ = Level::Entries;
-    if (!typed_ || !named_) corrupt_entry("has no type or no name");
-    // Chunk entries repeat for other readers what our frame table says.
-    if (is_chunk_) return;
+// Chunk entries repeat for other readers what our frame table says.
+void TocHandler::end_chunk() {
+    if (places_ == nullptr) return;
+    if (toc_.entries.empty() || toc_.entries.back().member.path != entry_.member.path)
+        corrupt_entry("is a chunk of another file than the one before");
+    add_place(toc_.entries.size() - 1);
+}
+
+void TocHandler::add_place(std::size_t entry) {
+    if (places_->size() == kMaxFrames) corrupt("too many chunks");
+    place_.entry = entry;
+    places_->push_back(place_);
+}
+
+void TocHandler::check_entry() {
     tar::Member& member = entry_.member;
-    if (directory_name_ != (member.type == tar::MemberType::Directory))
+    if (places_ == nullptr && directory_name_ != (member.type == tar::MemberType::Directory))
         corrupt_entry("only names of directories end in a slash");
     if (member.type == tar::MemberType::Regular && member.size == 0) {
         static const Digest empty = codec::sha256("");
         entry_.content = empty;
-    } else if (member.type == tar::MemberType::Regular && !placed_) {
+    } else if (member.type == tar::MemberType::Regular && !placed_ && places_ == nullptr) {
         corrupt_entry("has content but no \"tarOffset\"");
     }
+    if (places_ != nullptr && member.type == tar::MemberType::Hardlink)
+        member.link_target = member_path(member.link_target);
     std::sort(member.xattrs.begin(), member.xattrs.end());
     const auto same_name = [](const Xattr& a, const Xattr& b) { return a.name == b.name; };
     if (std::adjacent_find(member.xattrs.begin(), member.xattrs.end(), same_name) !=
         member.xattrs.end())
         corrupt_entry("states an xattr twice");
+}
+
+void TocHandler::end_entry() {
+    level_ = Level::Entries;
+    if (!typed_ || !named_) corrupt_entry("has no type or no name");
+    if (is_chunk_) return end_chunk();
+    check_entry();
     if (toc_.entries.size() == kMaxEntries) corrupt("too many entries");
+    if (places_ != nullptr && entry_.member.type == tar::MemberType::Regular &&
+        entry_.member.size > 0)
+        add_place(toc_.entries.size());
     toc_.entries.push_back(std::move(entry_));
 }
 
@@ -299,14 +369,18 @@ void TocHandler::end_frame() {
 
 }  // namespace
 
-Toc decode_toc(Bytes json) {
+Toc parse_toc(Bytes json, std::vector<TocPlace>* places) {
     if (json.size() > kMaxTocBytes)
         fail(ErrorKind::Corrupt,
              fmt::format("table of contents: {} bytes are too many", json.size()));
     const std::string_view text = as_text(json);
-    TocHandler handler;
+    TocHandler handler(places);
     nlohmann::json::sax_parse(text.begin(), text.end(), &handler);
-    Toc toc = handler.take();
+    return handler.take();
+}
+
+Toc decode_toc(Bytes json) {
+    Toc toc = parse_toc(json, nullptr);
     check_toc(toc);
     return toc;
 }

@@ -9,6 +9,7 @@
 #include "layer_tocs.hpp"
 
 #include <shale/codec.hpp>
+#include <shale/layer_form.hpp>
 
 #include <unistd.h>
 
@@ -23,6 +24,7 @@ constexpr std::size_t kCachedEntries = 400'000;
 // What a layer may decompress to; stops bombs, not images.
 constexpr std::uint64_t kMaxTarBytes = 256ull << 30;
 constexpr std::uint64_t kReadBytes = 1u << 20;
+constexpr int kFastestLevel = -7;  // of what is thrown away
 // Enough for every magic number that codec::sniff knows.
 constexpr std::uint64_t kSniffBytes = 16;
 
@@ -76,6 +78,13 @@ codec::StreamFormat sniff_blob(BlobFiles& blobs, const Digest& blob) {
     const auto size = std::min<std::uint64_t>(blobs.blob_size(blob), kSniffBytes);
     blobs.read_blob(blob, 0, MutableBytes(head).first(size));
     return codec::sniff(Bytes(head).first(size));
+}
+
+bool same_members(const layer::Toc& a, const layer::Toc& b) {
+    return std::equal(a.entries.begin(), a.entries.end(), b.entries.begin(), b.entries.end(),
+                      [](const layer::TocEntry& x, const layer::TocEntry& y) {
+                          return x.member == y.member && x.content == y.content;
+                      });
 }
 
 Digest hash_stream(const codec::Source& source) {
@@ -164,7 +173,7 @@ LayerTocs::Loaded LayerTocs::load(const oci::Descriptor& layer,
         }
         return {share(std::move(*twin)), known};
     }
-    if (auto own = read_own(blob)) {
+    if (auto own = read_own(layer)) {
         if (known) return {share(std::move(*own)), known};
         if (const auto found = agrees_with_tar(blob, *own, diff_id)) {
             home_.database.put_diff_id(blob, *found);
@@ -179,19 +188,25 @@ LayerTocs::Loaded LayerTocs::load(const oci::Descriptor& layer,
 // one is wanted, and gives the same TOC, apart from where frames were cut. Returns the DiffID then.
 std::optional<Digest> LayerTocs::agrees_with_tar(const Digest& blob, const layer::Toc& toc,
                                                  const std::optional<Digest>& diff_id) {
+    const bool foreign = toc.coding != layer::FrameCoding::Frames;
     // Frames past the tar hold the dense form of sparse files, which reading the tar does not
-    // check.
-    if (std::any_of(toc.frames.begin(), toc.frames.end(),
+    // check. Foreign ones have digests.
+    if (!foreign &&
+        std::any_of(toc.frames.begin(), toc.frames.end(),
                     [&](const layer::Frame& frame) { return frame.tar_offset >= toc.tar_bytes; }))
         return std::nullopt;
     layer::WriteOptions options;
-    options.level = 1;
+    options.level = kFastestLevel;
     try {
         layer::Written again = layer::reframe(layer::tar_stream(home_.blobs, blob, toc),
                                               describe(blob), options, [](Bytes) {});
-        again.toc.frames = toc.frames;
-        const bool agrees = again.diff_id == diff_id.value_or(again.diff_id) &&
-                            layer::encode_toc(again.toc) == layer::encode_toc(toc);
+        bool agrees = again.diff_id == diff_id.value_or(again.diff_id);
+        if (foreign) {
+            agrees = agrees && same_members(again.toc, toc);
+        } else {
+            again.toc.frames = toc.frames;
+            agrees = agrees && layer::encode_toc(again.toc) == layer::encode_toc(toc);
+        }
         return agrees ? std::optional(again.diff_id) : std::nullopt;
     } catch (const Error& error) {
         // Frames that do not decompress may be the fault of the TOC alone; make_twin() knows.
@@ -201,9 +216,9 @@ std::optional<Digest> LayerTocs::agrees_with_tar(const Digest& blob, const layer
 }
 
 // The TOC that the layer brought along, if it is one.
-std::optional<layer::Toc> LayerTocs::read_own(const Digest& blob) {
+std::optional<layer::Toc> LayerTocs::read_own(const oci::Descriptor& layer) {
     try {
-        return layer::read_toc(home_.blobs, blob);
+        return layer::read_layer_toc(home_.blobs, layer);
     } catch (const Error& error) {
         // A table that is malformed or of a later version leaves an ordinary zstd layer. If the
         // blob as a whole is damaged, make_twin() finds out.
@@ -255,7 +270,9 @@ layer::Written LayerTocs::make_twin(const Digest& blob, const std::optional<Dige
 // A row says that the layer's TOC is true, so that load() need not look again. A layer whose own
 // TOC was found false never gets one: without its twin that TOC would be believed.
 void LayerTocs::remember(const Digest& blob, const Digest& diff_id) {
-    if (!read_own(blob)) home_.database.put_diff_id(blob, diff_id);
+    oci::Descriptor layer;
+    layer.digest = blob;
+    if (!read_own(layer)) home_.database.put_diff_id(blob, diff_id);
 }
 
 }  // namespace shale::store

@@ -48,7 +48,7 @@ class LayerTocs {
     Loaded load(const oci::Descriptor& layer, const std::optional<Digest>& diff_id);
     std::optional<Digest> agrees_with_tar(const Digest& blob, const layer::Toc& toc,
                                           const std::optional<Digest>& diff_id);
-    std::optional<layer::Toc> read_own(const Digest& blob);
+    std::optional<layer::Toc> read_own(const oci::Descriptor& layer);
     std::optional<layer::Toc> read_twin(const Digest& blob);
     layer::Written make_twin(const Digest& blob, const std::optional<Digest>& diff_id);
     void remember(const Digest& blob, const Digest& diff_id);

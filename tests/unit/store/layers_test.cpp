@@ -3,6 +3,7 @@
 #include "store_fixture.hpp"
 
 #include <shale/diff.hpp>
+#include <shale/layer_form.hpp>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -11,6 +12,7 @@
 
 #include <atomic>
 #include <filesystem>
+#include <map>
 #include <thread>
 
 namespace shale::store::test {
@@ -133,6 +135,96 @@ TEST_F(LayerTest, TheTwinHasTheSameTar) {
     while (const std::size_t count = stream(out))
         text.append(buffer, 0, count);
     EXPECT_EQ(text, tar_);
+}
+
+// The layer of these files in another program's form, as a descriptor of a registry has it.
+struct Seekable {
+    oci::Descriptor layer;
+    Digest diff_id;
+    std::string bytes;
+};
+
+Seekable seekable(layer::Form form, const std::vector<std::pair<std::string, std::string>>& files) {
+    snapshot::TreeBuilder builder;
+    std::map<Digest, std::string> contents;
+    for (const auto& [path, bytes] : files) {
+        snapshot::EntrySpec spec;
+        spec.type = FileType::Regular;
+        spec.mode = 0644;
+        spec.size = bytes.size();
+        spec.content = codec::sha256(bytes);
+        contents[spec.content] = bytes;
+        builder.put(path, spec);
+    }
+    const auto after = builder.finish();
+    layer::FormOptions options;
+    options.form = form;
+    Seekable made;
+    const auto formed = layer::write_seekable(
+        diff::compare(snapshot::TreeBuilder().finish(), after), after,
+        [&](std::string_view, const snapshot::Entry& entry) -> codec::Source {
+            return
+                [text = contents.at(entry.content), at = std::size_t{0}](MutableBytes out) mutable {
+                    const std::size_t count = std::min(out.size(), text.size() - at);
+                    std::copy_n(as_bytes(text).begin() + static_cast<std::ptrdiff_t>(at), count,
+                                out.begin());
+                    at += count;
+                    return count;
+                };
+        },
+        options, [&](Bytes bytes) { made.bytes.append(as_text(bytes)); });
+    made.layer = {std::string(oci::layer_media_type(layer::compression_of(form))),
+                  formed.blob,
+                  formed.blob_bytes,
+                  formed.annotations,
+                  {}};
+    made.diff_id = formed.diff_id;
+    return made;
+}
+
+TEST_F(LayerTest, LayersOfOtherProgramsAreReadWhereTheyLie) {
+    for (const auto form : {layer::Form::ZstdChunked, layer::Form::EStargz}) {
+        const auto made = seekable(form, {{"big", big_}, {"small", "small"}});
+        Store store(root());
+        store.put_blob(as_bytes(made.bytes));
+        const auto toc = store.toc(made.layer, made.diff_id);
+        EXPECT_NE(toc->coding, layer::FrameCoding::Frames);
+        EXPECT_EQ(content(store, made.layer.digest, big_), big_);
+        EXPECT_EQ(content(store, made.layer.digest, "small"), "small");
+        EXPECT_EQ(twins_begun, 0);
+        Store again(root());  // which knows that the table is true
+        EXPECT_EQ(again.toc(made.layer, made.diff_id)->coding, toc->coding);
+        EXPECT_THROW(Store(root()).toc(made.layer, codec::sha256("another")), Error);
+    }
+}
+
+// Where the skippable frame of a zstd:chunked layer's table begins.
+std::uint64_t table_at(const std::string& blob) {
+    ByteReader reader(as_bytes(blob).last(64), "footer");
+    return reader.u64() - 8;
+}
+
+TEST_F(LayerTest, ATableThatDiffersFromTheTarIsNotBelieved) {
+    const auto honest =
+        seekable(layer::Form::ZstdChunked, {{"a", "content"}, {"hidden", "content, too"}});
+    const auto less = seekable(layer::Form::ZstdChunked, {{"a", "content"}});
+    // The tar of one with the table of the other, its footer moved to where it is now.
+    std::string lie = honest.bytes.substr(0, table_at(honest.bytes));
+    const std::uint64_t moved = lie.size() - table_at(less.bytes);
+    lie += less.bytes.substr(table_at(less.bytes));
+    for (const std::size_t field : {lie.size() - 64, lie.size() - 32}) {
+        ByteReader reader(as_bytes(lie).subspan(field, 8), "field");
+        std::string value;
+        put_little(value, reader.u64() + moved);
+        lie.replace(field, 8, value);
+    }
+    Store store(root());
+    oci::Descriptor layer;
+    layer.digest = store.put_blob(as_bytes(lie));
+    EXPECT_EQ(layer::read_layer_toc(store, layer)->entries.size(), 1u);
+    EXPECT_EQ(store.toc(layer, honest.diff_id)->entries.size(), 2u);
+    EXPECT_EQ(content(store, layer.digest, "content, too"), "content, too");
+    EXPECT_EQ(twins_begun, 1);
 }
 
 TEST_F(LayerTest, WhatFollowsTheArchiveBelongsToTheDiffId) {
