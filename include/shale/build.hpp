@@ -11,6 +11,7 @@
 #pragma once
 
 #include <shale/base.hpp>
+#include <shale/build_options.hpp>
 #include <shale/dockerfile.hpp>
 #include <shale/http.hpp>
 #include <shale/layer_form.hpp>
@@ -146,6 +147,11 @@ class Images {
                      VertexId vertex, Tagging tagging);
     // NotFound if the image is for another platform.
     ResolvedImage pull(const oci::Reference& name, const oci::Platform& platform, Tracker& tracker);
+    // All images of that name, whatever their platform. Documents only, from the registry.
+    std::vector<ResolvedImage> resolve_all(const oci::Reference& name);
+    // One blob of the repository, unless the store has it whole.
+    void pull_blob(const oci::Reference& name, const oci::Descriptor& blob, Tracker& tracker,
+                   VertexId vertex);
     // Pushes a tagged image, or an index with all it lists: missing blobs first, manifest last.
     // NotFound if the store lacks it.
     oci::Descriptor push(const oci::Reference& name, Tracker& tracker);
@@ -157,6 +163,7 @@ class Images {
 
   private:
     std::optional<ResolvedImage> stored(const oci::Reference& name, const oci::Platform& platform);
+    ResolvedImage take(const oci::Reference& name, const registry::RemoteManifest& remote);
     std::map<Digest, std::string> neighbours(const oci::Reference& name);
     void push_tree(const oci::Reference& name, const oci::Descriptor& descriptor, Tracker& tracker);
     void push_blobs(const oci::Reference& name, const oci::Manifest& manifest, Tracker& tracker);
@@ -180,11 +187,6 @@ ResolvedUser resolve_user(const snapshot::Tree& tree, layer::ContentReader& cont
 
 // ---------------------------------------------------------------------------------------------
 // Requests.
-
-struct KeyValue {
-    std::string key;
-    std::string value;
-};
 
 // One --secret: the value itself, or a file to read it from when a step needs it.
 struct SecretSource {
@@ -232,6 +234,8 @@ struct Output {
     std::optional<bool> platform_split;             // local, tar; default: if there are several
     bool delete_stale = false;                      // local, mode=delete: what is not in the result
     std::vector<Annotation> annotations;            // in addition to the request's
+    bool attestation_artifact = true;               // else as an image of an unknown platform
+    std::string attestation_prefix;                 // local, tar: of the names of their files
 };
 // "type=oci,dest=x.tar,compression=gzip", "DIR" (local) or "-" (tar to standard output). Unknown
 // keys and values are Invalid and named.
@@ -275,6 +279,10 @@ struct Request {
     // Whose time to take instead: "context", a named context, or a stage of one remote ADD.
     std::string source_date_epoch_of;
     unsigned parallel_steps = 2;  // RUN and COPY steps at one time
+    // Asked for steps that the store does not know; one that cannot be had is a warning.
+    std::vector<CacheSource> cache_from;
+    std::vector<CacheTarget> cache_to;
+    Attestations attestations;
 };
 
 struct Result {

@@ -162,6 +162,8 @@ Index decode_index(std::string_view json);
 ImageConfig decode_config(std::string_view json);
 // True if the document is an index (either kind), judged by its content, not by a header.
 bool is_index(std::string_view json);
+// True of an index's entry that says something about another entry instead of being an image.
+bool is_attestation(const Descriptor& descriptor);
 // Chooses the manifest for `platform`: exact match first, then the same os/architecture with the
 // nearest older variant, then with any; last a manifest that states no platform at all.
 // Attestations are never chosen. nullopt if none fits.

@@ -61,6 +61,9 @@ struct StepRecord {
     std::int64_t created_ns = 0;  // when the step first finished; kept by cached rebuilds
     std::string name;             // "RUN npm install"
     std::int64_t cost_ms = 0;     // what executing it took; kept by cached rebuilds
+    // In a record under a key that names what was to be done: the key that names the same by the
+    // bytes it was done to, where that is known. For whoever hands records on.
+    std::optional<Digest> content_key{};
 };
 
 // An image's merged root file system.

@@ -1,6 +1,8 @@
 // build(): reads the Dockerfile, plans, lets the stages run, exports. Each line of build() below is
 // a phase; the phases live in the files named after them.
 #include "annotations.hpp"
+#include "cache_export.hpp"
+#include "cache_import.hpp"
 #include "entitlements.hpp"
 #include "epoch.hpp"
 #include "export.hpp"
@@ -172,48 +174,83 @@ using Evaluations = std::vector<std::unique_ptr<Evaluation>>;
     std::rethrow_exception(cause);
 }
 
-}  // namespace
+// What one attempt at a build starts from.
+struct Task {
+    const Request& request;
+    Services& services;
+    Tracker& tracker;
+    const MainContext& main;
+    const dockerfile::ParseResult& parsed;
+    Sources& sources;
+    CacheImports& imports;
+    std::stop_token stop;
+};
 
-Result build(const Request& asked, Services& services, std::stop_token stop) {
-    check_request(asked);
-    Tracker tracker(services.progress);
-    std::stop_source failure;
-    const std::stop_callback forward(stop, [&] { failure.request_stop(); });
-    Sources sources(asked, services, tracker, failure.get_token());
-    const auto main = open_main_context(asked, services, sources, tracker);
-    const auto& definition = main.definition;
-    auto& context = *main.context;
-    const auto parsed = load_file(asked, definition, tracker);
-    const auto& file = parsed.file;
-
-    const auto target = find_target(file, asked.target);
-    const auto platforms = target_platforms(asked);
-    const auto request = settle_epoch(asked, file, context, sources, platforms.front());
-    Shared shared(request, services.store);
-    shared.lint.add(parsed.diagnostics);
+Result attempt(const Task& task, std::stop_source& failure) {
+    const auto& request = task.request;
+    const auto& file = task.parsed.file;
+    const auto target = find_target(file, request.target);
+    Shared shared(request, task.services.store, task.imports);
+    shared.lint.add(task.parsed.diagnostics);
     Evaluations evaluations;
-    for (const auto& platform : platforms)
-        evaluations.push_back(std::make_unique<Evaluation>(request, services, tracker, file,
-                                                           definition.path, target, context,
-                                                           sources, platform, failure, shared));
-    for (const auto& evaluation : evaluations)
+    for (const auto& platform : target_platforms(request))
+        evaluations.push_back(std::make_unique<Evaluation>(
+            request, task.services, task.tracker, file, task.main.definition.path, target,
+            *task.main.context, task.sources, platform, failure, shared));
+    for (const auto& evaluation : evaluations) {
+        // The Dockerfile is from there, whatever else is.
+        if (task.main.context->source().material)
+            evaluation->session.note(*task.main.context, "context");
         evaluation->start();
+    }
     try {
         std::vector<Built> builds;
         for (const auto& evaluation : evaluations)
-            builds.push_back({evaluation->session, evaluation->stages.get(target)});
+            builds.push_back({evaluation->session, evaluation->stages.get(target),
+                              evaluation->stages, evaluation->reached, target});
+        scan_results(builds);
         fail_on_findings(file, shared.lint);
         auto result =
             export_outputs(builds, stage_label(file.stages[target]), makes_index(request));
+        export_caches(builds);
         result.steps = shared.steps;
         result.cached_steps = shared.cached_steps;
         result.warnings = static_cast<std::uint32_t>(shared.lint.all().size());
         return result;
     } catch (const Error& error) {
         failure.request_stop();
-        if (error.kind() == ErrorKind::Cancelled && !stop.stop_requested())
+        if (error.kind() == ErrorKind::Cancelled && !task.stop.stop_requested())
             rethrow_cause(evaluations);
         throw;
+    }
+}
+
+}  // namespace
+
+Result build(const Request& asked, Services& services, std::stop_token stop) {
+    check_request(asked);
+    Tracker tracker(services.progress);
+    std::stop_source failure;
+    std::optional<std::stop_callback<std::function<void()>>> forward;
+    forward.emplace(stop, [failure]() mutable { failure.request_stop(); });
+    // What was cancelled with the first attempt would stay so for a second.
+    const bool may_begin_again = !asked.cache_from.empty();
+    Sources sources(asked, services, tracker, may_begin_again ? stop : failure.get_token());
+    const auto main = open_main_context(asked, services, sources, tracker);
+    const auto parsed = load_file(asked, main.definition, tracker);
+    find_target(parsed.file, asked.target);
+    const auto request =
+        settle_epoch(asked, parsed.file, *main.context, sources, target_platforms(asked).front());
+    CacheImports imports(request, services, tracker);
+    const Task task{request, services, tracker, main, parsed, sources, imports, stop};
+    for (;;) {
+        try {
+            return attempt(task, failure);
+        } catch (const Error&) {
+            if (stop.stop_requested() || !imports.settle()) throw;
+            failure = std::stop_source();
+            forward.emplace(stop, [failure]() mutable { failure.request_stop(); });
+        }
     }
 }
 

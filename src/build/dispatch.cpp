@@ -102,8 +102,17 @@ bool Dispatcher::use_cache() const {
     return true;
 }
 
-void Dispatcher::advance(const Step& step, std::string created_by) {
+void Dispatcher::note(StepFact fact, const StepResult& result) {
+    fact.result = result.root->key();
+    fact.lines = {instruction_.lines};
+    fact.layer = result.layer;
+    session_.facts.add(stage_index_, std::move(fact));
+}
+
+void Dispatcher::advance(const Step& step, StepFact fact, std::string created_by) {
+    fact.inputs.insert(fact.inputs.begin(), state_.root->key());
     auto result = run_step(session_, state_.root, step);
+    note(std::move(fact), result);
     state_.root = std::move(result.root);
     state_.layers.push_back(result.layer);
     add_history(std::move(created_by), std::move(result.layer));
@@ -289,7 +298,9 @@ void Dispatcher::operator()(const dockerfile::Workdir& workdir) {
         return executed;
     };
     step.use_cache = true;  // deterministic but for a time; --no-cache is about commands and files
-    advance(step, "WORKDIR " + path);
+    StepFact fact;
+    fact.instruction = "WORKDIR " + path;
+    advance(step, std::move(fact), "WORKDIR " + path);
 }
 
 }  // namespace shale::build

@@ -14,6 +14,7 @@ namespace shale::build {
 struct CopySource {
     std::shared_ptr<Root> root;
     Context* directory = nullptr;
+    std::string name{};  // of the directory, for those who ask what the build was made of
 };
 
 class Dispatcher {
@@ -47,10 +48,14 @@ class Dispatcher {
     std::vector<std::string> with_shell(const dockerfile::Command& command) const;
     bool use_cache() const;
     // Runs the step on the stage's root and makes its result the new root.
-    void advance(const Step& step, std::string created_by);
+    void advance(const Step& step, StepFact fact, std::string created_by);
+    // Notes what the step was, for those who ask what the build was made of.
+    void note(StepFact fact, const StepResult& result);
+    void note_grants(const RunSpec& spec);
     RunSpec run_spec(const dockerfile::Run& run);
     std::vector<RunMount> run_mounts(const dockerfile::Run& run, const std::string& cwd);
     std::shared_ptr<Root> mount_source(const dockerfile::Mount& mount);
+    std::string run_title_of(const dockerfile::Run& run, const RunSpec& spec) const;
     std::string run_step_name(const dockerfile::Run& run, const RunSpec& spec) const;
     std::string expanded_step_name() const;             // step_name_ with values in it
     CopySource copy_source(const std::string& from);    // empty: the build context

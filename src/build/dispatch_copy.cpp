@@ -3,6 +3,7 @@
 #include "archive.hpp"
 #include "dispatch.hpp"
 #include "remote_add.hpp"
+#include "run_title.hpp"
 #include "sources.hpp"
 
 #include <sys/stat.h>
@@ -200,9 +201,19 @@ snapshot::Tree edit(const CopyPlan& plan, const snapshot::Tree& parent,
 }
 
 // A directory is read where it lies, everything else through its root.
-CopySource source_of(Context& context) {
-    if (auto root = context.remote_root()) return {std::move(root), nullptr};
-    return {nullptr, &context};
+CopySource source_of(Context& context, const std::string& name = "context") {
+    if (auto root = context.remote_root()) return {std::move(root), nullptr, {}};
+    return {nullptr, &context, name};
+}
+
+StepFact fact_of(const CopyPlan& plan, Root& parent, const CopySource& from) {
+    StepFact fact;
+    fact.inputs.push_back(parent.key());
+    if (from.root) fact.inputs.push_back(from.root->key());
+    if (from.directory) fact.inputs.push_back(Facts::local_key(from.name));
+    for (const auto& [index, remote] : plan.remotes)
+        fact.inputs.push_back(remote.source.root->key());
+    return fact;
 }
 
 // There is nothing to look a name up in; "root" is 0 everywhere.
@@ -349,11 +360,17 @@ class CopyStep {
 }  // namespace
 
 CopySource Dispatcher::copy_source(const std::string& from) {
-    if (from.empty()) return source_of(session_.context);
+    if (from.empty()) {
+        session_.note(session_.context, "context");
+        return source_of(session_.context);
+    }
     const Base base = resolve_copy_from(session_.file, stage_index_, from, session_.contexts());
-    if (const auto* named = std::get_if<ContextBase>(&base))
-        return source_of(*session_.sources.context(*named));
-    return {stages_.root_of(base), nullptr};
+    if (const auto* named = std::get_if<ContextBase>(&base)) {
+        auto& context = *session_.sources.context(*named);
+        session_.note(context, named->name);
+        return source_of(context, named->name);
+    }
+    return {stages_.root_of(base), nullptr, {}};
 }
 
 void Dispatcher::operator()(const dockerfile::Copy& copy) {
@@ -378,8 +395,10 @@ void Dispatcher::operator()(const dockerfile::Copy& copy) {
 
     const auto checksum = expand(copy.checksum);
     for (std::size_t i = 0; i < plan->sources.size(); ++i)
-        if (auto remote = fetch_operand(session_.sources, copy, plan->sources[i], checksum))
+        if (auto remote = fetch_operand(session_.sources, copy, plan->sources[i], checksum)) {
+            session_.facts.add(*remote->source.material, remote->source.root->key());
             plan->remotes.emplace(i, std::move(*remote));
+        }
     CopySource from;
     if (plan->needs_main()) from = copy_source(copy.from);
     if (from.directory) {
@@ -388,6 +407,7 @@ void Dispatcher::operator()(const dockerfile::Copy& copy) {
     }
     const bool is_independent = plan->is_independent;
     const auto parent = is_independent ? empty_root() : state_.root;
+    StepFact fact = fact_of(*plan, *parent, from);
     CopyStep copy_step(session_, std::move(plan), parent, std::move(from));
     Step step;
     step.name = expanded_step_name();
@@ -395,8 +415,16 @@ void Dispatcher::operator()(const dockerfile::Copy& copy) {
     step.definition_key = [&] { return copy_step.definition_key(); };
     step.content_key = [&] { return copy_step.content_key(); };
     step.execute = [&](VertexId) { return copy_step.execute(); };
+    fact.instruction = step_title(instruction_.original, lookup_, session_.file.escape);
     auto result = run_step(session_, parent, step);
-    state_.root = is_independent ? laid_over(state_.root, result.root) : std::move(result.root);
+    note(std::move(fact), result);
+    const auto lower = state_.root;
+    state_.root = is_independent ? laid_over(lower, result.root) : result.root;
+    if (is_independent) {
+        StepFact merged;
+        merged.inputs = {lower->key(), result.root->key()};
+        note(std::move(merged), {state_.root, nullptr});
+    }
     state_.layers.push_back(result.layer);
     add_history(history_text(copy_step.plan()), std::move(result.layer));
 }

@@ -1,4 +1,8 @@
 // RUN: from the instruction to a RunSpec, here-documents included.
+//
+// Variables of its words are settled here, and the roots that its mounts come from; what the
+// command is then shown, and how it is run, is run.cpp's business. What it may use is noted for
+// whoever asks later what the build was made of.
 #include "dispatch.hpp"
 #include "entitlements.hpp"
 #include "located.hpp"
@@ -33,6 +37,23 @@ Invocation invocation(const dockerfile::Command& command, std::vector<std::strin
     return made;
 }
 
+const char* network_name(sandbox::Network network) {
+    if (network == sandbox::Network::None) return "none";
+    return network == sandbox::Network::Host ? "host" : "default";
+}
+
+StepFact fact_of(const RunSpec& spec) {
+    StepFact fact;
+    fact.command =
+        CommandFact{spec.argv, spec.env, spec.cwd, spec.user, network_name(spec.network)};
+    for (const auto& mount : spec.mounts) {
+        if (mount.from) fact.inputs.push_back(mount.from->key());
+        if (!mount.from && mount.type == dockerfile::MountType::Bind)
+            fact.inputs.push_back(Facts::local_key("context"));
+    }
+    return fact;
+}
+
 }  // namespace
 
 // The root that a mount comes from; null if it names none.
@@ -53,6 +74,7 @@ std::vector<RunMount> Dispatcher::run_mounts(const dockerfile::Run& run, const s
         if (made.type == dockerfile::MountType::Bind && !made.from) {
             made.from = session_.context.remote_root();
             session_.context.tree();  // a vertex of its own
+            session_.note(session_.context, "context");
         }
         mounts.push_back(std::move(made));
     }
@@ -90,22 +112,36 @@ RunSpec Dispatcher::run_spec(const dockerfile::Run& run) {
     return spec;
 }
 
-// The step's name with values in it, which for secrets are stars.
-std::string Dispatcher::run_step_name(const dockerfile::Run& run, const RunSpec& spec) const {
-    const auto& line = instruction_.original;
-    if (!step_name_.ends_with(line)) return step_name_;
+// The instruction with values in it, which for secrets are stars.
+std::string Dispatcher::run_title_of(const dockerfile::Run& run, const RunSpec& spec) const {
     const dockerfile::Lookup shown = [&](std::string_view name) -> std::optional<std::string> {
         for (const auto& mount : spec.mounts)
             if (mount.variable == name) return "****";
         return lookup_(name);
     };
-    return step_name_.substr(0, step_name_.size() - line.size()) +
-           run_title(line, run, shown, session_.file.escape);
+    return run_title(instruction_.original, run, shown, session_.file.escape);
+}
+
+std::string Dispatcher::run_step_name(const dockerfile::Run& run, const RunSpec& spec) const {
+    const auto& line = instruction_.original;
+    if (!step_name_.ends_with(line)) return step_name_;
+    return step_name_.substr(0, step_name_.size() - line.size()) + run_title_of(run, spec);
+}
+
+void Dispatcher::note_grants(const RunSpec& spec) {
+    for (const auto& mount : spec.mounts) {
+        if (mount.type == dockerfile::MountType::Secret)
+            session_.facts.add_secret({mount.id, mount.required});
+        if (mount.type == dockerfile::MountType::Ssh)
+            session_.facts.add_ssh({mount.id, mount.required});
+    }
+    if (spec.network != sandbox::Network::None) session_.facts.note_network();
 }
 
 void Dispatcher::operator()(const dockerfile::Run& run) {
     const RunSpec spec = run_spec(run);
     step_name_ = run_step_name(run, spec);
+    note_grants(spec);
     const auto parent = state_.root;
     const auto& hosts = session_.request.add_hosts;
     std::deque<std::string> log_tail;
@@ -123,13 +159,16 @@ void Dispatcher::operator()(const dockerfile::Run& run) {
         return execute_run(session_, spec, parent->load(), vertex, log_tail);
     };
 
+    StepFact fact = fact_of(spec);
+    fact.instruction = run_title_of(run, spec);
     std::string declared;
     for (const auto& name : state_.arguments)
         declared += " " + name + "=" + state_.environment.get(name).value_or("");
     const std::string scope =
         declared.empty() ? "" : fmt::format("|{}{} ", state_.arguments.size(), declared);
     try {
-        advance(step, fmt::format("RUN {}{} # buildkit", scope, fmt::join(spec.argv, " ")));
+        advance(step, std::move(fact),
+                fmt::format("RUN {}{} # buildkit", scope, fmt::join(spec.argv, " ")));
     } catch (const Error& error) {
         throw BuildError(error, step_name_, {log_tail.begin(), log_tail.end()},
                          dockerfile::excerpt(session_.file, instruction_.lines));

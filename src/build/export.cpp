@@ -10,8 +10,7 @@ namespace {
 // that is only pushed needs those that the registry has not got.
 void pull_missing_layers(const Built& build, const Output& output) {
     auto& services = build.session.services;
-    const bool only_pushed = output.type == OutputType::Image && output.push && !output.keep &&
-                             !output.force_compression && !output.docker_types;
+    const bool only_pushed = is_only_pushed(output);
     const auto names = names_of(build.session, output);
     for (const auto& slot : build.state.layers) {
         if (slot->before != nullptr || services.store.has_blob(slot->blob->digest)) continue;
@@ -55,6 +54,12 @@ void export_as_image(const std::vector<Built>& builds, const Output& output,
     progress.status(vertex, "exporting layers", 0, 0);
     for (const auto& image : made.images)
         progress.status(vertex, "exporting manifest " + image.descriptor.digest.str(), 0, 0);
+    for (const auto& image : made.images)
+        if (image.attestation)
+            progress.status(vertex,
+                            "exporting attestation manifest " +
+                                image.attestation->descriptor.digest.str(),
+                            0, 0);
     if (made.is_index())
         progress.status(vertex, "exporting manifest list " + made.descriptor.digest.str(), 0, 0);
     std::vector<std::string> names;
@@ -72,6 +77,11 @@ void export_as_image(const std::vector<Built>& builds, const Output& output,
 }
 
 }  // namespace
+
+bool is_only_pushed(const Output& output) {
+    return output.type == OutputType::Image && output.push && !output.keep &&
+           !output.force_compression && !output.docker_types;
+}
 
 std::optional<std::int64_t> epoch_of(const Session& session, const Output& output) {
     return output.source_date_epoch ? output.source_date_epoch : session.request.source_date_epoch;

@@ -2,6 +2,7 @@
 // the store or a registry, an archive, a directory, a tar of the root file system.
 #pragma once
 
+#include "attestation.hpp"
 #include "layer_forms.hpp"
 #include "session.hpp"
 #include "stage.hpp"
@@ -18,6 +19,11 @@ inline constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 struct Built {
     Session& session;
     const StageState& state;
+    Stages& stages;
+    const std::vector<std::uint32_t>& reached;  // stages, the target among them
+    std::uint32_t target = 0;
+    // What a scan found, as predicates; the same for every output.
+    std::vector<Predicate> sbom{};
 };
 
 // Performs every output of the request. Nothing becomes visible before all layers exist: tags move
@@ -32,6 +38,9 @@ Result export_outputs(const std::vector<Built>& builds, const std::string& stage
 oci::ImageConfig final_config(const Session& session, const StageState& state,
                               std::optional<std::int64_t> epoch);
 
+// True if layers that the registry has are not needed here.
+bool is_only_pushed(const Output& output);
+
 std::optional<std::int64_t> epoch_of(const Session& session, const Output& output);
 
 struct FinalImage {
@@ -40,11 +49,12 @@ struct FinalImage {
     std::string manifest_json, config_json;
     oci::Descriptor descriptor;  // of the manifest
     std::optional<std::int64_t> created_ns;
+    std::optional<AttestationManifest> attestation;
 };
 
 struct FinalResult {
     std::vector<FinalImage> images;  // one for each platform
-    std::string index_json;          // empty: the only image stands for itself
+    std::string index_json;          // empty: the only image stands for itself, unattested
     oci::Descriptor descriptor;      // of the index, or of that image
 
     bool is_index() const { return !index_json.empty(); }

@@ -87,6 +87,14 @@ void add_image(std::vector<Part>& parts, store::Store& store, const FinalImage& 
     }
     parts.push_back(text_part(blob_name(image.manifest.config.digest), image.config_json));
     parts.push_back(text_part(blob_name(image.descriptor.digest), image.manifest_json));
+    if (!image.attestation) return;
+    const auto& attestation = *image.attestation;
+    for (std::size_t i = 0; i < attestation.statements.size(); ++i)
+        parts.push_back(
+            text_part(blob_name(attestation.manifest.layers[i].digest), attestation.statements[i]));
+    parts.push_back(
+        text_part(blob_name(attestation.manifest.config.digest), attestation.config_json));
+    parts.push_back(text_part(blob_name(attestation.descriptor.digest), attestation.manifest_json));
 }
 
 std::vector<Part> archive_parts(store::Store& store, const Output& output,

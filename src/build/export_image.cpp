@@ -3,6 +3,8 @@
 // Making them is apart from placing them: the same result goes into an archive as well. A layer is
 // asked for in the form that the output wants before anything refers to it.
 #include "annotations.hpp"
+#include "cache_export.hpp"
+#include "cache_records.hpp"
 #include "export.hpp"
 #include "key.hpp"
 #include "step.hpp"
@@ -58,8 +60,20 @@ std::optional<layer::Form> other_form(const LayerSlot& slot, const Output& outpu
     return same && !other_level ? std::nullopt : std::optional(form);
 }
 
+// A layer that came from a cache need not be fetched to be pushed to where it is already.
+bool is_pushed_as_it_is(Session& session, const LayerSlot& slot, const Output& output) {
+    if (!slot.imported || !slot.blob || !is_only_pushed(output) || output.rewrite_timestamp)
+        return false;
+    if (other_form(slot, output)) return false;
+    const auto names = names_of(session, output);
+    return std::all_of(names.begin(), names.end(), [&](const oci::Reference& name) {
+        return session.services.images.is_pushed(name, slot.blob->digest);
+    });
+}
+
+// The layer as the output wants it.
 FormedLayer layer_for(Session& session, LayerSlot& slot, const Output& output) {
-    ensure_layer(session, slot);
+    if (!is_pushed_as_it_is(session, slot, output)) ensure_layer(session, slot);
     FormedLayer layer{*slot.blob, slot.diff_id};
     layer.blob.annotations = kept_annotations(layer.blob.annotations);
     const auto epoch = epoch_of(session, output);
@@ -71,7 +85,7 @@ FormedLayer layer_for(Session& session, LayerSlot& slot, const Output& output) {
     if (form || latest_mtime_ns) {
         const auto current = oci::layer_compression(layer.blob.media_type);
         layer =
-            form_layer(session, layer,
+            form_layer(session.services, layer,
                        {form.value_or(layer::plain_form(current.value_or(oci::Compression::Zstd))),
                         output.compression_level, latest_mtime_ns});
     }
@@ -111,6 +125,8 @@ FinalImage make_image(const Built& build, const Output& output, bool as_plain_ta
         image.manifest.layers.push_back(
             named_layer(session.services.store, image.layers.back(), output, as_plain_tars));
     }
+    if (const auto cache = inline_cache(build, image.layers))
+        config.unknown_top[std::string(kCacheMember)] = *cache;
     image.created_ns = config.created_ns;
     image.config_json = oci::encode(config);
     auto& manifest = image.manifest;
@@ -130,6 +146,18 @@ FinalImage make_image(const Built& build, const Output& output, bool as_plain_ta
     image.descriptor.annotations = annotations(AnnotationPlace::ManifestDescriptor);
     image.descriptor.platform = config.platform;
     return image;
+}
+
+// What is said about the image is said of every name it gets.
+void attest_image(const Built& build, const Output& output, FinalImage& image) {
+    const auto predicates = predicates_of(build, &image);
+    if (predicates.empty()) return;
+    std::vector<Subject> subjects;
+    for (const auto& name : names_of(build.session, output))
+        subjects.push_back(
+            {package_url("docker", name, *image.descriptor.platform), image.descriptor.digest});
+    if (subjects.empty()) subjects.push_back({"_", image.descriptor.digest});
+    image.attestation = attest(image, predicates, subjects, output.attestation_artifact);
 }
 
 // What the store's own index says about the image, for `shale images`.
@@ -175,8 +203,11 @@ const FinalImage& FinalResult::preferred() const {
 FinalResult make_result(const std::vector<Built>& builds, const Output& output, bool as_index,
                         bool as_plain_tars) {
     FinalResult result;
-    for (const auto& build : builds)
+    for (const auto& build : builds) {
         result.images.push_back(make_image(build, output, as_plain_tars));
+        attest_image(build, output, result.images.back());
+        as_index = as_index || result.images.back().attestation;
+    }
     result.descriptor = result.images.front().descriptor;
     if (!as_index) return result;
     const auto annotations = [&](AnnotationPlace place) {
@@ -186,6 +217,8 @@ FinalResult make_result(const std::vector<Built>& builds, const Output& output, 
     if (output.docker_types) index.media_type = oci::media::kDockerIndex;
     for (const auto& image : result.images)
         index.manifests.push_back(image.descriptor);
+    for (const auto& image : result.images)
+        if (image.attestation) index.manifests.push_back(image.attestation->descriptor);
     index.annotations = annotations(AnnotationPlace::Index);
     result.index_json = oci::encode(index);
     result.descriptor = {};
@@ -203,6 +236,11 @@ std::vector<std::string> export_image(const std::vector<Built>& builds, const Ou
     for (const auto& image : result.images) {
         store.put_blob(as_bytes(image.config_json));
         store.put_blob(as_bytes(image.manifest_json));
+        if (!image.attestation) continue;
+        for (const auto& statement : image.attestation->statements)
+            store.put_blob(as_bytes(statement));
+        store.put_blob(as_bytes(image.attestation->config_json));
+        store.put_blob(as_bytes(image.attestation->manifest_json));
     }
     if (result.is_index()) store.put_blob(as_bytes(result.index_json));
 

@@ -5,7 +5,9 @@
 #include "step.hpp"
 #include "tree_tar.hpp"
 
+#include <algorithm>
 #include <filesystem>
+#include <map>
 
 namespace shale::build {
 namespace {
@@ -49,9 +51,88 @@ void check_overlap(const TreeBuilder& merged, const Tree& tree, const oci::Platf
     }
 }
 
+// What is said about the result, as files beside it.
+class StatementFiles {
+  public:
+    StatementFiles(const std::vector<Built>& builds, const Output& output, bool split,
+                   bool as_index)
+        : output_(output), split_(split), as_index_(as_index) {
+        for (const auto& build : builds)
+            add(build);
+    }
+
+    bool empty() const { return texts_.empty(); }
+    // Over everything of that name.
+    void put_into(TreeBuilder& tree) const {
+        for (const auto& [path, text] : texts_) {
+            snapshot::EntrySpec spec;
+            spec.type = FileType::Regular;
+            spec.mode = 0600;
+            spec.size = text.size();
+            spec.content = codec::sha256(text);
+            spec.mtime_ns = created_ns_;
+            tree.put(path, spec);
+        }
+    }
+    // The layer of the store that holds them.
+    Digest store_in(store::Store& store) const {
+        TreeBuilder tree;
+        for (const auto& [path, text] : texts_) {
+            const auto slash = path.rfind('/');
+            if (slash != std::string::npos) tree.put(path.substr(0, slash), {});
+        }
+        put_into(tree);
+        const auto open = [&](std::string_view path, const snapshot::Entry&) -> codec::Source {
+            return
+                [rest = std::string_view(texts_.at(std::string(path)))](MutableBytes out) mutable {
+                    const auto count = std::min(out.size(), rest.size());
+                    std::copy_n(as_bytes(rest).begin(), count, out.begin());
+                    rest.remove_prefix(count);
+                    return count;
+                };
+        };
+        const auto nothing = TreeBuilder().finish();
+        return store_layer(store, nothing, tree.finish(), {}, open).descriptor.digest;
+    }
+
+  private:
+    void add(const Built& build) {
+        const auto predicates = predicates_of(build, nullptr);
+        if (predicates.empty()) return;
+        const auto& session = build.session;
+        const auto epoch = epoch_of(session, output_);
+        created_ns_ = epoch ? *epoch * kNsPerSecond : session.shared.started_ns;
+        const auto platform = directory_name(session.platform);
+        std::vector<Subject> subjects;
+        const auto& tree = *build.state.root->load().tree;
+        for (NodeId node = snapshot::kRoot + 1; node < tree.size(); ++node)
+            if (const auto entry = tree.entry(node); entry.type == FileType::Regular)
+                subjects.push_back({tree.path(node), entry.content});
+        for (const auto& predicate : predicates) {
+            if (predicate.inline_only) continue;
+            auto name = output_.attestation_prefix + predicate.filename;
+            if (as_index_ && !split_) {
+                const auto dot = name.rfind('.');
+                const auto end = dot == std::string::npos ? name.size() : dot;
+                name.insert(end, "." + platform);
+            }
+            const auto path = split_ ? platform + "/" + name : name;
+            if (!texts_.emplace(path, statement(predicate, subjects)).second)
+                fail(ErrorKind::Invalid, "duplicate attestation path name " + path);
+        }
+    }
+
+    const Output& output_;
+    bool split_, as_index_;
+    std::int64_t created_ns_ = 0;
+    std::map<std::string, std::string> texts_;  // by path
+};
+
 // The trees of all platforms as one.
-std::shared_ptr<const Tree> combined(const std::vector<Built>& builds, bool split) {
-    if (builds.size() == 1 && !split) return builds.front().state.root->load().tree;
+std::shared_ptr<const Tree> combined(const std::vector<Built>& builds, bool split,
+                                     const StatementFiles& statements) {
+    if (builds.size() == 1 && !split && statements.empty())
+        return builds.front().state.root->load().tree;
     TreeBuilder out;
     for (const auto& build : builds) {
         const auto& tree = *build.state.root->load().tree;
@@ -63,6 +144,7 @@ std::shared_ptr<const Tree> combined(const std::vector<Built>& builds, bool spli
         out.put("", tree.entry(snapshot::kRoot).spec());
         lay_over(out, tree);
     }
+    statements.put_into(out);
     return std::make_shared<const Tree>(out.finish());
 }
 
@@ -86,8 +168,11 @@ void remove_stale(const std::string& directory, const Tree& tree) {
 void write_tree(const std::vector<Built>& builds, const Output& output, bool as_index) {
     auto& session = builds.front().session;
     auto& store = session.services.store;
-    const auto tree = combined(builds, output.platform_split.value_or(as_index));
+    const bool split = output.platform_split.value_or(as_index);
+    const StatementFiles statements(builds, output, split, as_index);
+    const auto tree = combined(builds, split, statements);
     std::vector<Digest> sources;
+    if (!statements.empty()) sources.push_back(statements.store_in(store));
     for (const auto& build : builds)
         sources = merge_sources(std::move(sources), build.state.root->load().sources);
     layer::ContentReader contents(store.content_index(sources), store.framed());

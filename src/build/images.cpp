@@ -98,6 +98,10 @@ ResolvedImage Images::resolve(const oci::Reference& name, const oci::Platform& p
         exact.digest = chosen->digest;
         remote = client_.fetch_manifest(exact);
     }
+    return take(name, remote);
+}
+
+ResolvedImage Images::take(const oci::Reference& name, const registry::RemoteManifest& remote) {
     ResolvedImage image{remote.descriptor, oci::decode_manifest(remote.json), {}};
     const auto& config = image.manifest.config;
     if (config.size > oci::kMaxConfigBytes)
@@ -112,6 +116,39 @@ ResolvedImage Images::resolve(const oci::Reference& name, const oci::Platform& p
     image.config = store_.config(image.manifest);
     check_layers(name, image);
     return image;
+}
+
+std::vector<ResolvedImage> Images::resolve_all(const oci::Reference& name) {
+    constexpr std::size_t kMaxImages = 64;  // platforms of one index; nobody has as many
+    const auto remote = client_.fetch_manifest(name);
+    if (!oci::is_index(remote.json)) return {take(name, remote)};
+    std::vector<ResolvedImage> images;
+    for (const auto& child : oci::decode_index(remote.json).manifests) {
+        if (oci::is_attestation(child)) continue;
+        if (images.size() == kMaxImages)
+            fail(ErrorKind::Corrupt,
+                 name.str() + ": an index of more than " + std::to_string(kMaxImages) + " images");
+        auto exact = name;
+        exact.digest = child.digest;
+        images.push_back(take(exact, client_.fetch_manifest(exact)));
+    }
+    return images;
+}
+
+void Images::pull_blob(const oci::Reference& name, const oci::Descriptor& blob, Tracker& tracker,
+                       VertexId vertex) {
+    if (is_whole(store_, blob)) return;
+    auto writer = store_.new_blob();
+    std::uint64_t reported = 0;
+    client_.fetch_blob(name, blob, [&](Bytes bytes) {
+        writer.write(bytes);
+        constexpr std::uint64_t kReportEvery = 1 << 20;
+        if (writer.size() - reported < kReportEvery) return;
+        reported = writer.size();
+        tracker.progress().status(vertex, blob.digest.str(), reported, blob.size);
+    });
+    writer.commit(blob.digest);
+    tracker.progress().status(vertex, blob.digest.str(), blob.size, blob.size);
 }
 
 // nullopt also if documents of it are missing or impossible: the registry has them.
@@ -138,21 +175,8 @@ void Images::pull_layers(const oci::Reference& name, const ResolvedImage& image,
                          VertexId vertex, Tagging tagging) {
     check_layers(name, image);
     const auto& layers = image.manifest.layers;
-    for_each_parallel(layers.size(), [&](std::size_t i) {
-        const auto& layer = layers[i];
-        if (is_whole(store_, layer)) return;
-        auto writer = store_.new_blob();
-        std::uint64_t reported = 0;
-        client_.fetch_blob(name, layer, [&](Bytes bytes) {
-            writer.write(bytes);
-            constexpr std::uint64_t kReportEvery = 1 << 20;
-            if (writer.size() - reported < kReportEvery) return;
-            reported = writer.size();
-            tracker.progress().status(vertex, layer.digest.str(), reported, layer.size);
-        });
-        writer.commit(layer.digest);
-        tracker.progress().status(vertex, layer.digest.str(), layer.size, layer.size);
-    });
+    for_each_parallel(layers.size(),
+                      [&](std::size_t i) { pull_blob(name, layers[i], tracker, vertex); });
     // A build brings its bases along and remembers them by name, but a name that the user has given
     // to an image stays where it is.
     if (tagging == Tagging::Always || !store_.resolve(name)) store_.tag(name, image.descriptor);

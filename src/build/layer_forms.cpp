@@ -159,8 +159,8 @@ bool has_later_times(store::Store& store, const FormedLayer& layer, std::int64_t
     });
 }
 
-FormedLayer form_layer(Session& session, const FormedLayer& layer, const LayerForm& form) {
-    auto& store = session.services.store;
+FormedLayer form_layer(Services& services, const FormedLayer& layer, const LayerForm& form) {
+    auto& store = services.store;
     const auto form_name = std::string(layer::form_name(form.form));
     Key key("recompress");
     key.add("layer", layer.blob.digest)
@@ -183,7 +183,7 @@ FormedLayer form_layer(Session& session, const FormedLayer& layer, const LayerFo
     record.sources = {made.blob.digest};
     record.layer = made.blob;
     record.diff_id = made.diff_id;
-    record.created_ns = session.services.clock.now_ns();
+    record.created_ns = services.clock.now_ns();
     record.name = "recompress " + form_name;
     store.put_step(name, record);
     return made;

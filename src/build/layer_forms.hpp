@@ -2,8 +2,7 @@
 // an epoch. What was made once is found again through the step cache.
 #pragma once
 
-#include "session.hpp"
-
+#include <shale/build.hpp>
 #include <shale/codec.hpp>
 #include <shale/layer_form.hpp>
 #include <shale/oci.hpp>
@@ -25,7 +24,7 @@ struct FormedLayer {
     oci::Descriptor blob;
     Digest diff_id;
 };
-FormedLayer form_layer(Session& session, const FormedLayer& layer, const LayerForm& form);
+FormedLayer form_layer(Services& services, const FormedLayer& layer, const LayerForm& form);
 
 // True if a member is later than that.
 bool has_later_times(store::Store& store, const FormedLayer& layer, std::int64_t latest_ns);

@@ -6,6 +6,7 @@ namespace shale::build {
 namespace {
 
 constexpr int kMaxNesting = 4;
+constexpr std::size_t kMaxImages = 64;  // platforms of one index; nobody has as many
 constexpr const char* kRefName = "org.opencontainers.image.ref.name";
 
 std::string ref_name(const oci::Descriptor& descriptor) {
@@ -83,12 +84,32 @@ ResolvedImage OciLayout::resolve(const oci::Reference& name, const oci::Platform
         descriptor = *chosen;
         json = document(descriptor, oci::kMaxManifestBytes, store);
     }
+    return image_of(descriptor, json, store);
+}
+
+ResolvedImage OciLayout::image_of(const oci::Descriptor& descriptor, const std::string& json,
+                                  store::Store& store) const {
     ResolvedImage image{descriptor, oci::decode_manifest(json), {}};
     image.descriptor.size = json.size();
     image.config = oci::decode_config(document(image.manifest.config, oci::kMaxConfigBytes, store));
     if (image.manifest.layers.size() != image.config.diff_ids.size())
         fail(ErrorKind::Corrupt, describe() + ": manifest and config disagree about the layers");
     return image;
+}
+
+std::vector<ResolvedImage> OciLayout::resolve_all(const oci::Reference& name, store::Store& store) {
+    const auto root = choose(name);
+    const auto json = document(root, oci::kMaxManifestBytes, store);
+    if (!oci::is_index(json)) return {image_of(root, json, store)};
+    std::vector<ResolvedImage> images;
+    for (const auto& child : oci::decode_index(json).manifests) {
+        if (oci::is_attestation(child)) continue;
+        if (images.size() == kMaxImages)
+            fail(ErrorKind::Corrupt,
+                 describe() + ": an index of more than " + std::to_string(kMaxImages) + " images");
+        images.push_back(image_of(child, document(child, oci::kMaxManifestBytes, store), store));
+    }
+    return images;
 }
 
 void OciLayout::copy_layers(const ResolvedImage& image, store::Store& store) {

@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace shale::build {
 
@@ -26,10 +27,16 @@ class OciLayout {
                           store::Store& store);
     void copy_layers(const ResolvedImage& image, store::Store& store);
 
+    // All images of that name, whatever their platform.
+    std::vector<ResolvedImage> resolve_all(const oci::Reference& name, store::Store& store);
+    // Unless the store has it.
+    void copy_blob(const oci::Descriptor& blob, store::Store& store) const;
+
   private:
     std::string document(const oci::Descriptor& descriptor, std::uint64_t limit,
                          store::Store& store) const;
-    void copy_blob(const oci::Descriptor& blob, store::Store& store) const;
+    ResolvedImage image_of(const oci::Descriptor& descriptor, const std::string& json,
+                           store::Store& store) const;
     std::string describe() const { return "oci-layout " + place_; }
 
     std::string place_;  // for messages

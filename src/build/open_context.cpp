@@ -169,6 +169,7 @@ class Opener {
             auto unpacked = sources_.archive("[internal] load remote build context", open);
             // What the server says is later than what is in the archive, and is what others use.
             if (const auto time = file.time()) unpacked.time = [time] { return time; };
+            unpacked.material = file.material;
             return with_own_dockerfile(unpacked);
         }
         auto definition = elsewhere();

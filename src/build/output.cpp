@@ -3,78 +3,26 @@
 // What one option means is in a table; what options mean together is checked twice: by itself when
 // it is read, and with the rest of the request when that is known (settle_outputs).
 #include "annotations.hpp"
+#include "option_list.hpp"
 
 #include <shale/build.hpp>
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <functional>
-#include <map>
 
 namespace shale::build {
 namespace {
 
-// The fields of one CSV record: one in quotes may hold commas, and "" for a quote.
-std::vector<std::string> split_record(std::string_view text) {
-    std::vector<std::string> fields;
-    std::string field;
-    bool quoted = false;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        const char c = text[i];
-        if (c == '"' && quoted && i + 1 < text.size() && text[i + 1] == '"')
-            field += text[++i];
-        else if (c == '"' && (quoted || field.empty()))
-            quoted = !quoted;
-        else if (c == ',' && !quoted)
-            fields.push_back(std::exchange(field, {}));
-        else
-            field += c;
-    }
-    if (quoted) fail(ErrorKind::Invalid, "--output: a quote is not closed in " + std::string(text));
-    fields.push_back(std::move(field));
-    return fields;
-}
-
-std::vector<KeyValue> split_pairs(std::string_view text) {
-    std::vector<KeyValue> pairs;
-    for (const auto& field : split_record(text)) {
-        const auto equals = field.find('=');
-        if (equals == std::string::npos)
-            fail(ErrorKind::Invalid,
-                 "--output: invalid value \"" + field + "\", expected key=value");
-        pairs.push_back({field.substr(0, equals), field.substr(equals + 1)});
-    }
-    return pairs;
-}
+constexpr std::string_view kFlag = "--output";
 
 bool parse_bool(const KeyValue& pair) {
-    for (const char* yes : {"true", "1", "t", "T", "TRUE", "True"})
-        if (pair.value == yes) return true;
-    for (const char* no : {"false", "0", "f", "F", "FALSE", "False"})
-        if (pair.value == no) return false;
-    fail(ErrorKind::Invalid, "--output: " + pair.key + "=" + pair.value + " is not a boolean");
-}
-
-std::optional<std::int64_t> parse_integer(const std::string& text) {
-    std::int64_t value = 0;
-    const char* end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data(), end, value);
-    return error != std::errc{} || stop != end ? std::nullopt : std::optional(value);
-}
-
-// Whether the compression has such a level is looked at when that is known.
-int parse_level(const KeyValue& pair) {
-    const auto level = parse_integer(pair.value);
-    if (!level || *level < -100 || *level > 100)
-        fail(ErrorKind::Invalid, "unsupported or non-integer compression-level: " + pair.value);
-    return static_cast<int>(*level);
+    return parse_boolean(kFlag, pair);
 }
 
 std::optional<std::int64_t> parse_epoch(const KeyValue& pair) {
     constexpr std::int64_t kLatest = INT64_MAX / 1'000'000'000;
     if (pair.value.empty()) return std::nullopt;
-    const auto epoch = parse_integer(pair.value);
+    const auto epoch = parse_whole_number(pair.value);
     if (!epoch || *epoch < 0 || *epoch > kLatest)
         fail(ErrorKind::Invalid, "--output: invalid source-date-epoch: " + pair.value);
     return epoch;
@@ -112,13 +60,6 @@ void parse_type(Output& output, const std::string& value) {
     }
 }
 
-void parse_compression(Output& output, const KeyValue& pair) {
-    if (pair.value == "nydus")
-        fail(ErrorKind::Unsupported, "--output: compression=nydus is not implemented; zstd layers "
-                                     "are seekable as they are");
-    output.compression = layer::parse_form(pair.value);
-}
-
 void parse_mode(Output& output, const KeyValue& pair) {
     if (pair.value != "copy" && pair.value != "delete")
         fail(ErrorKind::Invalid, "--output: mode=" + pair.value + " (copy and delete are)");
@@ -126,19 +67,19 @@ void parse_mode(Output& output, const KeyValue& pair) {
 }
 
 // What is only accepted: it changes nothing here, or asks for what is done anyway.
-constexpr std::array<std::string_view, 7> kIgnored{
-    "buildinfo",          "buildinfo-attrs",   "unpack", "prefer-nondist-layers", "oci-artifact",
-    "attestation-inline", "attestation-prefix"};
+constexpr std::array<std::string_view, 5> kIgnored{"buildinfo", "buildinfo-attrs", "unpack",
+                                                   "prefer-nondist-layers", "attestation-inline"};
 
-using Setter = std::function<void(Output&, const KeyValue&)>;
-
-const std::map<std::string, Setter, std::less<>>& setters() {
-    static const std::map<std::string, Setter, std::less<>> kSetters{
+const OptionTable<Output>& setters() {
+    static const OptionTable<Output> kSetters{
         {"type", [](auto& output, auto& pair) { parse_type(output, pair.value); }},
         {"dest", [](auto& output, auto& pair) { output.destination = pair.value; }},
-        {"compression", parse_compression},
+        {"compression",
+         [](auto& output, auto& pair) { output.compression = parse_layer_form(kFlag, pair); }},
         {"compression-level",
-         [](auto& output, auto& pair) { output.compression_level = parse_level(pair); }},
+         [](auto& output, auto& pair) {
+             output.compression_level = parse_compression_level(pair);
+         }},
         {"force-compression",
          [](auto& output, auto& pair) { output.force_compression = parse_bool(pair); }},
         {"tar", [](auto& output, auto& pair) { output.as_directory = !parse_bool(pair); }},
@@ -164,6 +105,10 @@ const std::map<std::string, Setter, std::less<>>& setters() {
         {"platform-split",
          [](auto& output, auto& pair) { output.platform_split = parse_bool(pair); }},
         {"mode", parse_mode},
+        {"oci-artifact",
+         [](auto& output, auto& pair) { output.attestation_artifact = parse_bool(pair); }},
+        {"attestation-prefix",
+         [](auto& output, auto& pair) { output.attestation_prefix = pair.value; }},
         {"registry.insecure",
          [](auto&, auto& pair) {
              if (parse_bool(pair))
@@ -189,9 +134,7 @@ void set_option(Output& output, const KeyValue& pair) {
     std::vector<std::string> known;
     for (const auto& [name, setter] : setters())
         known.push_back(name);
-    const auto hint = nearest_match(pair.key, known);
-    fail(ErrorKind::Invalid, "--output: option \"" + pair.key + "\" is not known" +
-                                 (hint.empty() ? "" : " (did you mean " + hint + "?)"));
+    refuse_option(kFlag, pair.key, known);
 }
 
 void check_level(const Output& output) {
@@ -243,6 +186,12 @@ void settle(Output& output, const Request& request) {
     if (!output.compression && (output.compression_level || output.docker_types))
         output.compression = output.docker_types ? layer::Form::Gzip : layer::Form::Zstd;
     check(output);
+    if (request.attestations.any() && output.docker_types && output.type != OutputType::Local &&
+        output.type != OutputType::Tar)
+        fail(ErrorKind::Invalid, "cannot export attestations with \"oci-mediatypes=false\"");
+    if (output.attestation_prefix.find('/') != std::string::npos)
+        fail(ErrorKind::Invalid, "--output: attestation-prefix=" + output.attestation_prefix +
+                                     " is more than the beginning of a name");
     settle_names(output, request);
 }
 
@@ -261,7 +210,7 @@ Output parse_output(std::string_view text) {
         check(output);
         return output;
     }
-    const auto pairs = split_pairs(text);
+    const auto pairs = split_options(kFlag, text);
     for (const auto& pair : pairs)
         set_option(output, pair);
     if (std::none_of(pairs.begin(), pairs.end(),

@@ -7,6 +7,7 @@
 #include <shale/store.hpp>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -51,6 +52,21 @@ class Root {
     LoadedRoot loaded_;
 };
 
+// A layer of the store, and the name of its tar.
+struct StoredLayer {
+    oci::Descriptor descriptor;
+    Digest diff_id;
+};
+
+// A step that an imported cache knows. Its record has neither layer nor sources: what it names is
+// not in the store yet.
+struct ImportedStep {
+    std::size_t cache = 0;  // which one
+    store::StepRecord record;
+    // As the cache carries it; nullopt if it only knows what came of the step.
+    std::optional<StoredLayer> layer;
+};
+
 // One layer of the image under construction.
 struct LayerSlot {
     // Set for a base image's layer, and for a step's once it has been made.
@@ -61,7 +77,29 @@ struct LayerSlot {
     std::shared_ptr<Root> before, after;
     Digest record_key;
     store::StepRecord record;
+    // Until the layer has been fetched. `blob` is what will come, if that is known.
+    std::optional<ImportedStep> imported;
     std::mutex making;
+};
+
+// The layers of the steps that one evaluation went through, each once, in no order.
+class StepLog {
+  public:
+    void add(const std::shared_ptr<LayerSlot>& layer) {
+        const std::lock_guard lock(mutex_);
+        layers_.try_emplace(layer->record_key, layer);
+    }
+    std::vector<std::shared_ptr<LayerSlot>> all() const {
+        const std::lock_guard lock(mutex_);
+        std::vector<std::shared_ptr<LayerSlot>> out;
+        for (const auto& [key, layer] : layers_)
+            out.push_back(layer);
+        return out;
+    }
+
+  private:
+    mutable std::mutex mutex_;
+    std::map<Digest, std::shared_ptr<LayerSlot>> layers_;  // by definition key
 };
 
 }  // namespace shale::build

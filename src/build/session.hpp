@@ -3,8 +3,10 @@
 #pragma once
 
 #include "arguments.hpp"
+#include "cache_import.hpp"
 #include "cache_mount.hpp"
 #include "context.hpp"
+#include "facts.hpp"
 #include "lint.hpp"
 #include "named_contexts.hpp"
 #include "once_table.hpp"
@@ -35,17 +37,19 @@ struct StepResult {
 // One build, whatever the number of its platforms. They share what is the same for them: an image
 // is resolved once, a step with one definition key is made once.
 struct Shared {
-    Shared(const Request& request, store::Store& store)
+    Shared(const Request& request, store::Store& store, CacheImports& imported)
         : slots(std::clamp(request.parallel_steps, 1u, 256u)), cache_mounts(store),
-          ssh_agents(request.ssh) {}
+          ssh_agents(request.ssh), imports(imported) {}
 
     // Bounds RUN and layer work, not stages: a stage waiting for another holds no slot.
     std::counting_semaphore<256> slots;
     std::atomic<std::uint32_t> steps{0}, cached_steps{0};
+    const std::int64_t started_ns = system_clock().now_ns();
     std::once_flag told_of_network{};  // once a build, not once a RUN
     LintLog lint;
     CacheMounts cache_mounts;
     SshAgents ssh_agents;
+    CacheImports& imports;
     OnceTable<std::shared_ptr<BaseImage>> images;
     OnceTable<StepResult> results;  // by definition key
     OnceTable<StepResult> shown;    // also by name: one vertex each
@@ -66,11 +70,22 @@ struct Session {
     Shared& shared;
     bool platform_was_asked_for = false;  // else it is this machine's, and a base image may differ
     bool shows_platform = false;          // in the titles of steps
+    StepLog steps{};
+    Facts facts{};
 
     // The time of directories that the build makes: SOURCE_DATE_EPOCH, or now.
     std::int64_t creation_ns() const {
         return request.source_date_epoch ? *request.source_date_epoch * 1'000'000'000
                                          : services.clock.now_ns();
+    }
+
+    // Among the facts, that something of the context was looked at.
+    void note(const Context& used, const std::string& name) {
+        const auto& source = used.source();
+        if (source.material)
+            facts.add(*source.material, source.root->key());
+        else if (!source.root)
+            facts.add_local(name);
     }
 
     NamedContexts contexts() const { return {request.build_contexts, platform}; }

@@ -118,6 +118,20 @@ std::optional<std::int64_t> newest_file(Root& root) {
     return newest;
 }
 
+// A URL as others may see it: neither who asked nor what let them, and a query may be a signature.
+std::string masked(const std::string& url) {
+    const auto query = url.find('?');
+    auto shown = http::without_password(url.substr(0, query));
+    constexpr std::string_view kHidden = "://***@";
+    if (const auto at = shown.find(kHidden); at != std::string::npos)
+        shown.replace(at, kHidden.size(), "://xxxxx:xxxxx@");  // as provenance has it elsewhere
+    return shown + (query == std::string::npos ? "" : "?xxxxx");
+}
+
+std::string material_uri(const remote::GitReference& reference) {
+    return masked(reference.remote) + (reference.ref.empty() ? "" : "#" + reference.ref);
+}
+
 std::string shown(const remote::GitReference& reference) {
     auto text = http::without_password(reference.remote);
     if (!reference.ref.empty() || !reference.directory.empty()) text += "#" + reference.ref;
@@ -162,6 +176,8 @@ Source Sources::make_git(const remote::GitReference& reference, const GitOptions
                                 services_.clock);
         }
         source = source_of(store, key, *record);
+        const auto algorithm = commit.commit.size() == 64 ? "sha256" : "sha1";
+        source.material = Material{material_uri(reference), {{algorithm, commit.commit}}};
         source.time = [git, reference, commit]() -> std::optional<std::int64_t> {
             return git->commit_time(reference, commit);
         };
@@ -251,6 +267,7 @@ Source Sources::make_download(const std::string& url, const std::string& name,
                                 "download " + name, services_.clock);
         }
         source = source_of(store, digest, *record);
+        source.material = Material{masked(url), {{"sha256", download.content.hex()}}};
         source.time = [time = download.last_modified] { return time; };
         return download.arrived ? Outcome::Done : Outcome::Cached;
     });

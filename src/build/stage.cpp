@@ -1,5 +1,6 @@
 #include "stage.hpp"
 
+#include "attestation.hpp"
 #include "dispatch.hpp"
 #include "emulation.hpp"
 #include "lint_report.hpp"
@@ -62,6 +63,12 @@ std::string platform_title(const StageState& state) {
     if (target.architecture != own.architecture)
         return own.str() + "->" + target.architecture + variant + " ";
     return own.str() + " ";
+}
+
+Material material_of(const ImageBase& base, const BaseImage& image) {
+    const auto type = base.layout.empty() ? "docker" : "oci";
+    return {package_url(type, base.reference, image.platform),
+            {{"sha256", image.resolved.descriptor.digest.hex()}}};
 }
 
 void take_config(StageState& state, const oci::ImageConfig& config) {
@@ -127,6 +134,17 @@ oci::Platform Stages::platform_of_stage(const Base& base) {
 }
 
 std::shared_ptr<BaseImage> Stages::image(const ImageBase& base, const std::string& step_prefix) {
+    auto image = image_once(base, step_prefix);
+    session_.facts.add(material_of(base, *image), image->root->key());
+    return image;
+}
+
+std::shared_ptr<BaseImage> Stages::tool(const ImageBase& base) {
+    return image_once(base, "[internal] ");
+}
+
+std::shared_ptr<BaseImage> Stages::image_once(const ImageBase& base,
+                                              const std::string& step_prefix) {
     // Nobody asked for a platform: the image's own will do if this machine runs it.
     const bool is_free = base.platform.empty() && !session_.platform_was_asked_for;
     const auto key = base.reference.str() + " " + platform_of(base).str() +
@@ -185,14 +203,20 @@ std::shared_ptr<Root> Stages::root_of(const Base& base) {
         const auto image = Stages::image(*image_base, "[internal] ");
         return {image, image->root.get()};
     }
-    if (const auto* named = std::get_if<ContextBase>(&base))
-        return session_.sources.context(*named)->as_source(session_.sources).root;
+    if (const auto* named = std::get_if<ContextBase>(&base)) return named_source(*named).root;
     return empty_root();
+}
+
+Source Stages::named_source(const ContextBase& base) {
+    auto& context = *session_.sources.context(base);
+    auto source = context.as_source(session_.sources);
+    session_.note(context, base.name);
+    return source;
 }
 
 // Files become a layer over nothing; there is no config to go with them.
 StageState Stages::begin_from_source(const ContextBase& base) {
-    const auto source = session_.sources.context(base)->as_source(session_.sources);
+    const auto source = named_source(base);
     StageState state;
     oci::ImageConfig config;
     config.platform = session_.platform;

@@ -52,14 +52,19 @@ class Stages {
     // `step` is the vertex name of the pull, for instance "[builder 1/5] FROM docker.io/...".
     std::shared_ptr<BaseImage> image(const ImageBase& base, const std::string& step_prefix);
 
+    // An image that runs something and that nothing of the result is made of.
+    std::shared_ptr<BaseImage> tool(const ImageBase& base);
+
     // The files that a FROM or --from means, whatever it is.
     std::shared_ptr<Root> root_of(const Base& base);
 
   private:
     StageState evaluate(std::uint32_t index);
     StageState begin_from_source(const ContextBase& base);
+    Source named_source(const ContextBase& base);
     oci::Platform platform_of(const ImageBase& base) const;
     oci::Platform platform_of_stage(const Base& base);
+    std::shared_ptr<BaseImage> image_once(const ImageBase& base, const std::string& step_prefix);
     std::shared_ptr<BaseImage> resolve_image(const ImageBase& base, const std::string& step_prefix);
     StageState begin(const Base& base, const std::string& step_prefix);
 

@@ -19,18 +19,79 @@ using store::StepRecord;
 struct Found {
     StepRecord record;
     bool by_content = false;
+    std::optional<ImportedStep> imported{};  // the record is a cache's
 };
 
 std::optional<Found> look_up(Session& session, const Step& step, const Digest& definition_key,
                              std::optional<Digest>& content_key) {
     auto& store = session.services.store;
-    if (step.use_cache)
+    const auto& imports = session.shared.imports;
+    if (step.use_cache) {
         if (auto record = store.find_step(definition_key)) return Found{*record, false};
+        if (auto known = imports.find(definition_key)) return Found{known->record, false, known};
+    }
     if (!step.content_key) return std::nullopt;
     content_key = step.content_key();
-    if (step.use_cache)
+    if (step.use_cache) {
         if (auto record = store.find_step(*content_key)) return Found{*record, true};
+        // Without a layer there is nothing to lay over the parent at hand.
+        if (auto known = imports.find(*content_key); known && known->layer)
+            return Found{known->record, true, known};
+    }
     return std::nullopt;
+}
+
+// Fetches the layer of a record that was found by content. False if it cannot be had: then the step
+// is executed, as nothing else depends on that record yet.
+bool fetch_layer(Session& session, Found& found) {
+    auto& imports = session.shared.imports;
+    try {
+        const auto layer = imports.fetch(*found.imported);
+        found.record.layer = layer.descriptor;
+        found.record.diff_id = layer.diff_id;
+        return true;
+    } catch (const Error& error) {
+        if (error.kind() == ErrorKind::Cancelled) throw;
+        imports.give_up(found.imported->cache, error.what());
+        imports.settle();
+        return false;
+    }
+}
+
+// The root after a step that only a cache knows: its layer, fetched now, over the parent. From then
+// on the store knows the step.
+LoadedRoot load_imported(Session& session, Root& parent, const Digest& definition_key,
+                         const ImportedStep& step) {
+    auto& store = session.services.store;
+    auto& imports = session.shared.imports;
+    if (const auto known = store.find_step(definition_key);
+        known && known->tree == step.record.tree)
+        return {store.tree(known->tree), known->sources};
+    if (!step.layer) {
+        imports.forget(definition_key);
+        parent.load();  // so that all steps that have to be made again are found out at once
+        fail(ErrorKind::NotFound, "no layer of " + step.record.name);
+    }
+    const auto& base = parent.load();
+    try {
+        auto record = step.record;
+        const auto layer = imports.fetch(step);
+        auto tree = std::make_shared<snapshot::Tree>(
+            layer::merge(*base.tree, *store.toc(layer.descriptor, layer.diff_id)));
+        if (tree->digest() != record.tree)
+            fail(ErrorKind::Corrupt, "layer " + layer.descriptor.digest.str() +
+                                         " does not give the tree " + record.tree.str());
+        record.tree = store.put_tree(*tree);
+        record.sources = merge_sources(base.sources, {layer.descriptor.digest});
+        record.layer = layer.descriptor;
+        record.diff_id = layer.diff_id;
+        store.put_step(definition_key, record);
+        if (record.content_key) store.put_step(*record.content_key, record);
+        return {std::move(tree), record.sources};
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::Cancelled) imports.give_up(step.cache, error.what());
+        throw;
+    }
 }
 
 // Lays a recorded layer over this build's parent. nullopt if the record holds no layer: such a step
@@ -56,28 +117,53 @@ StepRecord record_of(Session& session, const Executed& executed, const std::stri
     return record;
 }
 
-// `tree` is set if the step's tree is in memory anyway.
-StepResult result_of(Session& session, const std::shared_ptr<Root>& parent,
-                     const Digest& definition_key, const StepRecord& record,
-                     std::shared_ptr<const snapshot::Tree> tree) {
-    auto& store = session.services.store;
+std::shared_ptr<LayerSlot> slot_of(const std::shared_ptr<Root>& parent, const Digest& key,
+                                   const StepRecord& record) {
     auto slot = std::make_shared<LayerSlot>();
     slot->blob = record.layer;
     if (record.diff_id) slot->diff_id = *record.diff_id;
     slot->created_ns = record.created_ns;
     slot->before = parent;
-    // What was made, not only what should have been: one definition gives another tree when it is
-    // run again (--no-cache, a lost record, two builds at once), and a child must not find what
-    // was made from the earlier one.
-    const Digest key = Key("made").add("by", definition_key).add("tree", record.tree).finish();
+    slot->record_key = key;
+    slot->record = record;
+    return slot;
+}
+
+// What was made, not only what should have been: one definition gives another tree when it is run
+// again (--no-cache, a lost record, two builds at once), and a child must not find what was made
+// from the earlier one.
+Digest root_key(const Digest& definition_key, const Digest& tree) {
+    return Key("made").add("by", definition_key).add("tree", tree).finish();
+}
+
+StepResult imported_result(Session& session, const std::shared_ptr<Root>& parent,
+                           const Digest& definition_key, const ImportedStep& step) {
+    auto slot = slot_of(parent, definition_key, step.record);
+    slot->blob = CacheImports::known_layer(step);
+    if (step.layer) slot->diff_id = step.layer->diff_id;
+    slot->imported = step;
+    slot->after = std::make_shared<Root>(
+        root_key(definition_key, step.record.tree),
+        [&session, parent, definition_key, step] {
+            return load_imported(session, *parent, definition_key, step);
+        },
+        [] { return false; });
+    return {slot->after, slot};
+}
+
+// `tree` is set if the step's tree is in memory anyway.
+StepResult result_of(Session& session, const std::shared_ptr<Root>& parent,
+                     const Digest& definition_key, const StepRecord& record,
+                     std::shared_ptr<const snapshot::Tree> tree) {
+    auto& store = session.services.store;
+    const auto slot = slot_of(parent, definition_key, record);
+    const auto key = root_key(definition_key, record.tree);
     if (tree)
         slot->after = std::make_shared<Root>(key, LoadedRoot{std::move(tree), record.sources});
     else
         slot->after = std::make_shared<Root>(key, [&store, record] {
             return LoadedRoot{store.tree(record.tree), record.sources};
         });
-    slot->record_key = definition_key;
-    slot->record = record;
     return {slot->after, slot};
 }
 
@@ -90,12 +176,17 @@ Made make_step(Session& session, const std::shared_ptr<Root>& parent, const Step
                const Digest& definition_key, VertexId vertex) {
     auto& store = session.services.store;
     std::optional<Digest> content_key;
-    const auto found = look_up(session, step, definition_key, content_key);
+    auto found = look_up(session, step, definition_key, content_key);
+    if (found && found->imported && !found->by_content)
+        return {imported_result(session, parent, definition_key, *found->imported), true};
+    if (found && found->imported && !fetch_layer(session, *found)) found.reset();
     if (found) {
-        const auto record =
-            found->by_content ? rebase(session, *parent, found->record) : found->record;
+        auto record = found->by_content ? rebase(session, *parent, found->record) : found->record;
         if (record) {
-            if (found->by_content) store.put_step(definition_key, *record);
+            if (found->by_content) {
+                record->content_key = content_key;
+                store.put_step(definition_key, *record);
+            }
             return {result_of(session, parent, definition_key, *record, nullptr), true};
         }
     }
@@ -111,6 +202,7 @@ Made make_step(Session& session, const std::shared_ptr<Root>& parent, const Step
         record.created_ns = found->record.created_ns;
         record.cost_ms = std::max(record.cost_ms, found->record.cost_ms);
     }
+    record.content_key = content_key;
     store.put_step(definition_key, record);
     if (content_key) store.put_step(*content_key, record);
     return {result_of(session, parent, definition_key, record, executed.tree), found.has_value()};
@@ -157,7 +249,9 @@ StepResult run_step(Session& session, const std::shared_ptr<Root>& parent, const
         return result;
     };
     if (no_key) return show();
-    return shared.shown.get(work + " " + step.name, show).first;
+    auto result = shared.shown.get(work + " " + step.name, show).first;
+    session.steps.add(result.layer);
+    return result;
 }
 
 StoredLayer store_layer(Session& session, const snapshot::Tree& before, const snapshot::Tree& after,
@@ -189,8 +283,22 @@ StoredLayer store_layer(store::Store& store, const snapshot::Tree& before,
     return {descriptor, written.diff_id};
 }
 
+namespace {
+
+// The root is loaded with it, so that the store knows the step from now on.
+void take_imported(Session& session, LayerSlot& slot) {
+    slot.record.sources = slot.after->load().sources;
+    const auto layer = session.shared.imports.fetch(*slot.imported);
+    slot.blob = slot.record.layer = layer.descriptor;
+    slot.record.diff_id = layer.diff_id;
+    slot.imported.reset();
+}
+
+}  // namespace
+
 void ensure_layer(Session& session, LayerSlot& slot) {
     const std::lock_guard lock(slot.making);
+    if (slot.imported) return take_imported(session, slot);
     if (slot.blob) return;
     const auto& before = slot.before->load();
     const auto& after = slot.after->load();

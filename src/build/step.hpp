@@ -34,17 +34,14 @@ StepResult run_step(Session& session, const std::shared_ptr<Root>& parent, const
 
 // Writes the layer that turns `before` into `after` into the store. `content` opens what is not
 // already held by the sources of either root; null if there is nothing such.
-struct StoredLayer {
-    oci::Descriptor descriptor;
-    Digest diff_id;
-};
 StoredLayer store_layer(store::Store& store, const snapshot::Tree& before,
                         const snapshot::Tree& after, const std::vector<Digest>& sources,
                         const layer::OpenContent& content);
 StoredLayer store_layer(Session& session, const snapshot::Tree& before, const snapshot::Tree& after,
                         const std::vector<Digest>& sources, const layer::OpenContent& content);
 
-// Makes the slot's layer if it has not been made. Safe from any thread.
+// Makes the slot's layer if it has not been made, or fetches it from the cache that has it. Safe
+// from any thread.
 void ensure_layer(Session& session, LayerSlot& slot);
 
 // `sources` plus `more` without repetition, order kept.

@@ -85,10 +85,6 @@ std::string normal_variant(std::string_view architecture, std::string variant) {
     return variant;
 }
 
-bool is_attestation(const Descriptor& descriptor) {
-    return descriptor.annotations.contains("vnd.docker.reference.type");
-}
-
 // How well a manifest serves the wanted variant, the best first. An older variant runs on newer
 // hardware, and the newest of those runs best: "v6" on a v7 machine before "v5".
 enum class Fit { Exact, NoVariant, Older, Newer };
@@ -106,6 +102,10 @@ bool serves_better(const std::string& candidate, const std::string& best,
 }
 
 }  // namespace
+
+bool is_attestation(const Descriptor& descriptor) {
+    return descriptor.annotations.contains("vnd.docker.reference.type");
+}
 
 Platform Platform::normalized() const {
     Platform out{lower(os), lower(architecture), lower(variant)};

@@ -32,6 +32,9 @@ constexpr std::array kMigrations = {
     R"(
     ALTER TABLE steps ADD COLUMN cost_ms INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE steps ADD COLUMN used_ns INTEGER NOT NULL DEFAULT 0;
+)",
+    R"(
+    ALTER TABLE steps ADD COLUMN content BLOB;
 )"};
 constexpr auto kSchemaVersion = static_cast<std::int64_t>(kMigrations.size());
 
@@ -123,11 +126,12 @@ struct Database::State {
         const auto statement = [&](const char* text) {
             return std::make_unique<SqliteStatement>(connection, text);
         };
-        find_step = statement("SELECT tree, sources, layer, diff_id, created_ns, name, cost_ms "
-                              "FROM steps WHERE key = ?1");
+        find_step = statement("SELECT tree, sources, layer, diff_id, created_ns, name, cost_ms, "
+                              "content FROM steps WHERE key = ?1");
         put_step =
             statement("REPLACE INTO steps(key, tree, sources, layer, diff_id, created_ns, name, "
-                      "cost_ms, used_ns) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
+                      "cost_ms, used_ns, content) "
+                      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)");
         touch_step = statement("UPDATE steps SET used_ns = ?2 WHERE key = ?1");
         find_chain = statement("SELECT tree FROM chains WHERE chain = ?1");
         put_chain = statement("REPLACE INTO chains VALUES (?1, ?2)");
@@ -189,6 +193,7 @@ std::optional<StepRecord> step_at(const SqliteStatement& row, int first) {
     record.created_ns = row.integer(first + 4);
     record.name = as_text(row.blob(first + 5));
     record.cost_ms = row.integer(first + 6);
+    record.content_key = digest_of(row.blob(first + 7));
     return record;
 }
 
@@ -249,7 +254,7 @@ std::vector<StepRow> Database::steps() {
     std::lock_guard lock(state_->mutex);
     SqliteStatement rows(state_->connection,
                          "SELECT key, used_ns, tree, sources, layer, diff_id, created_ns, name, "
-                         "cost_ms FROM steps ORDER BY key");
+                         "cost_ms, content FROM steps ORDER BY key");
     std::vector<StepRow> out;
     while (rows.step()) {
         const auto key = digest_of(rows.blob(0));
@@ -277,6 +282,7 @@ void Database::put_step(const Digest& key, const StepRecord& record) {
     use->bind_blob(7, as_bytes(record.name));
     use->bind_int(8, record.cost_ms);
     use->bind_int(9, record.created_ns);
+    if (record.content_key) use->bind_blob(10, bytes_of(*record.content_key));
     use->step();
 }
 

@@ -13,11 +13,6 @@ namespace shale::cli {
 
 namespace {
 
-// Flags of docker buildx that shale knows of and does not implement: naming them beats "unknown".
-constexpr const char* kNotImplemented[] = {"--attest", "--cache-from", "--cache-to", "--policy"};
-// Attestations that shale does not make: turning them off is what it does anyway.
-constexpr const char* kAttestations[] = {"--provenance", "--sbom"};
-
 build::KeyValue split_pair(const std::string& text, const std::string& flag) {
     const auto equals = text.find('=');
     if (equals == 0 || text.empty())
@@ -86,6 +81,16 @@ std::vector<build::Output> outputs_of(const BuildFlags& flags) {
     return outputs;
 }
 
+build::Attestations attestations_of(const BuildFlags& flags) {
+    build::Attestations attestations;
+    for (const auto& text : flags.attestations)
+        build::add_attestation(attestations, text);
+    if (!flags.provenance.empty())
+        build::add_attestation_of(attestations, "provenance", flags.provenance);
+    if (!flags.sbom.empty()) build::add_attestation_of(attestations, "sbom", flags.sbom);
+    return attestations;
+}
+
 std::vector<oci::Platform> platforms_of(const BuildFlags& flags) {
     std::vector<oci::Platform> platforms;
     for (const auto& word : split_commas(flags.platforms))
@@ -144,6 +149,15 @@ void declare_build_flags(CLI::App& app, BuildFlags& flags) {
     add_switch(app, "--no-cache", flags.no_cache, "Run every command and copy again");
     add_values(app, "--no-cache-filter", flags.no_cache_filter, "STAGE[,STAGE]",
                "Run these stages again");
+    add_values(app, "--cache-from", flags.cache_from, "SPEC",
+               "Ask this cache for steps that are not known here, one or several: NAME or "
+               "type=registry,ref=NAME (an image with an inline cache, too), "
+               "type=local,src=DIR[,tag=TAG][,digest=DIGEST]");
+    add_values(app, "--cache-to", flags.cache_to, "SPEC",
+               "Write the build's cache, one or several: type=inline (into the image), "
+               "type=registry,ref=NAME, type=local,dest=DIR[,tag=TAG][,reset=true]; mode=min (the "
+               "result's layers, default) or max (every step's), compression=, "
+               "compression-level=, ignore-error=true");
     add_switch(app, "--pull", flags.pull, "Ask the registry for newer base images");
     add_value(app, "--network", flags.network, "default|none|host",
               "Network of RUN (default: a private one)");
@@ -157,6 +171,16 @@ void declare_build_flags(CLI::App& app, BuildFlags& flags) {
     add_values(app, "--annotation", flags.annotations, "[TYPE[PLATFORM]:]KEY=VALUE",
                "Annotate the image: manifest (default), index, manifest-descriptor, "
                "index-descriptor");
+    add_values(app, "--attest", flags.attestations, "type=TYPE[,KEY=VALUE]",
+               "Attach a statement to the result: type=provenance[,mode=min|max][,version=v1|v0.2]"
+               "[,builder-id=ID][,filename=NAME][,reproducible=true][,inline-only=true] or "
+               "type=sbom[,generator=IMAGE[,PARAMETER=VALUE]]; disabled=true takes it back");
+    add_value(app, "--provenance", flags.provenance, "BOOLEAN",
+              "Attach how the result was made: true (mode=max), false, or options of --attest "
+              "type=provenance such as mode=min");
+    add_value(app, "--sbom", flags.sbom, "BOOLEAN",
+              "Attach which packages are in the result: true, false, or options of --attest "
+              "type=sbom such as generator=IMAGE");
     add_number(app, "-j,--parallel", flags.parallel, "Steps that may run at one time (default 2)");
     add_value(app, "--progress", flags.progress, kProgressChoices,
               "How to show progress (default auto)");
@@ -170,10 +194,7 @@ void declare_build_flags(CLI::App& app, BuildFlags& flags) {
     hide(add_switch(app, "--rm", flags.rm, "Ignored"));
     hide(add_switch(app, "--force-rm", flags.force_rm, "Ignored"));
     hide(add_switch(app, "--compress", flags.compress, "Ignored"));
-    for (const char* name : kNotImplemented)
-        add_refused(app, name, "");
-    for (const char* name : kAttestations)
-        add_refused(app, name, "false");
+    add_refused(app, "--policy", "");
 }
 
 build::Request build_request(const BuildFlags& flags) {
@@ -196,12 +217,17 @@ build::Request build_request(const BuildFlags& flags) {
         request.build_contexts.push_back(split_pair(context, "--build-context"));
     for (const auto& label : flags.labels)
         request.labels.push_back(split_pair(label, "--label"));
+    request.attestations = attestations_of(flags);
     request.outputs = outputs_of(flags);
     build::settle_outputs(request);
     check_iidfile(flags, request.outputs);
     request.no_cache = flags.no_cache;
     request.no_cache_filter = split_commas(flags.no_cache_filter);
     request.pull = flags.pull;
+    for (const auto& text : flags.cache_from)
+        request.cache_from.push_back(build::parse_cache_source(text));
+    for (const auto& text : flags.cache_to)
+        request.cache_to.push_back(build::parse_cache_target(text));
     if (!flags.network.empty()) request.network = flags.network;
     request.allow = split_commas(flags.allow);
     request.add_hosts = flags.add_hosts;

@@ -15,9 +15,9 @@ namespace shale::cli {
 
 struct BuildFlags {
     std::string context, file, target, network, progress, iidfile, metadata_file, compression;
-    std::string max_disk;
+    std::string max_disk, provenance, sbom;
     std::vector<std::string> tags, build_args, build_contexts, labels, outputs, no_cache_filter,
-        allow, add_hosts, platforms, annotations;
+        allow, add_hosts, platforms, annotations, cache_from, cache_to, attestations;
     RunFlags run;
     std::optional<int> compression_level, parallel;
     CallFlags call;

@@ -1,4 +1,5 @@
-// shale inspect: the documents that make up an image.
+// shale inspect: the documents that make up an image, and what is attested about it.
+#include "attested.hpp"
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
@@ -7,6 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include <memory>
+#include <utility>
+#include <vector>
 
 namespace shale::cli {
 
@@ -15,7 +18,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct Flags {
-    std::string reference, platform;
+    std::string reference, platform, format = "json";
 };
 
 Json to_json(const oci::Descriptor& descriptor) {
@@ -27,11 +30,55 @@ Json to_json(const oci::Descriptor& descriptor) {
     return value;
 }
 
+void print_json(const Json& value) {
+    print_result(value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+Json to_json(const Attested& attested) {
+    return {{"platform", attested.platform.str()},
+            {"reference", attested.image.str()},
+            {"digest", attested.statement.str()},
+            {"predicateType", attested.predicate_type},
+            {"statement", Json::parse(attested.json)}};
+}
+
+// What is said in this way: of the only platform by itself, else by platform. Several scans of one
+// platform are a list.
+Json predicates(const std::vector<Attested>& all, bool (*is_wanted)(const Attested&)) {
+    Json by_platform = Json::object();
+    for (const auto& attested : all) {
+        if (!is_wanted(attested)) continue;
+        auto& place = by_platform[attested.platform.str()];
+        const auto predicate = Json::parse(attested.json).value("predicate", Json());
+        if (place.is_null())
+            place = predicate;
+        else if (place.is_array())
+            place.push_back(predicate);
+        else
+            place = Json::array({std::exchange(place, Json()), predicate});
+    }
+    return by_platform.size() == 1 ? by_platform.front() : by_platform;
+}
+
 int run(const Flags& flags, Workspace& workspace) {
     auto& store = workspace.store();
     const auto platform = chosen_platform(flags.platform);
     const auto image = require_image(store, flags.reference, platform);
     announce_platform(image, platform);
+    auto attested = attested_of(store, image.named());
+    if (platform)
+        std::erase_if(attested,
+                      [&](const Attested& one) { return one.image != image.descriptor.digest; });
+    if (flags.format != "json") {
+        const bool is_sbom = flags.format == "sbom";
+        const auto found = predicates(attested, is_sbom ? says_contents : says_making);
+        if (found.empty())
+            fail(ErrorKind::NotFound, flags.reference + " has no " + flags.format +
+                                          "; `shale build --" + flags.format +
+                                          " true` makes an image that has");
+        print_json(found);
+        return kOk;
+    }
     // The documents as they lie in the store, fields that shale does not know included.
     const auto manifest = store.read_document(image.descriptor.digest, oci::kMaxManifestBytes);
     const auto config = store.read_document(image.manifest.config.digest, oci::kMaxConfigBytes);
@@ -44,7 +91,9 @@ int run(const Flags& flags, Workspace& workspace) {
         value["index"] = {{"descriptor", to_json(*image.index)},
                           {"document", Json::parse(store.read_document(image.index->digest,
                                                                        oci::kMaxManifestBytes))}};
-    print_result(value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+    for (const auto& one : attested)
+        value["attestations"].push_back(to_json(one));
+    print_json(value);
     return kOk;
 }
 
@@ -52,6 +101,8 @@ Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
     required(add_argument(app, "REF", flags->reference, "Name or ID of an image of the store"));
     add_platform_flag(app, flags->platform);
+    add_value(app, "--format", flags->format, "json|provenance|sbom",
+              "Everything (default), or only what is attested: how it was made, what is in it");
     return [flags](Workspace& workspace) { return run(*flags, workspace); };
 }
 
@@ -65,9 +116,12 @@ const Command& inspect_command() {
         .usage = "[OPTIONS] REF",
         .details = "Prints one object with the members name, id, descriptor, manifest and config; "
                    "the last two are the documents of the image, unchanged. Of an image for "
-                   "several platforms it shows one, and the member index has the index.",
+                   "several platforms it shows one, and the member index has the index. Statements "
+                   "that are attached to images are the member attestations.",
         .examples = {{"shale inspect app:prod", "Everything about an image"},
-                     {"shale inspect app:prod | jq .config.config.Env", "Its environment"}},
+                     {"shale inspect app:prod | jq .config.config.Env", "Its environment"},
+                     {"shale inspect --format sbom app:prod | jq -r '.packages[].name'",
+                      "Which packages are in it"}},
         .declare = declare,
     };
     return command;

@@ -1,0 +1,121 @@
+// Blobs first, then index.json, replaced as a whole: a reader finds the old cache or the new one.
+// Writers exclude each other by a lock on the directory itself, so that nothing strange lies in it.
+#include "cache_layout.hpp"
+
+#include "export.hpp"
+#include "oci_layout.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+namespace shale::build {
+namespace {
+
+constexpr const char* kRefName = "org.opencontainers.image.ref.name";
+constexpr int kMaxNesting = 4;
+
+UniqueFd locked(const std::string& directory) {
+    auto fd = open_file(directory, O_RDONLY | O_DIRECTORY);
+    while (::flock(fd.get(), LOCK_EX) != 0)
+        if (errno != EINTR) throw_errno("flock", directory);
+    return fd;
+}
+
+oci::Index read_index(const std::string& directory) {
+    const auto path = join_path(directory, "index.json");
+    if (!path_exists(path)) return {};
+    return in_context([&] { return path; },
+                      [&] { return oci::decode_index(read_file(path, oci::kMaxManifestBytes)); });
+}
+
+// Every blob that the document leads to.
+void reach(const std::string& blobs, const Digest& document, int depth,
+           std::set<std::string>& out) {
+    out.insert(document.hex());
+    const auto json = read_file(join_path(blobs, document.hex()), oci::kMaxManifestBytes);
+    if (!oci::is_index(json)) {
+        const auto manifest = oci::decode_manifest(json);
+        out.insert(manifest.config.digest.hex());
+        for (const auto& layer : manifest.layers)
+            out.insert(layer.digest.hex());
+        return;
+    }
+    if (depth == kMaxNesting) fail(ErrorKind::Corrupt, blobs + ": indexes are nested too deeply");
+    for (const auto& child : oci::decode_index(json).manifests)
+        reach(blobs, child.digest, depth + 1, out);
+}
+
+}  // namespace
+
+CacheLayout::CacheLayout(std::string directory) : directory_(std::move(directory)) {
+    make_directories(join_path(directory_, "blobs/sha256"));
+}
+
+std::string CacheLayout::blob_path(const Digest& blob) const {
+    return join_path(directory_, "blobs/sha256/" + blob.hex());
+}
+
+bool CacheLayout::has(const oci::Descriptor& blob) const {
+    struct stat status {};
+    return ::stat(blob_path(blob.digest).c_str(), &status) == 0 &&
+           static_cast<std::uint64_t>(status.st_size) == blob.size;
+}
+
+void CacheLayout::put(const oci::Descriptor& blob, store::Store& store) const {
+    if (has(blob)) return;
+    write_result(blob_path(blob.digest), [&](const codec::Sink& sink) {
+        std::vector<std::byte> buffer(1 << 20);
+        for (std::uint64_t at = 0; at < blob.size;) {
+            const auto count = std::min<std::uint64_t>(buffer.size(), blob.size - at);
+            store.read_blob(blob.digest, at, MutableBytes(buffer).first(count));
+            sink(Bytes(buffer).first(count));
+            at += count;
+        }
+    });
+}
+
+void CacheLayout::move_tag(oci::Descriptor descriptor, const std::string& tag) const {
+    auto index = read_index(directory_);
+    std::erase_if(index.manifests, [&](const oci::Descriptor& entry) {
+        const auto name = entry.annotations.find(kRefName);
+        return name != entry.annotations.end() && name->second == tag;
+    });
+    descriptor.annotations[kRefName] = tag;
+    index.manifests.push_back(std::move(descriptor));
+    write_file_atomic(join_path(directory_, "oci-layout"),
+                      as_bytes(std::string_view(R"({"imageLayoutVersion":"1.0.0"})")));
+    write_file_atomic(join_path(directory_, "index.json"), as_bytes(oci::encode(index)));
+}
+
+void CacheLayout::remove_unreferenced() const {
+    const auto blobs = join_path(directory_, "blobs/sha256");
+    std::set<std::string> reached;
+    for (const auto& entry : read_index(directory_).manifests)
+        reach(blobs, entry.digest, 0, reached);
+    std::vector<std::string> stale;
+    for (const auto& file : std::filesystem::directory_iterator(blobs)) {
+        const auto name = file.path().filename().string();
+        if (Digest::from_hex(name) && !reached.contains(name)) stale.push_back(file.path());
+    }
+    for (const auto& path : stale)
+        if (::unlink(path.c_str()) != 0 && errno != ENOENT) throw_errno("unlink", path);
+}
+
+void CacheLayout::publish(const oci::Descriptor& descriptor, const oci::Manifest& manifest,
+                          const std::string& tag, bool reset, store::Store& store) {
+    const auto lock = locked(directory_);
+    for (const auto& layer : manifest.layers)
+        put(layer, store);
+    put(manifest.config, store);
+    put(descriptor, store);
+    move_tag(descriptor, tag);
+    if (reset) remove_unreferenced();
+}
+
+}  // namespace shale::build
