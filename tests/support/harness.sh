@@ -59,8 +59,9 @@ finish() {
     check "no scratch is left in the store" equal "$(ls -A "$SHALE_ROOT/tmp" 2>/dev/null)" ""
     rm -rf --one-file-system "$T"
     echo "$passed passed, $failed failed"
-    [ "$failed" -eq 0 ]
-    exit
+    # With its status: a bare `exit` in a trap takes that of the command before the trap.
+    [ "$failed" -eq 0 ] && exit 0
+    exit 1
 }
 trap 'finish' EXIT
 trap 'exit 130' INT TERM
