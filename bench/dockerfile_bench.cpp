@@ -3,6 +3,9 @@
 //
 // The targets: parsing and expanding such a file in 20 ms; 1000 ignore patterns adding no more than
 // 15 % to a walk, which costs about 2 us an entry.
+#include "arguments.hpp"
+#include "plan.hpp"
+
 #include <shale/dockerfile.hpp>
 
 #include <benchmark/benchmark.h>
@@ -55,6 +58,21 @@ void Parse(benchmark::State& state) {
     state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * text.size()));
 }
 BENCHMARK(Parse)->Unit(benchmark::kMillisecond);
+
+// What a build does before its first step: read the file, settle the global arguments, find the
+// stages that the last one reaches, which are all of them.
+void ParseAndPlan(benchmark::State& state) {
+    const std::string text = large_file(300, 5000);
+    const auto host = shale::oci::Platform::host();
+    for (auto _ : state) {
+        const File file = parse(text).file;
+        const shale::build::Request request;
+        const shale::build::Arguments arguments(request, file, host, host, "");
+        const auto target = shale::build::find_target(file, "");
+        benchmark::DoNotOptimize(shale::build::reached_stages(file, target, arguments));
+    }
+}
+BENCHMARK(ParseAndPlan)->Unit(benchmark::kMillisecond);
 
 void Format(benchmark::State& state) {
     const std::string text = large_file(300, 5000);
