@@ -6,6 +6,7 @@
 // are read; what concerns several values is left to check_toc().
 #include "json_names.hpp"
 #include "toc_check.hpp"
+#include "toc_fields.hpp"
 #include "toc_place.hpp"
 
 #include <fmt/format.h>
@@ -90,7 +91,12 @@ class TocHandler {
     using binary_t = nlohmann::json::binary_t;
 
     Toc take() {
-        if (version_ != 1) corrupt(fmt::format("version {} is unknown", version_));
+        const bool second = version_ == 2 && places_ == nullptr;
+        if (version_ != 1 && !second) corrupt(fmt::format("version {} is unknown", version_));
+        if (version_ == 1 && unplaced_)
+            corrupt(fmt::format("entry {} (\"{}\"): has content but no \"tarOffset\"", *unplaced_,
+                                toc_.entries[*unplaced_].member.path));
+        if (second) give_out_digests();
         return std::move(toc_);
     }
 
@@ -112,6 +118,7 @@ class TocHandler {
     bool string(string_t& value) {
         if (skip_depth_ > 0) return true;
         if (level_ == Level::Entry) set_entry_text(value);
+        if (level_ == Level::Top && key_ == "digests") digests_ = std::move(value);
         if (level_ == Level::Xattrs) add_xattr(value);
         return true;
     }
@@ -194,9 +201,12 @@ class TocHandler {
         level_ = Level::Entry;
         entry_ = {};
         place_ = {};
+        gap_ = kUsualGap;
         typed_ = named_ = placed_ = is_chunk_ = false;
     }
     void end_entry();
+    void place_content();
+    void give_out_digests();
     void end_chunk();
     void add_place(std::size_t entry);
     void check_entry();
@@ -215,6 +225,10 @@ class TocHandler {
     Toc toc_;
     std::vector<TocPlace>* const places_;
     TocPlace place_;
+    std::string digests_;                  // hexadecimal, of the contents in their order
+    std::uint64_t gap_ = kUsualGap;        // between the content before and this one
+    std::uint64_t previous_end_ = 0;       // of the content before, padded
+    std::optional<std::size_t> unplaced_;  // the first entry whose place a gap gave
     std::uint64_t version_ = 0;
     Level level_ = Level::Outside;
     std::size_t skip_depth_ = 0;  // containers entered that mean nothing to us
@@ -260,6 +274,8 @@ void TocHandler::set_entry_number(std::uint64_t value) {
         member.device_major = small(value);
     else if (key_ == "devMinor")
         member.device_minor = small(value);
+    else if (key_ == "gap")
+        gap_ = value;
     else if (key_ == "tarOffset") {
         entry_.content_offset = value;
         placed_ = true;
@@ -324,6 +340,35 @@ void TocHandler::add_place(std::size_t entry) {
     places_->push_back(place_);
 }
 
+// By its own word, or one gap behind the content before. check_toc() finds places outside the tar.
+void TocHandler::place_content() {
+    if (!placed_) {
+        if (gap_ > INT64_MAX) corrupt_entry(fmt::format("\"gap\" is {}", gap_));
+        entry_.content_offset = previous_end_ + gap_;
+        if (!unplaced_) unplaced_ = toc_.entries.size();
+    }
+    const std::uint64_t size = entry_.member.size, at = entry_.content_offset;
+    if (size > INT64_MAX || at > INT64_MAX - size)
+        corrupt_entry(
+            fmt::format("has {} bytes of content at tar offset {}, outside the frames", size, at));
+    previous_end_ = std::min<std::uint64_t>(at + size + tar::padding(size), INT64_MAX);
+}
+
+void TocHandler::give_out_digests() {
+    constexpr std::size_t kDigits = 64;
+    std::size_t at = 0;
+    for (TocEntry& entry : toc_.entries) {
+        if (entry.member.type != tar::MemberType::Regular || entry.member.size == 0) continue;
+        const auto hex = std::string_view(digests_).substr(std::min(at, digests_.size()), kDigits);
+        const auto digest = Digest::from_hex(hex);
+        if (!digest)
+            corrupt(fmt::format("\"digests\" holds no digest for \"{}\"", entry.member.path));
+        entry.content = *digest;
+        at += kDigits;
+    }
+    if (at != digests_.size()) corrupt("\"digests\" holds more than there are contents");
+}
+
 void TocHandler::check_entry() {
     tar::Member& member = entry_.member;
     if (places_ == nullptr && directory_name_ != (member.type == tar::MemberType::Directory))
@@ -331,8 +376,8 @@ void TocHandler::check_entry() {
     if (member.type == tar::MemberType::Regular && member.size == 0) {
         static const Digest empty = codec::sha256("");
         entry_.content = empty;
-    } else if (member.type == tar::MemberType::Regular && !placed_ && places_ == nullptr) {
-        corrupt_entry("has content but no \"tarOffset\"");
+    } else if (member.type == tar::MemberType::Regular && places_ == nullptr) {
+        place_content();
     }
     if (places_ != nullptr && member.type == tar::MemberType::Hardlink)
         member.link_target = member_path(member.link_target);

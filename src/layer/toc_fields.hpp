@@ -9,6 +9,9 @@
 
 namespace shale::layer {
 
+// In tables of ours: the header that lies between most contents.
+inline constexpr std::uint64_t kUsualGap = 512;
+
 // A member's name as its header has it: directories end in a slash, the root is "./".
 std::string tar_name(const tar::Member& member);
 

@@ -113,8 +113,7 @@ TEST(Toc, TimesRoundTrip) {
     }
 }
 
-// What other readers of the same schema rely on.
-TEST(Toc, SpeaksTheCommonSchema) {
+TEST(Toc, DigestsStandApartAndUsualPlacesAreNotWritten) {
     Toc toc = one_entry("dir/file");
     toc.entries[0].member.mtime_ns = 1'700'000'000'000'000'000;
     toc.entries[0].member.uid = 7;
@@ -124,15 +123,28 @@ TEST(Toc, SpeaksTheCommonSchema) {
     directory.member.type = tar::MemberType::Directory;
     directory.member.mode = 0755;
     toc.entries.insert(toc.entries.begin(), directory);
-    EXPECT_EQ(encode_toc(toc),
-              "{\"version\":1,\"entries\":[\n"
-              "{\"type\":\"dir\",\"name\":\"dir/\",\"mode\":493},\n"
-              "{\"type\":\"reg\",\"name\":\"dir/file\",\"mode\":420,\"size\":3,\"uid\":7,"
-              "\"modtime\":\"2023-11-14T22:13:20Z\",\"xattrs\":{\"user.x\":\"dg==\"},"
-              "\"digest\":\"sha256:"
-              "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\","
-              "\"offset\":0,\"innerOffset\":512,\"tarOffset\":512}],\n"
-              "\"tarBytes\":1536,\"frames\":[[0,20,0,1536]]}\n");
+    const std::string head = "{\"version\":2,\"entries\":[\n"
+                             "{\"type\":\"dir\",\"name\":\"dir/\",\"mode\":493},\n"
+                             "{\"type\":\"reg\",\"name\":\"dir/file\",\"mode\":420,\"size\":3,"
+                             "\"uid\":7,\"modtime\":\"2023-11-14T22:13:20Z\","
+                             "\"xattrs\":{\"user.x\":\"dg==\"}";
+    const std::string tail =
+        "}],\n\"digests\":\"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\",\n"
+        "\"tarBytes\":1536,\"frames\":[[0,20,0,1536]]}\n";
+    EXPECT_EQ(encode_toc(toc), head + tail);
+    toc.entries[1].content_offset = 1024;
+    EXPECT_EQ(encode_toc(toc), head + ",\"gap\":1024" + tail);
+    EXPECT_EQ(describe(decode_toc(as_bytes(encode_toc(toc)))), describe(toc));
+}
+
+// In what order contents lie is the tar's business: a place before the one expected is written out.
+TEST(Toc, ContentsMayLieInAnyOrder) {
+    Toc toc = one_entry("b");
+    toc.entries[0].content_offset = 1000;
+    auto other = one_entry("a").entries[0];
+    other.content = codec::sha256("xyz");
+    toc.entries.push_back(other);
+    EXPECT_EQ(describe(decode_toc(as_bytes(encode_toc(toc)))), describe(toc));
 }
 
 TEST(Toc, UnknownKeysAndChunkEntriesAreSkipped) {
@@ -169,7 +181,7 @@ struct Damage {
 
 class HostileToc : public ::testing::TestWithParam<Damage> {};
 
-// The good TOC: a directory, a file, a hardlink, a symlink, two frames.
+// A good TOC: a directory, a file, a hardlink, a symlink, two frames.
 Toc sound() {
     Toc toc = one_entry("d/f");
     toc.frames = {{0, 20, 0, 1000}, {20, 30, 1000, 536}};
@@ -189,19 +201,52 @@ Toc sound() {
     return toc;
 }
 
-TEST_P(HostileToc, IsCorrupt) {
-    auto text = encode_toc(sound());
-    const auto at = text.find(GetParam().from);
+// The same as the first version wrote it.
+constexpr const char* kFirstVersion =
+    "{\"version\":1,\"entries\":[\n"
+    "{\"type\":\"reg\",\"name\":\"d/f\",\"mode\":420,\"size\":3,"
+    "\"modtime\":\"2023-11-14T22:13:20Z\",\"xattrs\":{\"user.x\":\"dg==\"},"
+    "\"digest\":\"sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\","
+    "\"offset\":0,\"innerOffset\":512,\"tarOffset\":512},\n"
+    "{\"type\":\"dir\",\"name\":\"d/\",\"mode\":493},\n"
+    "{\"type\":\"hardlink\",\"name\":\"h\",\"linkName\":\"d/f\",\"mode\":493},\n"
+    "{\"type\":\"symlink\",\"name\":\"s\",\"linkName\":\"../any/where\",\"mode\":493}],\n"
+    "\"tarBytes\":1536,\"frames\":[[0,20,0,1000],[20,30,1000,536]]}\n";
+
+TEST(Toc, TheFirstVersionIsStillRead) {
+    EXPECT_EQ(describe(decode_toc(as_bytes(std::string(kFirstVersion)))), describe(sound()));
+}
+
+void expect_corrupt(std::string text, const Damage& damage) {
+    const auto at = text.find(damage.from);
     ASSERT_NE(at, std::string::npos) << "the fixture damages nothing";
-    text.replace(at, std::strlen(GetParam().from), GetParam().to);
+    text.replace(at, std::strlen(damage.from), damage.to);
     try {
         decode_toc(as_bytes(text));
         FAIL() << "decoded";
     } catch (const Error& error) {
         EXPECT_EQ(error.kind(), ErrorKind::Corrupt);
-        EXPECT_NE(std::string(error.what()).find(GetParam().says), std::string::npos)
-            << error.what();
+        EXPECT_NE(std::string(error.what()).find(damage.says), std::string::npos) << error.what();
     }
+}
+
+TEST_P(HostileToc, IsCorrupt) {
+    expect_corrupt(kFirstVersion, GetParam());
+}
+
+TEST(Toc, DamagedColumnsAreCorrupt) {
+    const Damage damages[] = {
+        {"", "\"digests\":\"ba", "\"digests\":\"", "no digest for \"d/f\""},
+        {"", "\"digests\":\"ba", "\"digests\":\"zz", "no digest for \"d/f\""},
+        {"", "\"digests\":\"ba", "\"digests\":\"baba", "more than there are contents"},
+        {"", "\"digests\"", "\"stsegid\"", "no digest for \"d/f\""},
+        {"", "\"size\":3", "\"size\":3,\"gap\":1534", "outside the frames"},
+        {"", "\"size\":3", "\"size\":3,\"gap\":18446744073709551615", "\"gap\" is"},
+        {"", "\"size\":3", "\"size\":18446744073709551615", "outside the frames"},
+        {"", "\"version\":2", "\"version\":1", "has content but no"},
+    };
+    for (const Damage& damage : damages)
+        expect_corrupt(encode_toc(sound()), damage);
 }
 
 constexpr Damage kDamages[] = {
@@ -261,7 +306,7 @@ constexpr Damage kDamages[] = {
     {"XattrHasStrayBits", "\"user.x\":\"dg==\"", "\"user.x\":\"dh==\"", "malformed"},
     {"XattrWithoutAName", "\"user.x\":\"dg==\"", "\"\":\"dg==\"", "malformed"},
     {"XattrTwice", "\"user.x\":\"dg==\"", "\"user.x\":\"dg==\",\"user.x\":\"dg==\"", "twice"},
-    {"VersionIsUnknown", "\"version\":1", "\"version\":2", "version 2"},
+    {"VersionIsUnknown", "\"version\":1", "\"version\":3", "version 3"},
     {"VersionIsMissing", "\"version\":1,", "", "version 0"},
     {"NotAnObject", "{\"version\":1,", "[\"version\",1,", "not JSON"},
     {"NotUtf8", "\"name\":\"d/f\"", "\"name\":\"\xff\"", "not JSON"},
