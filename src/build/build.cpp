@@ -245,7 +245,9 @@ Result build(const Request& asked, Services& services, std::stop_token stop) {
     const Task task{request, services, tracker, main, parsed, sources, imports, stop};
     for (;;) {
         try {
-            return attempt(task, failure);
+            auto result = attempt(task, failure);
+            imports.settle();  // says of which caches it could do without
+            return result;
         } catch (const Error&) {
             if (stop.stop_requested() || !imports.settle()) throw;
             failure = std::stop_source();

@@ -112,6 +112,7 @@ StoredLayer CacheImports::fetch(const ImportedStep& step) {
 void CacheImports::give_up(std::size_t cache, const std::string& reason) {
     const std::lock_guard lock(mutex_);
     given_up_.try_emplace(cache, reason);
+    caches_[cache].steps.clear();  // nobody is to wait for it again
 }
 
 void CacheImports::forget(const Digest& key) {
@@ -126,11 +127,9 @@ void CacheImports::forget(const Digest& key) {
 bool CacheImports::settle() {
     const std::lock_guard lock(mutex_);
     const bool any = forgot_ || !given_up_.empty();
-    for (const auto& [index, reason] : given_up_) {
-        caches_[index].steps.clear();
+    for (const auto& [index, reason] : given_up_)
         tracker_.progress().warning("the cache " + caches_[index].source.str() +
                                     " is not used any more: " + reason);
-    }
     given_up_.clear();
     forgot_ = false;
     return any;

@@ -53,7 +53,6 @@ bool fetch_layer(Session& session, Found& found) {
     } catch (const Error& error) {
         if (error.kind() == ErrorKind::Cancelled) throw;
         imports.give_up(found.imported->cache, error.what());
-        imports.settle();
         return false;
     }
 }

@@ -296,6 +296,21 @@ TEST_F(Caches, ALayerThatIsGoneEndsTheCacheAndNotTheBuild) {
     EXPECT_NE(warnings(there).find("is not used any more"), std::string::npos);
 }
 
+TEST_F(Caches, AStepThatWasFoundByContentIsMadeIfItsLayerIsGone) {
+    export_from(here, kTwoStages, to_registry(",mode=max"));
+    for (const auto& layer : oci::decode_manifest(registry.manifests.at("cache/1")).layers)
+        registry.blobs.erase("cache/" + layer.digest.str());
+    const auto again = import_into(there,
+                                   "FROM scratch AS builder\nCOPY --chmod=600 b /b\nCOPY a /a\n"
+                                   "FROM scratch\nCOPY --from=builder /a /\nWORKDIR /w\n"
+                                   "COPY --from=builder /b /w/\n",
+                                   to_registry());
+    EXPECT_EQ(again.cached_steps, 0u);
+    EXPECT_EQ(there.text("it", "w/b"), "B");
+    EXPECT_NE(warnings(there).find("is not used any more"), std::string::npos);
+    EXPECT_EQ(there.progress.count("importing layer"), 1u);  // nor is it asked again
+}
+
 TEST_F(Caches, DamagedLayersAreNotBelieved) {
     export_from(here, kTwoStages, to_registry(",mode=max"));
     for (const auto& layer : oci::decode_manifest(registry.manifests.at("cache/1")).layers) {
