@@ -53,6 +53,24 @@ check_fails "a level that zstd has not" 1 "-7 to 22" layer none zstd --level 23
 check_fails "a level that gzip has not" 1 "0 to 9" layer none estargz --level 10
 check_fails "a form that nobody has" 1 "zstd:chunked" layer none lz4
 
+# However large the input, memory is that of the frames under way.
+mkdir "$T/large"
+size=1G
+[ -z "${SHALE_TEST_SLOW:-}" ] || size=20G
+truncate -s "$size" "$T/large/sparse"
+memory() {
+    python3 - "$SHALE" layer scratch "$T/large" -o "$T/other" --compression "$1" <<'P'
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True)
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
+sys.exit(f"{peak} MiB" if peak > 256 else 0)
+P
+}
+for form in zstd zstd:chunked; do
+    check "$size of input as $form in 256 MiB of memory" memory "$form"
+done
+rm -r "$T/large"
+
 build() { "$SHALE" build -q -t "app:$1" -o "type=$2,dest=$T/$1.tar,compression=$3" "$ctx"; }
 check "an image of zstd:chunked layers" build chunked oci zstd:chunked
 check "an image of estargz layers" build estargz docker estargz
