@@ -23,6 +23,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace shale::layer {
@@ -33,6 +34,8 @@ struct Frame {
     std::uint64_t blob_offset = 0, blob_bytes = 0;
     std::uint64_t tar_offset = 0, tar_bytes = 0;
     std::uint64_t skip = 0;  // of foreign ones: decompressed bytes before those that are meant
+    // SHA-256 of the blob's bytes, for who has not got the blob; zero if the table does not say.
+    Digest blob_digest{};
 };
 
 struct TocEntry {
@@ -60,6 +63,12 @@ Toc decode_toc(Bytes json);
 inline constexpr std::uint64_t kMaxTocBytes = 512ull << 20;
 // Reads footer and TOC of a blob. nullopt if the blob carries none (a foreign layer).
 std::optional<Toc> read_toc(oci::BlobSource& blobs, const Digest& blob);
+// How many bytes at the end of the blob read_toc() needs, or nullopt as above.
+std::optional<std::uint64_t> toc_tail_bytes(oci::BlobSource& blobs, const Digest& blob);
+// A manifest vouches for them to who has not got the blob, with these annotations on the layer:
+// their SHA-256 and how many they are.
+inline constexpr std::string_view kAnnotationTocDigest = "dev.shale.toc.digest";
+inline constexpr std::string_view kAnnotationTocBytes = "dev.shale.toc.bytes";
 
 // ---------------------------------------------------------------------------------------------
 // Writing.

@@ -71,6 +71,10 @@ class Client {
     // ends the download and passes through. Bytes must not be trusted before this returns.
     void fetch_blob(const oci::Reference& name, const oci::Descriptor& blob,
                     const std::function<void(Bytes)>& sink);
+    // Fills `out` from `offset` with one request for exactly that range. Nothing verifies it: the
+    // digest is one of the whole blob. Unsupported if the registry answers with anything else.
+    void fetch_range(const oci::Reference& name, const oci::Descriptor& blob, std::uint64_t offset,
+                     MutableBytes out);
 
     bool has_blob(const oci::Reference& name, const Digest& blob);
     // `open` is called once per attempt and gives the bytes from the start. `mount_from`:

@@ -98,20 +98,39 @@ bool is_own_footer(Bytes tail) {
     return as_text(tail).ends_with(kMagic);
 }
 
+namespace {
+
+constexpr std::size_t kTailBytes = kSkippableHeaderBytes + kFooterBytes;
+
+std::optional<Footer> read_footer(oci::BlobSource& blobs, const Digest& blob, std::uint64_t size) {
+    if (size < kTailBytes) return std::nullopt;
+    return decode_footer(as_bytes(read_range(blobs, blob, size - kTailBytes, kTailBytes)));
+}
+
+}  // namespace
+
 std::optional<Toc> read_toc(oci::BlobSource& blobs, const Digest& blob) {
     return read_toc(blobs, blob, blobs.blob_size(blob));
 }
 
 std::optional<Toc> read_toc(oci::BlobSource& blobs, const Digest& blob, std::uint64_t size) {
-    constexpr std::size_t kTailBytes = kSkippableHeaderBytes + kFooterBytes;
     const auto where = [&] { return "reading the table of contents of " + blob.str(); };
     return in_context(where, [&]() -> std::optional<Toc> {
-        if (size < kTailBytes) return std::nullopt;
-        const auto tail = read_range(blobs, blob, size - kTailBytes, kTailBytes);
-        const auto footer = decode_footer(as_bytes(tail));
+        const auto footer = read_footer(blobs, blob, size);
         if (!footer) return std::nullopt;
         check_toc_place(blobs, blob, *footer, size - kTailBytes);
         return load_toc(blobs, blob, *footer);
+    });
+}
+
+std::optional<std::uint64_t> toc_tail_bytes(oci::BlobSource& blobs, const Digest& blob) {
+    const auto where = [&] { return "reading the footer of " + blob.str(); };
+    return in_context(where, [&]() -> std::optional<std::uint64_t> {
+        const std::uint64_t size = blobs.blob_size(blob);
+        const auto footer = read_footer(blobs, blob, size);
+        if (!footer) return std::nullopt;
+        check_toc_place(blobs, blob, *footer, size - kTailBytes);
+        return size - footer->toc_offset + kSkippableHeaderBytes;
     });
 }
 

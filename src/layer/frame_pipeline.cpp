@@ -134,6 +134,8 @@ FramePipeline::Result FramePipeline::finish() {
     threads_.clear();
     if (failed_) rethrow_failure();
     result_.blob_hash.update(as_bytes(unhashed_));
+    frame_hash_.update(as_bytes(unhashed_));
+    end_frame_digest();
     for (Frame& frame : side_frames_) {
         frame.tar_offset += result_.tar_bytes;
         result_.frames.push_back(frame);
@@ -193,9 +195,18 @@ void FramePipeline::hash_tar(const FrameJob& job) {
     if (job.hash_behind) result_.tar_hash = *job.hash_behind;
     const Bytes tar_bytes = job.kind == FrameKind::Data ? job.raw.bytes() : Bytes{};
     const codec::Sha256Update updates[] = {{&result_.tar_hash, tar_bytes},
-                                           {&result_.blob_hash, as_bytes(unhashed_)}};
+                                           {&result_.blob_hash, as_bytes(unhashed_)},
+                                           {&frame_hash_, as_bytes(unhashed_)}};
     codec::sha256_together(updates);
     unhashed_.clear();
+    end_frame_digest();
+}
+
+// The bytes just hashed were those of the last data frame, if any.
+void FramePipeline::end_frame_digest() {
+    const Digest digest = frame_hash_.finish();
+    if (undigested_) result_.frames[*undigested_].blob_digest = digest;
+    undigested_.reset();
 }
 
 void FramePipeline::finish_frame(FrameJob& job) {
@@ -207,6 +218,7 @@ void FramePipeline::finish_frame(FrameJob& job) {
         result_.tar_bytes += raw_bytes;
     };
     if (job.cuts.empty()) {
+        undigested_ = result_.frames.size();
         add(job.packed.size(), job.raw.size() + job.unseen_bytes);
         remember(job, result_.frames.back());
     }

@@ -98,6 +98,7 @@ class FramePipeline {
     void compress_frames(FrameCodec codec, int level);
     void finish_frames();
     void hash_tar(const FrameJob& job);
+    void end_frame_digest();
     void finish_frame(FrameJob& job);
     void finish_side_frame(FrameJob& job);
     void remember(const FrameJob& job, const Frame& frame);
@@ -116,6 +117,8 @@ class FramePipeline {
     // Touched by the finisher alone until it was joined.
     Result result_;
     std::vector<Frame> side_frames_;
+    codec::Sha256Stream frame_hash_;
+    std::optional<std::size_t> undigested_;  // the data frame that unhashed_ is, if it is one
     std::string skippable_;
     std::string unhashed_;               // the last bytes that went to the sink
     std::vector<std::jthread> threads_;  // last: joined before the rest is destroyed

@@ -120,6 +120,7 @@ class TocHandler {
         if (level_ == Level::Entry) set_entry_text(value);
         if (level_ == Level::Top && key_ == "digests") digests_ = std::move(value);
         if (level_ == Level::Xattrs) add_xattr(value);
+        if (level_ == Level::Frame) set_frame_digest(value);
         return true;
     }
 
@@ -162,6 +163,7 @@ class TocHandler {
         } else if (skip_depth_ == 0 && level_ == Level::Frames) {
             level_ = Level::Frame;
             frame_numbers_ = 0;
+            frame_digest_ = {};
         } else {
             ++skip_depth_;
         }
@@ -216,6 +218,7 @@ class TocHandler {
     void set_name(const std::string& value);
     void add_xattr(const std::string& value);
     void add_frame_number(std::uint64_t value);
+    void set_frame_digest(const std::string& value);
     void end_frame();
     std::uint32_t small(std::uint64_t value, std::uint32_t limit = UINT32_MAX) const {
         if (value > limit) corrupt_entry(fmt::format("\"{}\" is {}", key_, value));
@@ -238,6 +241,7 @@ class TocHandler {
     bool directory_name_ = false;  // the name ended in a slash
     std::uint64_t frame_[4] = {};
     std::size_t frame_numbers_ = 0;
+    Digest frame_digest_;
 };
 
 // Keys that only foreign tables are read by, or that they use otherwise.
@@ -405,11 +409,18 @@ void TocHandler::add_frame_number(std::uint64_t value) {
     frame_[frame_numbers_++] = value;
 }
 
+void TocHandler::set_frame_digest(const std::string& value) {
+    const auto digest = Digest::from_hex(value);
+    if (!digest || frame_numbers_ != std::size(frame_) || !frame_digest_.is_zero())
+        corrupt("a frame's digest is malformed, or not behind its four numbers");
+    frame_digest_ = *digest;
+}
+
 void TocHandler::end_frame() {
     level_ = Level::Frames;
     if (frame_numbers_ != std::size(frame_)) corrupt("a frame has fewer than four numbers");
     if (toc_.frames.size() == kMaxFrames) corrupt("too many frames");
-    toc_.frames.push_back({frame_[0], frame_[1], frame_[2], frame_[3]});
+    toc_.frames.push_back({frame_[0], frame_[1], frame_[2], frame_[3], 0, frame_digest_});
 }
 
 }  // namespace

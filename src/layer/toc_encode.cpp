@@ -109,8 +109,11 @@ std::string encode_toc(const Toc& toc) {
     fmt::format_to(std::back_inserter(out), "\",\n\"tarBytes\":{},\"frames\":[", toc.tar_bytes);
     for (std::size_t i = 0; i < toc.frames.size(); ++i) {
         const Frame& frame = toc.frames[i];
-        fmt::format_to(std::back_inserter(out), "{}[{},{},{},{}]", i > 0 ? "," : "",
+        fmt::format_to(std::back_inserter(out), "{}[{},{},{},{}", i > 0 ? "," : "",
                        frame.blob_offset, frame.blob_bytes, frame.tar_offset, frame.tar_bytes);
+        if (!frame.blob_digest.is_zero())
+            out.append(",\"").append(frame.blob_digest.hex()).append("\"");
+        out.push_back(']');
     }
     return out.append("]}\n");
 }

@@ -157,7 +157,82 @@ void download_from(Session& session, const Options& options, const Endpoint& end
     }
 }
 
+// One range of a blob into memory; believed only if the answer says that it is that range.
+class RangeRequest {
+  public:
+    RangeRequest(const oci::Descriptor& blob, std::uint64_t offset, MutableBytes out)
+        : blob_(blob), offset_(offset), out_(out) {}
+
+    void attempt(Session& session, const Endpoint& endpoint, const oci::Reference& name) {
+        const std::string range =
+            std::to_string(offset_) + "-" + std::to_string(offset_ + out_.size() - 1);
+        const Request request{"GET",
+                              url_of(endpoint, name, "blobs/" + blob_.digest.str()),
+                              {{"Range", "bytes=" + range}},
+                              pull_scopes(name),
+                              nullptr,
+                              0};
+        const std::string where = request.url.without_query();
+        const std::string expected = "bytes " + range + "/" + std::to_string(blob_.size);
+        got_ = 0;
+        deadline_ = std::chrono::steady_clock::now() + kLongestStart +
+                    std::chrono::seconds(out_.size() / kSlowestPerSecond);
+        const Reply reply =
+            session.perform(endpoint, request,
+                            {[&](const HttpResponse& head) { check(head, expected, where); },
+                             [&](Bytes bytes) { take(bytes, where); }});
+        if (!reply.success())
+            refuse_pull(name, request, reply,
+                        name.str() + ": blob " + blob_.digest.str() + ": not found");
+        if (got_ < out_.size())
+            throw Transient(where + ": ended after " + std::to_string(got_) + " of " +
+                            std::to_string(out_.size()) + " bytes");
+    }
+
+  private:
+    // The whole blob instead of a part may be any number of gigabytes: not for us.
+    static void check(const HttpResponse& head, const std::string& expected,
+                      const std::string& where) {
+        const auto header = head.headers.find("content-range");
+        if (head.status != 206)
+            fail(ErrorKind::Unsupported, where + ": the registry ignores ranges");
+        if (header == head.headers.end() || header->second != expected)
+            fail(ErrorKind::Corrupt, where + ": did not answer with the range \"" + expected + '"');
+    }
+    // The transport gives up on a peer that is silent; this one is too slow.
+    void take(Bytes bytes, const std::string& where) {
+        if (std::chrono::steady_clock::now() > deadline_)
+            fail(ErrorKind::Network, where + ": takes too long");
+        if (bytes.size() > out_.size() - got_)
+            fail(ErrorKind::Corrupt, where + ": sends more than the range asked for");
+        std::copy(bytes.begin(), bytes.end(), out_.begin() + static_cast<std::ptrdiff_t>(got_));
+        got_ += bytes.size();
+    }
+
+    const oci::Descriptor& blob_;
+    static constexpr std::chrono::seconds kLongestStart{30};
+    static constexpr std::size_t kSlowestPerSecond = 64 << 10;
+
+    std::uint64_t offset_;
+    MutableBytes out_;
+    std::size_t got_ = 0;
+    std::chrono::steady_clock::time_point deadline_;
+};
+
 }  // namespace
+
+void Client::fetch_range(const oci::Reference& name, const oci::Descriptor& blob,
+                         std::uint64_t offset, MutableBytes out) {
+    SHALE_ENSURE(offset <= blob.size && out.size() <= blob.size - offset);
+    if (out.empty()) return;
+    RangeRequest range(blob, offset, out);
+    const auto attempt = [&](const Endpoint& endpoint) {
+        Options patience = state_->options;
+        if (endpoint.is_mirror) patience.attempts = 1;
+        with_retries(patience, [&] { range.attempt(state_->session, endpoint, name); });
+    };
+    state_->from_any_endpoint(name, attempt, [] { return true; });
+}
 
 RemoteManifest Client::fetch_manifest(const oci::Reference& name) {
     const std::string wanted = name.digest ? name.digest->str() : name.tag;

@@ -104,6 +104,26 @@ TEST_F(Blob, ErrorNamesTheBlob) {
     }
 }
 
+TEST_F(Blob, FramesHaveTheDigestsThatTheTocStates) {
+    const auto& frames = layer_.written.toc.frames;
+    ASSERT_GE(frames.size(), 3u);
+    for (const Frame& frame : frames)
+        EXPECT_EQ(codec::sha256(layer_.blob.substr(frame.blob_offset, frame.blob_bytes)),
+                  frame.blob_digest);
+}
+
+TEST_F(Blob, TailIsAllThatTheTocNeeds) {
+    MemoryBlobs blobs;
+    const auto bytes = toc_tail_bytes(blobs, blobs.put(layer_.blob));
+    ASSERT_TRUE(bytes);
+    std::string blank = layer_.blob;
+    std::fill(blank.begin(), blank.end() - static_cast<std::ptrdiff_t>(*bytes), '\0');
+    EXPECT_TRUE(read_toc(blobs, blobs.put(blank)));
+    blank[blank.size() - *bytes] = '\0';
+    EXPECT_THROW(read_toc(blobs, blobs.put(blank)), Error);
+    EXPECT_FALSE(toc_tail_bytes(blobs, blobs.put("no layer of ours")));
+}
+
 TEST_F(Blob, FrameThatIsNotWhatTheTocSaysIsRefused) {
     // A sound TOC over exchanged frames of different sizes: every checksum is right, yet a frame
     // does not hold as much tar as it should.

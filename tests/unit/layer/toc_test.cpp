@@ -14,7 +14,7 @@ std::string describe(const Toc& toc) {
     for (const Frame& frame : toc.frames)
         out += "frame " + std::to_string(frame.blob_offset) + "+" +
                std::to_string(frame.blob_bytes) + " = " + std::to_string(frame.tar_offset) + "+" +
-               std::to_string(frame.tar_bytes) + "\n";
+               std::to_string(frame.tar_bytes) + " " + frame.blob_digest.hex() + "\n";
     for (const TocEntry& entry : toc.entries) {
         const tar::Member& m = entry.member;
         const bool has_content = m.type == tar::MemberType::Regular;

@@ -274,6 +274,49 @@ TEST_F(Pull, RangeThatNobodyAskedForIsCorrupt) {
     EXPECT_THROW(fetch(blob), Error);
 }
 
+class Range : public Pull {
+  protected:
+    std::string fetch_range(std::uint64_t offset, std::size_t bytes) {
+        std::string out(bytes, '?');
+        client().fetch_range(kName, blob, offset, std::as_writable_bytes(std::span(out)));
+        return out;
+    }
+    Step part(const std::string& range, const std::string& body, bool breaks = false) {
+        return {blob_request(blob), 206, {{"content-range", range}}, body, breaks};
+    }
+    const oci::Descriptor blob = descriptor_of("hello world");
+};
+
+TEST_F(Range, AsksForExactlyThat) {
+    script = {part("bytes 3-7/11", "lo wo")};
+    EXPECT_EQ(fetch_range(3, 5), "lo wo");
+    EXPECT_EQ(header(0, "Range"), "bytes=3-7");
+    EXPECT_EQ(fetch_range(11, 0), "");
+    EXPECT_EQ(asked.size(), 1u) << "nothing is asked for nothing";
+}
+
+TEST_F(Range, BeginsAgainWhereItBroke) {
+    script = {part("bytes 3-7/11", "lo", true), part("bytes 3-7/11", "lo "),
+              part("bytes 3-7/11", "lo wo")};
+    EXPECT_EQ(fetch_range(3, 5), "lo wo");
+}
+
+TEST_F(Range, IsNotBelievedUnlessItIsTheOneAskedFor) {
+    for (const std::string range : {"bytes 2-7/11", "bytes 3-7/12", "bytes 3-7/*", ""}) {
+        script = {part(range, "lo wo")};
+        EXPECT_THROW(fetch_range(3, 5), Error) << range;
+    }
+    script = {part("bytes 3-7/11", "lo world")};
+    EXPECT_THROW(fetch_range(3, 5), Error);
+}
+
+TEST_F(Range, OfARegistryThatKnowsNoneIsUnsupported) {
+    script = {{blob_request(blob), 200, {{"content-length", "11"}}, "hello world"}};
+    expect_error(ErrorKind::Unsupported,
+                 blob_request(blob).substr(4) + ": the registry ignores ranges",
+                 [&] { fetch_range(3, 5); });
+}
+
 TEST_F(Pull, BlobThatDiffersIsCorrupt) {
     const auto blob = descriptor_of("hello");
     script = {{blob_request(blob), 200, {}, "jello"}};
