@@ -132,10 +132,14 @@ Mounted::Mounted(std::shared_ptr<mount::View> view, const std::string& target,
                  const Options& options)
     : state_(std::make_unique<State>(std::move(view), target)) {
     check_target(target);
-    const auto mount_options =
-        fmt::format("ro,allow_other,default_permissions,subtype=shale,fsname={},max_read={}{}",
-                    option_safe(options.source_name), kMaxRead,
-                    options.allow_set_id_and_devices ? ",suid,dev" : ",nosuid,nodev");
+    state_->server.set_origin(options.origin);
+    // fusermount3 lets an ordinary user show a mount to nobody else, and to him everything in an
+    // image that he could unpack may be readable.
+    const bool is_root = ::geteuid() == 0;
+    const auto mount_options = fmt::format(
+        "ro{},subtype=shale,fsname={},max_read={}{}",
+        is_root ? ",allow_other,default_permissions" : "", option_safe(options.source_name),
+        kMaxRead, options.allow_set_id_and_devices ? ",suid,dev" : ",nosuid,nodev");
     std::array<const char*, 3> argv{"shale", "-o", mount_options.c_str()};
     fuse_args args = FUSE_ARGS_INIT(argv.size(), const_cast<char**>(argv.data()));
     state_->session =

@@ -220,17 +220,32 @@ void reply_sized(fuse_req_t request, std::string_view bytes, std::size_t size) {
         fuse_reply_buf(request, bytes.data(), bytes.size());
 }
 
+constexpr std::string_view kOriginPrefix = "user.shale.";
+
 void getxattr(fuse_req_t request, fuse_ino_t inode, const char* name, std::size_t size) {
-    if (!view(request).has_xattrs()) {
+    auto& asked = server(request);
+    if (!view(request).has_xattrs() && !asked.origin()) {
         fuse_reply_err(request, ENOSYS);
         return;
     }
-    for (const auto& xattr : view(request).xattrs(mount::InodeId{inode}))
+    const mount::InodeId id{inode};
+    for (const auto& xattr : view(request).xattrs(id))
         if (xattr.name == name) {
             reply_sized(request, xattr.value, size);
             return;
         }
-    fuse_reply_err(request, ENODATA);
+    const std::string_view text = name;
+    if (asked.origin() && text.starts_with(kOriginPrefix)) {
+        const auto value = asked.origin()(id, text.substr(kOriginPrefix.size()));
+        if (value)
+            reply_sized(request, *value, size);
+        else
+            fuse_reply_err(request, ENODATA);
+        return;
+    }
+    // `ls -l` asks every file for two attributes, but no more once it is told that the file system
+    // does not know them.
+    fuse_reply_err(request, asked.has_attribute(text) ? ENODATA : EOPNOTSUPP);
 }
 
 void listxattr(fuse_req_t request, fuse_ino_t inode, std::size_t size) {
@@ -268,6 +283,17 @@ void guarded(fuse_req_t request, Arguments... arguments) {
 }
 
 }  // namespace
+
+bool Server::has_attribute(std::string_view name) {
+    std::call_once(names_once_, [this] {
+        if (!view_->has_xattrs()) return;
+        const auto& tree = view_->tree();
+        for (snapshot::NodeId node = 0; node < tree.size(); ++node)
+            for (const auto& xattr : tree.entry(node).xattrs)
+                names_.insert(xattr.name);
+    });
+    return names_.contains(name);
+}
 
 const fuse_lowlevel_ops& operations() {
     static const fuse_lowlevel_ops table = [] {

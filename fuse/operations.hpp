@@ -9,7 +9,12 @@
 #include <fuse_lowlevel.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <string_view>
 
 namespace shale::fuse {
 
@@ -22,6 +27,11 @@ class Server {
   public:
     explicit Server(std::shared_ptr<mount::View> view) : view_(std::move(view)) {}
     mount::View& view() { return *view_; }
+    // Before serving begins.
+    void set_origin(decltype(Options::origin) origin) { origin_ = std::move(origin); }
+    const decltype(Options::origin)& origin() const { return origin_; }
+    // True if any entry of the tree has an extended attribute of this name.
+    bool has_attribute(std::string_view name);
     void count_request() { ++requests_; }
     void count_lookup() { ++lookups_; }
     void count_read() { ++reads_; }
@@ -30,6 +40,9 @@ class Server {
 
   private:
     std::shared_ptr<mount::View> view_;
+    decltype(Options::origin) origin_;
+    std::once_flag names_once_;
+    std::set<std::string, std::less<>> names_;
     std::atomic<std::uint64_t> requests_{0}, lookups_{0}, reads_{0}, opens_{0};
 };
 

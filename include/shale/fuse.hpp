@@ -6,7 +6,9 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace shale::fuse {
 
@@ -15,6 +17,10 @@ struct Options {
     bool allow_set_id_and_devices = false;
     std::string source_name = "shale";  // first column of /proc/mounts
     unsigned threads = 2;
+    // Answers for extended attributes "user.shale.<name>" that the tree does not have, of an inode;
+    // nullopt: there is none. They are never listed, so that nothing copies them. Called from any
+    // thread. Null for a tree that shall look like itself, such as a RUN's root.
+    std::function<std::optional<std::string>(mount::InodeId inode, std::string_view name)> origin{};
 };
 
 // A mounted view. Serving threads live inside; destruction unmounts (lazily if busy) and joins
