@@ -123,3 +123,174 @@ check_fails "a FIFO for a tar" 1 "is not a regular file" timeout 20 "$SHALE" mou
 check_fails "a FIFO for an archive" 1 "is not a regular file" \
     timeout 20 "$SHALE" mount "docker-archive:$T/fifo" "$m"
 export SHALE_ROOT=$T/store
+
+# ------------------------------------------------------------------------------------------------
+# Layers and steps.
+
+lay=$T/lay
+mkdir "$lay"
+cp "$busybox" "$lay/busybox"
+head -c 300000 /dev/urandom > "$lay/big"
+head -c 300000 /dev/urandom > "$lay/big2"
+cat > "$lay/Dockerfile" <<'D'
+FROM scratch
+COPY busybox /bin/sh
+COPY big /data/big
+COPY big /data/gone
+ENV A=1
+COPY big2 /data/big
+RUN rm /data/gone && mkdir /data/new && echo text > /data/new/file && ln /data/big /data/link
+D
+check "build" "$SHALE" build -q -t lay:1 "$lay"
+layer_3() { equal "$(cd "$m" && find . -type f | sort | tr '\n' ' ')" "./data/gone " &&
+    cmp "$m/data/gone" "$lay/big"; }
+check "one layer alone" with_mount --layer 3 lay:1 -- layer_3
+layer_5() { equal "$(cd "$m" && find . ! -type d | sort | tr '\n' ' ')" \
+    "./data/.wh.gone ./data/big ./data/link ./data/new/file " &&
+    equal "$(stat -c %s "$m/data/.wh.gone")" 0 && cmp "$m/data/link" "$lay/big2"; }
+check "its whiteouts and links" with_mount --layer 5 lay:1 -- layer_5
+step_4() { cmp "$m/data/big" "$lay/big" && cmp "$m/data/gone" "$lay/big" && absent "$m/data/new"; }
+check "after a step" with_mount --step 4 lay:1 -- step_4
+check "cat of a step" cmp <("$SHALE" cat "lay:1#step:3:/data/big") "$lay/big"
+check "diff of two steps" equal "$("$SHALE" diff --lines --ignore mtime 'lay:1#step:5' lay:1 |
+    tr '\n' ';')" "L data/big;D data/gone;A data/link;A data/new;A data/new/file;"
+all_layers() {
+    equal "$(ls -A "$m" | tr '\n' ' ')" ".shale 1 2 3 4 5 merged " &&
+        cmp "$m/merged/data/new/file" <(echo text) && cmp "$m/2/data/big" "$lay/big" &&
+        cmp "$m/.shale/2/added/data/big" "$lay/big" &&
+        cmp "$m/.shale/2/wasted/data/big" "$lay/big" &&
+        cmp "$m/.shale/4/changed/data/big" "$lay/big2" && absent "$m/.shale/4/added/data" &&
+        cmp "$m/.shale/5/deleted/data/gone" "$lay/big" && absent "$m/.shale/1/wasted/bin" &&
+        cmp "$m/.shale/3/wasted/data/gone" "$lay/big"
+}
+check "all layers" with_mount --layers lay:1 -- all_layers
+wasted() { "$SHALE" history --wasted --json lay:1 | python3 -c '
+import json, sys
+print(*[row.get("wastedBytes", "-") for row in json.load(sys.stdin)][::-1])'; }
+check "bytes wasted" equal "$(wasted)" "0 300000 300000 - 300000 0"
+check "history numbers steps and layers" contains "$("$SHALE" history lay:1)" "LAYER"
+check_fails "no such layer" 1 "there is no layer 6, the image has 5" \
+    "$SHALE" mount --layer 6 lay:1 "$m"
+check_fails "no such step" 1 "there is no step 9" "$SHALE" mount --step 9 lay:1 "$m"
+check_fails "layer zero" 1 "is no number from 1" "$SHALE" mount --layer 0 lay:1 "$m"
+check_fails "two parts" 1 "exclude each other" "$SHALE" mount --layer 1 --step 1 lay:1 "$m"
+check_fails "an odd part" 1 "may stand layer:N" "$SHALE" cat "lay:1#lawyer:1:/x"
+check_fails "a file has no layers" 1 "only images have layers" \
+    "$SHALE" mount --layers "$T/plain.tar" "$m"
+
+# Origins.
+attribute() { python3 -c 'import os, sys
+try:
+    print(os.getxattr(sys.argv[1], "user.shale." + sys.argv[2]).decode())
+except OSError as error:
+    print(error.strerror)' "$1" "$2"; }
+listed() { python3 -c 'import os, sys; print(os.listxattr(sys.argv[1]))' "$1"; }
+origins() {
+    equal "$(attribute "$m/bin/sh" layer)" 1 && equal "$(attribute "$m/data/link" layer)" 5 &&
+        equal "$(attribute "$m/data/new/file" step)" 6 &&
+        contains "$(attribute "$m/data/new/file" instruction)" "rm /data/gone" &&
+        equal "$(attribute "$m/bin/sh" content)" "sha256:$(sha256sum < "$busybox" | cut -c -64)" &&
+        contains "$("$SHALE" history --no-trunc lay:1)" "$(attribute "$m/bin/sh" digest)" &&
+        equal "$(attribute "$m/bin/sh" nonsense)" "No data available" &&
+        cp -a "$m/data/new" "$T/copy" && equal "$(listed "$T/copy/file")" "[]"
+}
+check "origins of files" with_mount lay:1 -- origins
+no_origins() { case $(attribute "$m/bin/sh" layer) in 1) return 1 ;; esac; }
+check "can be turned off" with_mount --no-origin lay:1 -- no_origins
+
+# ------------------------------------------------------------------------------------------------
+# Handling mounts.
+
+check "mount" "$SHALE" mount lay:1 "$m"
+field() { "$SHALE" mounts --json | python3 -c '
+import json, sys
+print([row[sys.argv[2]] for row in json.load(sys.stdin) if row["target"] == sys.argv[1]][-1])' \
+    "$m" "$1"; }
+check "mounts lists it" equal "$(field reference)" lay:1
+check "as read-only" equal "$(field state)" ro
+check "as a table" contains "$("$SHALE" mounts)" "$m"
+server=$(field pid)
+check "the server has a session of its own" equal "$(ps -o sid= -p "$server" | tr -d ' ')" "$server"
+kill -HUP "$server"
+check "which stands a hang-up" cmp "$m/data/big" "$lay/big2"
+check_fails "an occupied directory" 1 "" "$SHALE" mount lay:1 "$m"
+kill -9 "$server"
+# The kernel goes on showing what it has seen; what it has not is an error.
+for _ in $(seq 50); do kill -0 "$server" 2> /dev/null || break; sleep 0.1; done
+check_fails "a killed server leaves an error" 1 "Transport endpoint is not connected" \
+    cat "$m/data/new/file"
+rm -rf "$SHALE_ROOT"/tmp/session-*  # its scratch, which a prune removes once it is old
+check "mounts says dead" equal "$(field state)" dead
+check "umount clears it away" "$SHALE" umount "$m"
+check "nothing is listed" equal "$("$SHALE" mounts | grep -cF "$m")" 0
+mkdir "$T/mnt2"
+"$SHALE" mount lay:1 "$m" && "$SHALE" mount lay:1 "$T/mnt2"
+check "umount --all" "$SHALE" umount --all
+check "ended both" equal "$(grep -cF "$T" /proc/self/mountinfo)" 0
+check_fails "umount of nothing" 1 "umount needs directories, or --all" "$SHALE" umount
+"$SHALE" mount lay:1 "$m"
+server=$(field pid)
+kill -TERM "$server"
+for _ in $(seq 50); do grep -qF "$m" /proc/self/mountinfo || break; sleep 0.1; done
+check "a polite signal unmounts" equal "$(grep -cF "$m" /proc/self/mountinfo)" 0
+
+# ------------------------------------------------------------------------------------------------
+# Writing, and keeping it.
+
+check "mount --rw" "$SHALE" mount --rw lay:1 "$m"
+check "mounts says rw" equal "$(field state)" rw
+echo new > "$m/data/new/file"
+rm "$m/data/big"
+mkdir "$m/etc" && echo conf > "$m/etc/conf"
+check "diff shows what was written" equal "$("$SHALE" diff --lines lay:1 "$m" | tr '\n' ';')" \
+    "M .;M data;D data/big;M data/new/file;A etc;A etc/conf;"
+check "commit" "$SHALE" commit "$m" lay:2 -m "by hand"
+check "the new image has it" equal "$("$SHALE" cat lay:2:/etc/conf)" conf
+check "and what was not touched" cmp <("$SHALE" cat lay:2:/data/link) "$lay/big2"
+check "is what the mount shows" "$SHALE" diff lay:2 "$m"
+check "a step of the history" contains "$("$SHALE" history lay:2)" "by hand"
+check "commit with changes" "$SHALE" commit -c 'ENV B=2' -c 'CMD ["/bin/sh", "-c", "echo $B"]' \
+    "$m" lay:3
+check "which are in the config" contains "$("$SHALE" inspect lay:3)" '"B=2"'
+check "and the files too" equal "$("$SHALE" cat lay:3:/etc/conf)" conf
+check_fails "no instruction that makes files" 1 "RUN is not possible" \
+    "$SHALE" commit -c 'RUN true' "$m" lay:4
+check_fails "nor nonsense" 1 "--change: " "$SHALE" commit -c 'NONSENSE' "$m" lay:4
+check "no name was given" equal "$("$SHALE" images --names | grep -c lay:4)" 0
+check "prune beside it" "$SHALE" prune -a -f
+check "it still reads" cmp "$m/bin/sh" "$busybox"
+check "umount" "$SHALE" umount "$m"
+check_fails "what was not committed is gone" 1 "is no writable mount" "$SHALE" commit "$m" lay:5
+check "mount again" with_mount lay:1 -- absent "$m/etc"
+check_fails "a part is not writable" 1 "--rw wants a whole image" \
+    "$SHALE" mount --rw --step 1 lay:1 "$m"
+
+# ------------------------------------------------------------------------------------------------
+# An ordinary user, in a mount namespace whose /dev/fuse everybody may open, as is usual.
+
+if command -v fusermount3 > /dev/null && command -v setpriv > /dev/null; then
+    user=$T/user
+    mkdir -p "$user/mnt" "$user/run"
+    cp "$T/docker.tar" "$user/app.tar"
+    chown -R 65534:65534 "$user"
+    chmod 711 "$T"
+    cp "$SHALE" "$T/shale"  # which may lie where this user cannot go
+    mknod -m 666 "$T/fuse" c 10 229
+    cat > "$T/user.sh" <<'S'
+set -e
+mount --bind "$1/fuse" /dev/fuse
+exec setpriv --reuid 65534 --regid 65534 --clear-groups env -i PATH="$PATH" HOME="$1/user" \
+    SHALE_ROOT="$1/user/store" XDG_RUNTIME_DIR="$1/user/run" sh -e -c '
+        cd
+        shale=$1/shale archive=docker-archive:$HOME/app.tar
+        "$shale" mount "$archive" "$HOME/mnt"
+        cat "$HOME/mnt/arch"
+        "$shale" mounts | grep -c "$HOME/mnt"
+        "$shale" umount "$HOME/mnt"
+        "$shale" mounts | grep -c "$HOME/mnt" || true
+        "$shale" mount --rw "$archive" "$HOME/mnt" 2>&1 || true' - "$1"
+S
+    said=$(unshare -m bash "$T/user.sh" "$T" 2>&1 | tr '\n' ';')
+    check "a user mounts, lists, unmounts; and writes nothing" contains "$said" \
+        "$here;1;0;shale: error: --rw makes an overlay, which needs root;"
+fi

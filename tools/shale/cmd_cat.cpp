@@ -22,7 +22,8 @@ struct Flags {
 // "app:prod:/etc/passwd", "oci:/srv/layout:v1:/etc/passwd": the path begins at the last ":/".
 std::pair<std::string, std::string> split_argument(const std::string& text) {
     const auto at = text.rfind(":/");
-    if (at == std::string::npos || at == 0)
+    const bool is_scheme = at != std::string::npos && text.compare(at, 3, "://") == 0;
+    if (is_scheme || at == std::string::npos || at == 0)
         fail(ErrorKind::Invalid, "\"" + text + "\" is not of the form REF:/PATH");
     return {text.substr(0, at), text.substr(at + 1)};
 }

@@ -1,8 +1,11 @@
 // shale history: the steps that made an image, newest first.
+//
+// History and layers are two lists that the image's author wrote independently; pair_up() puts them
+// side by side and trusts neither. With --wasted the tables of contents are read as well.
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
-#include "image_lookup.hpp"
+#include "layer_views.hpp"
 #include "table.hpp"
 #include "terminal_text.hpp"
 
@@ -13,6 +16,7 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <tuple>
 #include <vector>
 
 namespace shale::cli {
@@ -23,10 +27,12 @@ constexpr std::size_t kStepColumns = 60;
 
 struct Flags {
     std::string reference, platform;
-    bool json = false, no_trunc = false;
+    bool json = false, no_trunc = false, wasted = false;
 };
 
 struct Row {
+    std::size_t step_number = 0, layer_number = 0;  // from 1; 0: none
+    std::optional<std::uint64_t> wasted;
     oci::History step;
     std::optional<oci::Descriptor> layer;  // none for a step without one, or a history that lies
 };
@@ -37,42 +43,74 @@ std::vector<Row> pair_up(const StoredImage& image) {
     std::vector<Row> rows;
     std::size_t next = 0;
     for (const auto& step : image.config.history) {
-        Row row{step, std::nullopt};
-        if (!step.empty_layer && next < image.manifest.layers.size())
+        Row row;
+        row.step = step;
+        row.step_number = rows.size() + 1;
+        if (!step.empty_layer && next < image.manifest.layers.size()) {
             row.layer = image.manifest.layers[next++];
+            row.layer_number = next;
+        }
         rows.push_back(std::move(row));
     }
-    for (; next < image.manifest.layers.size(); ++next)
-        rows.emplace_back().layer = image.manifest.layers[next];
+    while (next < image.manifest.layers.size()) {
+        auto& row = rows.emplace_back();
+        row.layer = image.manifest.layers[next++];
+        row.layer_number = next;
+    }
     std::reverse(rows.begin(), rows.end());
     return rows;
 }
 
-std::string render_table(const std::vector<Row>& rows, bool no_trunc) {
-    Table table({"LAYER", "CREATED", "CREATED BY", "COMPRESSED", "COMMENT"});
+void add_wasted(std::vector<Row>& rows, Workspace& workspace, const std::string& reference,
+                const PlatformChoice& platform) {
+    const auto image = obtain_tree(workspace, reference, platform);
+    const auto bytes = wasted_bytes(*image.tree, image.tables());
+    for (auto& row : rows)
+        if (row.layer_number > 0) row.wasted = bytes.at(row.layer_number - 1);
+}
+
+std::string layer_cell(const Row& row, bool no_trunc) {
+    if (!row.layer) return "-";
+    const auto& digest = row.layer->digest;
+    return std::to_string(row.layer_number) + " " + (no_trunc ? digest.str() : digest.short_hex());
+}
+
+std::string render_table(const std::vector<Row>& rows, const Flags& flags) {
+    std::vector<std::string> header = {"STEP", "LAYER", "CREATED", "CREATED BY", "COMPRESSED"};
+    if (flags.wasted) header.push_back("WASTED");
+    header.push_back("COMMENT");
+    Table table(std::move(header));
     const auto now = system_clock().now_ns();
-    for (const auto& [step, layer] : rows) {
-        const auto digest = !layer     ? "-"
-                            : no_trunc ? layer->digest.str()
-                                       : layer->digest.short_hex();
+    for (const auto& row : rows) {
+        const auto& step = row.step;
         const auto by = printable(step.created_by);
-        table.add({digest, step.created_ns ? format_age(now, *step.created_ns) : "-",
-                   no_trunc ? by : fit(by, kStepColumns), layer ? format_size(layer->size) : "0 B",
-                   step.comment});
+        std::vector<std::string> cells = {row.step_number > 0 ? std::to_string(row.step_number)
+                                                              : "-",
+                                          layer_cell(row, flags.no_trunc),
+                                          step.created_ns ? format_age(now, *step.created_ns) : "-",
+                                          flags.no_trunc ? by : fit(by, kStepColumns),
+                                          row.layer ? format_size(row.layer->size) : "0 B"};
+        if (flags.wasted) cells.push_back(row.wasted ? format_size(*row.wasted) : "-");
+        cells.push_back(step.comment);
+        table.add(std::move(cells));
     }
     return table.str();
 }
 
 std::string render_json(const std::vector<Row>& rows) {
     auto list = nlohmann::ordered_json::array();
-    for (const auto& [step, layer] : rows) {
+    for (const auto& row : rows) {
+        const auto& [step, layer] = std::tie(row.step, row.layer);
         nlohmann::ordered_json item = {{"createdBy", step.created_by}, {"comment", step.comment}};
+        if (row.step_number > 0) item["step"] = row.step_number;
         if (step.created_ns) item["created"] = format_rfc3339(*step.created_ns);
         if (layer) {
             item["layer"] = layer->digest.str();
+            item["layerNumber"] = row.layer_number;
             item["mediaType"] = layer->media_type;
         }
         item["compressedBytes"] = layer ? layer->size : 0;
+        if (row.wasted) item["wastedBytes"] = *row.wasted;
         list.push_back(std::move(item));
     }
     return list.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
@@ -82,8 +120,9 @@ int run(const Flags& flags, Workspace& workspace) {
     const auto platform = chosen_platform(flags.platform);
     const auto image = require_image(workspace.store(), flags.reference, platform);
     announce_platform(image, platform);
-    const auto rows = pair_up(image);
-    print_result(flags.json ? render_json(rows) : render_table(rows, flags.no_trunc));
+    auto rows = pair_up(image);
+    if (flags.wasted) add_wasted(rows, workspace, flags.reference, image.config.platform);
+    print_result(flags.json ? render_json(rows) : render_table(rows, flags));
     return kOk;
 }
 
@@ -91,6 +130,8 @@ Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
     required(add_argument(app, "REF", flags->reference, "Name or ID of an image of the store"));
     add_switch(app, "--no-trunc", flags->no_trunc, "Show steps and digests in full");
+    add_switch(app, "--wasted", flags->wasted,
+               "Show bytes of files that later layers overwrite or delete");
     add_platform_flag(app, flags->platform);
     add_switch(app, "--json", flags->json, "Print JSON");
     return [flags](Workspace& workspace) { return run(*flags, workspace); };
@@ -105,8 +146,10 @@ const Command& history_command() {
         .summary = "Show the steps that made an image",
         .usage = "[OPTIONS] REF",
         .details = "Newest step first, with the layer that it made and what the layer takes in the "
-                   "store.",
-        .examples = {{"shale history app:prod", "Which step made which layer"}},
+                   "store. Steps and layers are numbered from the oldest, as `shale mount --step` "
+                   "and --layer want them.",
+        .examples = {{"shale history app:prod", "Which step made which layer"},
+                     {"shale history --wasted app:prod", "And what it brought for nothing"}},
         .declare = declare,
     };
     return command;

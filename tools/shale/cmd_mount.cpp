@@ -8,15 +8,13 @@
 #include "console.hpp"
 #include "flags.hpp"
 #include "mount_table.hpp"
+#include "serving.hpp"
 #include "table.hpp"
-#include "tree_argument.hpp"
 
-#include <shale/fuse.hpp>
-#include <shale/mount.hpp>
+#include <shale/base.hpp>
 
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -34,7 +32,9 @@ namespace {
 
 struct Flags {
     std::string reference, directory, platform;
-    bool foreground = false, json = false;
+    std::optional<int> layer, step;
+    bool layers = false, no_origin = false, writable = false, read_only = false, foreground = false,
+         json = false;
 };
 
 int list_mounts(const Flags& flags) {
@@ -59,32 +59,24 @@ std::string absolute_directory(const std::string& path) {
     return resolved;
 }
 
-// A mounted image; the store stays open as long.
-class Serving {
-  public:
-    Serving(const Flags& flags, Workspace& workspace, const std::string& target) : target_(target) {
-        const auto shown = obtain_tree(workspace, flags.reference, chosen_platform(flags.platform));
-        const auto view = shown.view();
-        // Before the mount is made: a signal that came between would leave it behind.
-        const auto stop = workspace.stop();
-        fuse::Options options;
-        options.source_name =
-            shown.image && shown.image->name ? shown_name(*shown.image) : flags.reference;
-        mounted_ = std::make_unique<fuse::Mounted>(view, target, options);
-        workspace.store().pin(shown.sources);  // the store may be collected while we serve
-        if (stop.stop_requested()) fail(ErrorKind::Cancelled, "interrupted");
-    }
-    // Until somebody unmounts, or a signal asks us to.
-    void wait(Workspace& workspace) {
-        const std::stop_callback unmount(workspace.stop(),
-                                         [this] { ::umount2(target_.c_str(), MNT_DETACH); });
-        mounted_->wait();
-    }
+// The reference with the part that the flags name.
+std::string wanted_part(const Flags& flags) {
+    if (int(flags.layer.has_value()) + int(flags.step.has_value()) + int(flags.layers) > 1)
+        fail(ErrorKind::Invalid, "--layer, --step and --layers exclude each other");
+    if (flags.layer) return flags.reference + "#layer:" + std::to_string(*flags.layer);
+    if (flags.step) return flags.reference + "#step:" + std::to_string(*flags.step);
+    return flags.reference + (flags.layers ? "#layers" : "");
+}
 
-  private:
-    std::string target_;
-    std::unique_ptr<fuse::Mounted> mounted_;
-};
+MountRequest request_of(const Flags& flags, const std::string& target) {
+    if (flags.writable && flags.read_only)
+        fail(ErrorKind::Invalid, "--ro and --rw exclude each other");
+    return {.reference = wanted_part(flags),
+            .target = target,
+            .platform = chosen_platform(flags.platform),
+            .origin = !flags.no_origin,
+            .writable = flags.writable};
+}
 
 void detach_from_terminal(const std::string& log_path) {
     const UniqueFd nothing(::open("/dev/null", O_RDWR | O_CLOEXEC));
@@ -106,8 +98,9 @@ int serve_in_background(const Flags& flags, Workspace& workspace, const std::str
     try {
         if (::prctl(PR_SET_PDEATHSIG, SIGTERM) != 0) throw_errno("prctl");
         if (::getppid() != parent) return kFailure;  // it died before we asked to be told
-        Serving serving(flags, workspace, target);
+        Serving serving(request_of(flags, target), workspace);
         ::setsid();
+        ::signal(SIGHUP, SIG_IGN);  // meant for whoever has a terminal
         ::prctl(PR_SET_PDEATHSIG, 0);
         detach_from_terminal(join_path(workspace.root(), "mount.log"));
         write_all(report.get(), as_bytes(std::string_view(&kReady, 1)), "pipe");
@@ -170,7 +163,7 @@ int run(const Flags& flags, Workspace& workspace) {
     if (flags.directory.empty()) fail(ErrorKind::Invalid, "mount needs REF and DIR");
     const auto target = absolute_directory(flags.directory);
     if (!flags.foreground) return mount_in_background(flags, workspace, target);
-    Serving serving(flags, workspace, target);
+    Serving serving(request_of(flags, target), workspace);
     print_note(flags.reference + " is mounted at " + target + "; Ctrl-C unmounts");
     serving.wait(workspace);
     return kOk;
@@ -181,6 +174,14 @@ Run declare(CLI::App& app) {
     add_argument(app, "REF", flags->reference, "What to show: an image, or a file that holds one");
     add_argument(app, "DIR", flags->directory, "Empty directory to show it at");
     add_platform_flag(app, flags->platform);
+    add_number(app, "--layer", flags->layer, "Only layer N, counted from the lowest");
+    add_number(app, "--step", flags->step, "The tree after step N of the history");
+    add_switch(app, "--layers", flags->layers,
+               "A directory per layer, merged/, and .shale/N/{added,changed,deleted,wasted}");
+    add_switch(app, "--rw", flags->writable,
+               "Writable; what is written goes with the mount unless shale commit keeps it");
+    add_switch(app, "--ro", flags->read_only, "Read-only (default)");
+    add_switch(app, "--no-origin", flags->no_origin, "Without the attributes user.shale.*");
     add_switch(app, "--foreground", flags->foreground, "Serve until interrupted, do not fork");
     add_switch(app, "--json", flags->json, "List mounts as JSON");
     return [flags](Workspace& workspace) { return run(*flags, workspace); };
@@ -201,13 +202,24 @@ const Command& mount_command() {
             "REF is an image of the store (name, ID or digest; pulled if the store lacks it), "
             "oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], a tar file or a "
             "snapshot file. Of a snapshot, which holds no contents, only names and attributes can "
-            "be seen. The layers of an image in a file are copied into the store.\n\n"
+            "be seen. The layers of an image in a file are copied into the store. docker://REF "
+            "stays in its registry: tables of contents are fetched now, frames when they are read, "
+            "each verified; layers without a table that the manifest vouches for are pulled.\n\n"
+            "--layer shows the members of one layer, a whiteout as an empty file .wh.NAME; --step "
+            "the tree as a step left it; `shale history` has the numbers. The same can be "
+            "written REF#layer:N, REF#step:N and REF#layers, here and for cat and diff. Files "
+            "bear their origin as extended attributes user.shale.layer, .step, .instruction and "
+            ".digest (of the layer), and .content (of the file), which are not listed, so "
+            "that no copy takes them along: getfattr -n user.shale.step FILE.\n\n"
             "Without arguments, lists what is mounted.",
         .examples = {{"shale mount app:prod /mnt",
                       "Look around with any tool, then shale umount /mnt"},
                      {"shale mount --platform linux/arm64 app:prod /mnt",
                       "The image for another machine"},
                      {"shale mount docker-archive:app.tar /mnt", "What docker save wrote"},
+                     {"shale mount --layers app:prod /mnt; du -sh /mnt/.shale/*/wasted",
+                      "What each layer brings for nothing"},
+                     {"shale mount docker://node:18 /mnt", "Without pulling it"},
                      {"shale mount", "What is mounted"}},
         .declare = declare,
     };

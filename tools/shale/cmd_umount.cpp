@@ -3,6 +3,7 @@
 #include "console.hpp"
 #include "flags.hpp"
 #include "mount_table.hpp"
+#include "workspace.hpp"
 
 #include <shale/base.hpp>
 
@@ -12,6 +13,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <vector>
 
@@ -21,7 +23,7 @@ namespace {
 
 struct Flags {
     std::vector<std::string> directories;
-    bool lazy = false;
+    bool lazy = false, all = false;
 };
 
 // The kernel names mounts by their real path. A dead mount cannot be resolved (ENOTCONN), the
@@ -37,31 +39,66 @@ std::string mount_path(std::string text) {
     return join_path(resolved, text.substr(slash + 1));  // npos + 1 is 0
 }
 
-void unmount(const std::string& text, bool lazy) {
-    const auto target = mount_path(text);
-    const auto mounts = shale_mounts();
-    if (std::none_of(mounts.begin(), mounts.end(),
-                     [&](const MountRow& row) { return row.target == target; }))
-        fail(ErrorKind::NotFound,
-             target + " is not a mount of shale; `shale mount` lists those there are");
-    if (::umount2(target.c_str(), lazy ? MNT_DETACH : 0) == 0) return;
-    if (errno == EBUSY)
-        fail(ErrorKind::System, target + " is in use; close what uses it, or unmount with --lazy");
-    throw_errno("umount", target);
+void unmount(const MountRow& mount, bool lazy) {
+    const auto& target = mount.target;
+    if (::umount2(target.c_str(), lazy ? MNT_DETACH : 0) != 0) {
+        const int error = errno;
+        if (error == EBUSY)
+            fail(ErrorKind::System,
+                 target + " is in use; close what uses it, or unmount with --lazy");
+        if (error != EPERM || !unmount_through_fusermount(target, lazy))
+            throw_errno(error, "umount", target);
+    }
+    // Who was killed could not take it back.
+    if (mount.record && !mount.record->is_served()) remove_record(mount.device);
 }
 
-int run(const Flags& flags) {
+// The topmost mount at the directory.
+MountRow find_mount(const std::string& text) {
+    const auto target = mount_path(text);
+    auto mounts = shale_mounts();
+    const auto found = std::find_if(mounts.rbegin(), mounts.rend(),
+                                    [&](const MountRow& row) { return row.target == target; });
+    if (found == mounts.rend())
+        fail(ErrorKind::NotFound,
+             target + " is not a mount of shale; `shale mounts` lists those there are");
+    return *found;
+}
+
+// Every mount that reads this store; those of others are not ours to end.
+int unmount_all(const std::string& root, bool lazy) {
+    int status = kOk;
+    auto mounts = shale_mounts();
+    for (auto mount = mounts.rbegin(); mount != mounts.rend(); ++mount) {
+        if (!mount->record || mount->record->root != root) continue;
+        try {
+            unmount(*mount, lazy);
+        } catch (const Error& error) {  // one that is busy does not save the others
+            print_error(error.what());
+            status = kFailure;
+        }
+    }
+    return status;
+}
+
+int run(const Flags& flags, Workspace& workspace) {
+    if (flags.all != flags.directories.empty())
+        fail(ErrorKind::Invalid, "umount needs directories, or --all");
+    if (flags.all)
+        return unmount_all(std::filesystem::absolute(workspace.root()).lexically_normal().string(),
+                           flags.lazy);
     for (const auto& directory : flags.directories)
-        unmount(directory, flags.lazy);
+        unmount(find_mount(directory), flags.lazy);
     return kOk;
 }
 
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
-    required(add_arguments(app, "DIR", flags->directories, "Where an image is mounted"));
+    add_arguments(app, "DIR", flags->directories, "Where something is mounted");
+    add_switch(app, "--all", flags->all, "Every mount of this store");
     add_switch(app, "-l,--lazy", flags->lazy,
                "Detach now even if in use; it ends with its last user");
-    return [flags](Workspace&) { return run(*flags); };
+    return [flags](Workspace& workspace) { return run(*flags, workspace); };
 }
 
 }  // namespace
@@ -71,10 +108,12 @@ const Command& umount_command() {
         .name = "umount",
         .group = "Look inside",
         .summary = "Unmount what shale mount has mounted",
-        .usage = "[OPTIONS] DIR...",
+        .usage = "[OPTIONS] DIR...|--all",
         .details =
-            "Refuses directories that are not mounts of shale. The serving process ends by itself.",
-        .examples = {{"shale umount /mnt", "After shale mount app:prod /mnt"}},
+            "Refuses directories that are not mounts of shale. The serving process ends by itself; "
+            "if it was killed, what it left behind is cleared away.",
+        .examples = {{"shale umount /mnt", "After shale mount app:prod /mnt"},
+                     {"shale umount --all", "All mounts of this store"}},
         .declare = declare,
     };
     return command;

@@ -71,7 +71,7 @@ int serve_in_background(const Flags& flags, Workspace& workspace) {
 
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
-    add_argument(app, "DIR", flags->directory, "Directory to watch")->required();
+    required(add_argument(app, "DIR", flags->directory, "Directory to watch"));
     add_switch(app, "--background", flags->background,
                "Return once it watches, and print the number of its process");
     add_value(app, "--backend", flags->backend, "auto|fanotify|inotify",

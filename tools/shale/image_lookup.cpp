@@ -230,6 +230,9 @@ StoredImage require_image(store::Store& store, std::string_view text,
 StoredImage obtain_image(Workspace& workspace, const std::string& text,
                          const PlatformChoice& platform) {
     if (build::is_image_place(text)) return imported_image(workspace, text, platform);
+    constexpr std::string_view kRegistry = "docker://";  // pulled here like a name without it
+    if (text.starts_with(kRegistry))
+        return obtain_image(workspace, text.substr(kRegistry.size()), platform);
     auto& store = workspace.store();
     if (auto image = find_image(store, text, platform)) {
         if (has_all_layers(store, image->manifest)) return std::move(*image);

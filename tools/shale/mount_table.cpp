@@ -2,6 +2,11 @@
 
 #include <shale/base.hpp>
 
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <sstream>
 
 namespace shale::cli {
@@ -33,23 +38,46 @@ std::string unescaped(std::string_view text) {
 }  // namespace
 
 // Fields (proc(5)): id parent major:minor root TARGET options [optional...] - TYPE SOURCE super.
-std::vector<MountRow> parse_mountinfo(std::string_view text) {
-    std::vector<MountRow> rows;
+std::vector<FoundMount> parse_mountinfo(std::string_view text) {
+    std::vector<FoundMount> found;
     std::istringstream lines{std::string(text)};
     for (std::string line; std::getline(lines, line);) {
         std::istringstream fields(line);
-        std::string skipped, target, type, source;
-        fields >> skipped >> skipped >> skipped >> skipped >> target;
+        std::string skipped, device, target, type, source;
+        fields >> skipped >> skipped >> device >> skipped >> target;
         while (fields >> skipped && skipped != "-") {
         }
-        if (fields >> type >> source && type == kFileSystem)
-            rows.push_back({unescaped(source), unescaped(target)});
+        if (fields >> type >> source && (type == kFileSystem || type == "overlay"))
+            found.push_back({{unescaped(source), unescaped(target), device}, type == kFileSystem});
+    }
+    return found;
+}
+
+std::vector<MountRow> shale_mounts() {
+    std::vector<MountRow> rows;
+    for (auto& mount : parse_mountinfo(read_file("/proc/self/mountinfo"))) {
+        mount.row.record = find_record(mount.row.device);
+        if (!mount.is_ours && !mount.row.record) continue;
+        if (mount.row.record) mount.row.source = mount.row.record->reference;
+        rows.push_back(std::move(mount.row));
     }
     return rows;
 }
 
-std::vector<MountRow> shale_mounts() {
-    return parse_mountinfo(read_file("/proc/self/mountinfo"));
+bool unmount_through_fusermount(const std::string& target, bool lazy) {
+    std::vector<const char*> argv = {"fusermount3", "-u", "-q"};
+    if (lazy) argv.push_back("-z");
+    argv.push_back("--");
+    argv.push_back(target.c_str());
+    argv.push_back(nullptr);
+    pid_t child = -1;
+    if (::posix_spawnp(&child, argv.front(), nullptr, nullptr,
+                       const_cast<char* const*>(argv.data()), environ) != 0)
+        return false;
+    int status = 0;
+    while (::waitpid(child, &status, 0) < 0)
+        if (errno != EINTR) return false;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 }  // namespace shale::cli

@@ -145,11 +145,11 @@ std::optional<TreeArgument> read_tar_argument(const std::string& path) {
         return [archive, source = archive->from(place.offset, place.size)](
                    MutableBytes into) mutable { return source(into); };
     };
-    out.view = [archive, place_of, tree] {
+    out.view = [archive, place_of](std::shared_ptr<const snapshot::Tree> shown) {
         return std::make_shared<mount::View>(
-            tree,
-            [archive, place_of, tree](snapshot::NodeId node, std::uint64_t offset,
-                                      MutableBytes into) -> std::size_t {
+            shown,
+            [archive, place_of, tree = shown](snapshot::NodeId node, std::uint64_t offset,
+                                              MutableBytes into) -> std::size_t {
                 const auto entry = tree->entry(node);
                 if (offset >= entry.size) return 0;
                 const auto& place = place_of(tree->path(node), entry.content);

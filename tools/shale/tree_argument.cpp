@@ -1,11 +1,16 @@
 #include "tree_argument.hpp"
 
+#include "layer_views.hpp"
+#include "lazy_image.hpp"
 #include "tar_argument.hpp"
+#include "writable_mount.hpp"
 
 #include <shale/base.hpp>
 #include <shale/snapshot_file.hpp>
 
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include <mutex>
 
@@ -31,9 +36,9 @@ TreeArgument open_snapshot(const std::string& path) {
         [&] { return path + ": not a readable snapshot, and no tar file"; },
         [&] { return std::make_shared<const snapshot::Tree>(snapshot::open_tree(path)); });
     TreeArgument out{tree, nullptr};
-    out.view = [tree, path] {
+    out.view = [path](std::shared_ptr<const snapshot::Tree> shown) {
         return std::make_shared<mount::View>(
-            tree, [path](snapshot::NodeId, std::uint64_t, MutableBytes) -> std::size_t {
+            std::move(shown), [path](snapshot::NodeId, std::uint64_t, MutableBytes) -> std::size_t {
                 fail(ErrorKind::Unsupported, "the snapshot " + path + " holds no file contents");
             });
     };
@@ -46,14 +51,6 @@ TreeArgument read_file_argument(const std::string& path) {
     return open_snapshot(path);
 }
 
-TreeArgument image_root(Workspace& workspace, StoredImage image) {
-    auto& store = workspace.store();
-    auto merged = store.image_tree(image.manifest, image.config);
-    auto out = stored_tree(store, std::move(merged.tree), std::move(merged.sources));
-    out.image = std::move(image);
-    return out;
-}
-
 TreeArgument named_image(Workspace& workspace, const std::string& text,
                          const PlatformChoice& platform) {
     auto image = find_image(workspace.store(), text, platform);
@@ -62,14 +59,29 @@ TreeArgument named_image(Workspace& workspace, const std::string& text,
                                       "\" is neither a directory, a snapshot file nor an "
                                       "image in the store");
     announce_platform(*image, platform);
-    return image_root(workspace, std::move(*image));
+    return image_argument(workspace, std::move(*image));
 }
 
 TreeArgument obtained_image(Workspace& workspace, const std::string& text,
                             const PlatformChoice& platform) {
     auto image = obtain_image(workspace, text, platform);
     announce_platform(image, platform);
-    return image_root(workspace, std::move(image));
+    return image_argument(workspace, std::move(image));
+}
+
+bool is_on_overlay(const std::string& path) {
+    struct statfs status {};
+    return ::statfs(path.c_str(), &status) == 0 && status.f_type == OVERLAYFS_SUPER_MAGIC;
+}
+
+bool is_registry_reference(const std::string& text) {
+    return text.starts_with(kRegistryPrefix);
+}
+
+TreeArgument registry_image(Workspace& workspace, const std::string& text,
+                            const PlatformChoice& platform) {
+    return open_lazy_image(workspace, std::string_view(text).substr(kRegistryPrefix.size()),
+                           platform);
 }
 
 bool looks_like_path(const std::string& text) {
@@ -77,6 +89,20 @@ bool looks_like_path(const std::string& text) {
 }
 
 }  // namespace
+
+TreeArgument image_argument(Workspace& workspace, StoredImage image) {
+    auto& store = workspace.store();
+    auto merged = store.image_tree(image.manifest, image.config);
+    auto out = stored_tree(store, std::move(merged.tree), std::move(merged.sources));
+    out.tables = [&store, layers = image.manifest.layers, ids = image.config.diff_ids] {
+        Tables tables;
+        for (std::size_t i = 0; i < layers.size(); ++i)
+            tables.push_back(store.toc(layers[i], ids[i]));
+        return tables;
+    };
+    out.image = std::move(image);
+    return out;
+}
 
 TreeArgument stored_tree(store::Store& store, std::shared_ptr<const snapshot::Tree> tree,
                          std::vector<Digest> sources) {
@@ -97,27 +123,36 @@ TreeArgument stored_tree(store::Store& store, std::shared_ptr<const snapshot::Tr
             return source(into);
         };
     };
-    out.view = [&store, tree, sources] {
-        return std::make_shared<mount::View>(tree, store.content_index(sources), store.framed());
+    out.view = [&store, sources](std::shared_ptr<const snapshot::Tree> shown) {
+        return std::make_shared<mount::View>(std::move(shown), store.content_index(sources),
+                                             store.framed());
     };
     out.sources = std::move(sources);
     return out;
 }
 
-TreeArgument open_tree_argument(Workspace& workspace, const std::string& text,
-                                const PlatformChoice& platform) {
+namespace {
+
+TreeArgument open_whole(Workspace& workspace, const std::string& text,
+                        const PlatformChoice& platform) {
     if (text == "scratch" || text == "empty") return empty_tree();
+    if (is_registry_reference(text)) return registry_image(workspace, text, platform);
     if (build::is_image_place(text)) return obtained_image(workspace, text, platform);
     struct stat status {};
     if (::stat(text.c_str(), &status) != 0) {
         if (looks_like_path(text) || errno != ENOENT) throw_errno("stat", text);
         return named_image(workspace, text, platform);
     }
-    return S_ISDIR(status.st_mode) ? scan_directory(text) : read_file_argument(text);
+    if (!S_ISDIR(status.st_mode)) return read_file_argument(text);
+    // Nobody needs a store to compare directories.
+    if (is_on_overlay(text))
+        if (const auto mount = find_writable_mount(workspace, text)) return tree_in(*mount);
+    return scan_directory(text);
 }
 
-TreeArgument obtain_tree(Workspace& workspace, const std::string& text,
-                         const PlatformChoice& platform) {
+TreeArgument obtain_whole(Workspace& workspace, const std::string& text,
+                          const PlatformChoice& platform) {
+    if (is_registry_reference(text)) return registry_image(workspace, text, platform);
     if (build::is_image_place(text)) return obtained_image(workspace, text, platform);
     struct stat status {};
     const bool exists = ::stat(text.c_str(), &status) == 0;
@@ -129,6 +164,23 @@ TreeArgument obtain_tree(Workspace& workspace, const std::string& text,
     const bool is_file = exists && !S_ISDIR(status.st_mode);
     if (looks_like_path(text) || (is_file && !is_image)) return read_file_argument(text);
     return obtained_image(workspace, text, platform);
+}
+
+}  // namespace
+
+// A path that exists is one, with a '#' in it or without.
+TreeArgument open_tree_argument(Workspace& workspace, const std::string& text,
+                                const PlatformChoice& platform) {
+    if (path_exists(text)) return open_whole(workspace, text, platform);
+    const auto [reference, part] = split_part(text);
+    return part_of(open_whole(workspace, reference, platform), part);
+}
+
+TreeArgument obtain_tree(Workspace& workspace, const std::string& text,
+                         const PlatformChoice& platform) {
+    if (path_exists(text)) return obtain_whole(workspace, text, platform);
+    const auto [reference, part] = split_part(text);
+    return part_of(obtain_whole(workspace, reference, platform), part);
 }
 
 }  // namespace shale::cli

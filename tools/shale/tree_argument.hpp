@@ -20,18 +20,25 @@
 
 namespace shale::cli {
 
+using Tables = std::vector<std::shared_ptr<const layer::Toc>>;  // of an image, lowest layer first
+
 struct TreeArgument {
     std::shared_ptr<const snapshot::Tree> tree;
     // Reads the files of the tree from their start; null for a snapshot file, which holds digests
     // and no bytes.
     layer::OpenContent open;
-    // The tree to be mounted. Null for what cannot be (a directory is there already).
-    std::function<std::shared_ptr<mount::View>()> view{};
+    // Shows this tree, or another that is made of its entries. Null for what cannot be mounted (a
+    // directory is there already).
+    std::function<std::shared_ptr<mount::View>(std::shared_ptr<const snapshot::Tree>)> view{};
     // The layers of the store that hold the bytes: whoever shows the tree for long pins them.
     std::vector<Digest> sources{};
     std::optional<StoredImage> image{};  // if the reference names one
+    // The tables of contents of its layers. Null unless `tree` is what they merge to.
+    std::function<Tables()> tables{};
 };
 
+// Behind a reference may stand "#layer:N", "#step:N" or "#layers" (layer_views.hpp).
+//
 // "scratch" and "empty" are the empty tree. An existing path wins over an image of the same name;
 // "./scratch" is always a path. NotFound if it is none of these.
 TreeArgument open_tree_argument(Workspace& workspace, const std::string& text,
@@ -41,6 +48,8 @@ TreeArgument open_tree_argument(Workspace& workspace, const std::string& text,
 TreeArgument obtain_tree(Workspace& workspace, const std::string& text,
                          const PlatformChoice& platform);
 
+// An image whose layers are all in the store.
+TreeArgument image_argument(Workspace& workspace, StoredImage image);
 // A tree whose bytes lie in these layers of the store.
 TreeArgument stored_tree(store::Store& store, std::shared_ptr<const snapshot::Tree> tree,
                          std::vector<Digest> sources);

@@ -1,0 +1,152 @@
+#!/usr/bin/env bash
+# docker://: what is fetched of an image in a registry, and what happens when that goes wrong.
+. "$(dirname "$0")/../support/harness.sh"
+[ "$(id -u)" -eq 0 ] || skip "needs root for mounts"
+[ -e /dev/fuse ] || skip "needs /dev/fuse"
+command -v docker-registry > /dev/null || skip "needs docker-registry"
+command -v zstd > /dev/null || skip "needs zstd, to look into a table of contents"
+support=$(realpath "$(dirname "$0")/../support")
+
+cat > "$T/registry.yml" <<Y
+version: 0.1
+storage: {filesystem: {rootdirectory: $T/registry}}
+http: {addr: "127.0.0.1:0"}
+Y
+port=$(python3 -c 'import socket
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1])')
+sed -i "s/:0\"/:$port\"/" "$T/registry.yml"
+docker-registry serve "$T/registry.yml" > "$T/registry.log" 2>&1 &
+registry=$!
+mkdir "$T/proxy"
+python3 "$support/registry_proxy.py" "127.0.0.1:$port" "$T/proxy" &
+proxy=$!
+on_exit='umount -l "$m" 2>/dev/null; kill $registry $proxy 2>/dev/null; wait 2>/dev/null; true'
+for _ in $(seq 100); do
+    curl -fs "http://127.0.0.1:$port/v2/" > /dev/null && [ -e "$T/proxy/port" ] && break
+    sleep 0.1
+done
+remote=localhost:$(cat "$T/proxy/port")/team/app
+
+# Two layers of incompressible files: many small ones and a large one.
+ctx=$T/ctx
+mkdir -p "$ctx/small"
+python3 - "$ctx" <<'P'
+import random, sys
+source = random.Random(1)
+for number in range(400):
+    with open(f"{sys.argv[1]}/small/{number:03}", "wb") as file:
+        file.write(source.randbytes(20_000))
+with open(f"{sys.argv[1]}/large", "wb") as file:
+    file.write(source.randbytes(24_000_000))
+P
+cat > "$ctx/Dockerfile" <<'D'
+FROM scratch
+COPY small /small
+COPY large /large
+D
+m=$T/mnt
+mkdir "$m"
+behind=localhost:$port/team/app  # the same, past the proxy
+check "build" "$SHALE" build -q -t "$behind:1" "$ctx"
+check "push" "$SHALE" push -q "$behind:1"
+"$SHALE" inspect "$behind:1" > "$T/image.json"
+digest=$(python3 -c '
+import json, sys
+print(json.load(sys.stdin)["descriptor"]["digest"])' < "$T/image.json")
+
+# Says "TABLES FRAME": bytes of all tables of contents, and of the frame that begins a file.
+frame_of() {
+    python3 - "$T/image.json" "$SHALE_ROOT" "$1" <<'P'
+import json, struct, subprocess, sys
+image, root, path = sys.argv[1:]
+tables = 0
+for layer in json.load(open(image))["manifest"]["layers"]:
+    blob = open(f"{root}/blobs/sha256/{layer['digest'][7:]}", "rb").read()
+    at, packed = struct.unpack("<QQ", blob[-64:-48])
+    tail = len(blob) - at + 8
+    assert tail == int(layer["annotations"]["dev.shale.toc.bytes"])
+    tables += tail
+    toc = json.loads(subprocess.run(["zstd", "-dc"], input=blob[at:at + packed],
+                                    stdout=subprocess.PIPE, check=True).stdout)
+    for entry in toc["entries"]:
+        if entry["name"] == path:
+            frame = [f[1] for f in toc["frames"]
+                     if f[2] <= entry["tarOffset"] < f[2] + f[3]][0]
+print(tables, frame)
+P
+}
+fetched() { awk '{ sum += $4 } END { print sum + 0 }' "$T/proxy/log"; }
+begin() { : > "$T/proxy/log"; }
+in_bounds() { [ "$1" -le "$2" ] || { echo "$1 bytes fetched, $2 allowed"; return 1; }; }
+
+root=$SHALE_ROOT
+for file in small/123 large; do
+    read -r tables frame < <(SHALE_ROOT=$root frame_of $file)
+    export SHALE_ROOT=$T/store-${file%/*}
+    begin
+    check "mount from the registry" "$SHALE" mount "docker://$remote:1" "$m"
+    check "the first byte of $file" cmp -n 1 "$m/$file" "$ctx/$file"
+    # The kernel reads ahead within a large file, a megabyte or so: one frame more at most.
+    [ $file = large ] && frame=$((frame + 4 << 20))
+    check "costs the tables, a frame and little else" \
+        in_bounds "$(fetched)" $((tables + frame + 65536))
+    check "no layer came whole" equal "$(ls "$SHALE_ROOT/blobs/sha256")" ""
+    check "all of it" diff -r "$m/small" "$ctx/small"
+    check "the large file" cmp "$m/large" "$ctx/large"
+    all=$(fetched)
+    echo 3 > /proc/sys/vm/drop_caches
+    check "again, after the page cache lost it" cmp "$m/large" "$ctx/large"
+    check "costs nothing" equal "$(fetched)" "$all"
+    check "prune beside it" "$SHALE" prune -a -f
+    check "umount" "$SHALE" umount "$m"
+done
+begin
+check "cat" cmp <("$SHALE" cat "docker://$remote:1:/small/001") "$ctx/small/001"
+read -r tables frame < <(SHALE_ROOT=$root frame_of small/001)
+check "fetches the same" in_bounds "$(fetched)" $((tables + frame + 65536))
+check "by digest" cmp <("$SHALE" cat "docker://$remote@$digest:/small/001") "$ctx/small/001"
+begin
+check "diff with the directory reads no frame" sh -c '"$1" diff "docker://$2:1" "$3" \
+    --ignore mtime --only small' - "$SHALE" "$remote" "$ctx"
+check "only tables" in_bounds "$(fetched)" $((tables + 65536))
+
+# ------------------------------------------------------------------------------------------------
+# Trouble.
+
+export SHALE_ROOT=$T/store-trouble
+log=$SHALE_ROOT/mount.log
+check "mount" "$SHALE" mount "docker://$remote:1" "$m"
+check "a file that is read while all is well" cmp "$m/small/001" "$ctx/small/001"
+touch "$T/proxy/corrupt"
+check_fails "a corrupt frame" 1 "Input/output error" cat "$m/large"
+check "is logged with path and digest" \
+    grep -q "reading /large: blob sha256:.*digest mismatch" "$log"
+check "what was read before is still there" cmp "$m/small/001" "$ctx/small/001"
+rm "$T/proxy/corrupt"
+check "and better luck later" cmp "$m/large" "$ctx/large"
+touch "$T/proxy/down"
+check_fails "a registry that is down" 1 "Input/output error" timeout 60 cat "$m/small/399"
+check "is logged with path" grep -q "reading /small/399: " "$log"
+check "the rest is there" cmp "$m/large" "$ctx/large"
+rm "$T/proxy/down"
+check "and it comes back" cmp "$m/small/399" "$ctx/small/399"
+check "umount" "$SHALE" umount "$m"
+touch "$T/proxy/corrupt"
+check_fails "a corrupt table of contents" 1 "digest mismatch" \
+    "$SHALE" mount "docker://$remote:1" "$m"
+rm "$T/proxy/corrupt"
+touch "$T/proxy/norange"
+check_fails "a registry without ranges" 1 "ignores ranges" "$SHALE" mount "docker://$remote:1" "$m"
+rm "$T/proxy/norange"
+check_fails "an image that is not there" 1 "not found" "$SHALE" mount "docker://$remote:2" "$m"
+
+# A layer without a table is pulled.
+SHALE_ROOT=$root check "a gzip image" "$SHALE" build -q -t "$behind:gz" \
+    --output type=image,compression=gzip,force-compression=true "$ctx"
+SHALE_ROOT=$root check "push it" "$SHALE" push -q "$behind:gz"
+check "mount says what it pulls" contains "$("$SHALE" mount "docker://$remote:gz" "$m" 2>&1)" \
+    "2 of 2 layers have no table of contents"
+check "and shows it" cmp "$m/small/007" "$ctx/small/007"
+check "umount" "$SHALE" umount "$m"

@@ -1,0 +1,86 @@
+// shale mounts: what is mounted, and who serves it.
+#include "command.hpp"
+#include "console.hpp"
+#include "flags.hpp"
+#include "mount_table.hpp"
+#include "table.hpp"
+
+#include <shale/base.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <memory>
+
+namespace shale::cli {
+
+namespace {
+
+struct Flags {
+    bool json = false;
+};
+
+// "dead" mounts answer ENOTCONN until they are unmounted.
+const char* state_of(const MountRecord& record) {
+    if (!record.is_served()) return "dead";
+    return record.upper.empty() ? "ro" : "rw";
+}
+
+std::string render_table(const std::vector<MountRow>& rows) {
+    Table table({"MOUNTED ON", "REFERENCE", "STATE", "TIER", "PID", "SINCE"});
+    const auto now = system_clock().now_ns();
+    for (const auto& row : rows) {
+        const auto& record = row.record;
+        table.add({row.target, row.source, record ? state_of(*record) : "-",
+                   record ? record->tier : "-", record ? std::to_string(record->pid) : "-",
+                   record ? format_age(now, record->since_ns) : "-"});
+    }
+    return table.str();
+}
+
+std::string render_json(const std::vector<MountRow>& rows) {
+    auto list = nlohmann::ordered_json::array();
+    for (const auto& row : rows) {
+        nlohmann::ordered_json item = {{"target", row.target}, {"reference", row.source}};
+        if (const auto& record = row.record) {
+            item["state"] = state_of(*record);
+            item["tier"] = record->tier;
+            item["pid"] = record->pid;
+            item["since"] = format_rfc3339(record->since_ns);
+            item["root"] = record->root;
+            if (!record->manifest.empty()) item["manifest"] = record->manifest;
+            if (!record->upper.empty()) item["upper"] = record->upper;
+        }
+        list.push_back(std::move(item));
+    }
+    return list.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+Run declare(CLI::App& app) {
+    auto flags = std::make_shared<Flags>();
+    add_switch(app, "--json", flags->json, "Print JSON");
+    return [flags](Workspace&) {
+        const auto rows = shale_mounts();
+        print_result(flags->json ? render_json(rows) : render_table(rows));
+        return int{kOk};
+    };
+}
+
+}  // namespace
+
+const Command& mounts_command() {
+    static const Command command = {
+        .name = "mounts",
+        .group = "Look inside",
+        .summary = "List what shale mount has mounted",
+        .usage = "[OPTIONS]",
+        .details = "STATE is ro, rw, or dead: the serving process was killed and everything in "
+                   "the mount fails with \"Transport endpoint is not connected\" until `shale "
+                   "umount` clears it away. A mount of another user shows \"-\".",
+        .examples = {{"shale mounts", "What is mounted"},
+                     {"shale mounts --json | jq -r '.[].target'", "For a script"}},
+        .declare = declare,
+    };
+    return command;
+}
+
+}  // namespace shale::cli

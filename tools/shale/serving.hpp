@@ -1,0 +1,37 @@
+// A mounted reference: what `shale mount` leaves running.
+#pragma once
+
+#include "mount_record.hpp"
+#include "tree_argument.hpp"
+
+#include <memory>
+#include <string>
+
+namespace shale::cli {
+
+struct MountRequest {
+    std::string reference;  // with the part of it that is wanted
+    std::string target;     // absolute
+    PlatformChoice platform{};
+    bool origin = true;  // answer for user.shale.*
+    bool writable = false;
+};
+
+// Mounted from construction to destruction; the store is pinned meanwhile and of use for nothing
+// else. What was written to a writable mount is gone with it.
+class Serving {
+  public:
+    // Throws Cancelled if the workspace's stop was requested. Invalid for what cannot be mounted,
+    // or cannot be writable.
+    Serving(const MountRequest& request, Workspace& workspace);
+    Serving(const Serving&) = delete;
+    ~Serving();
+    // Until somebody unmounts, or a signal asks us to.
+    void wait(Workspace& workspace);
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace shale::cli

@@ -1,0 +1,51 @@
+#include "writable_mount.hpp"
+
+#include "mount_table.hpp"
+
+#include <shale/diff.hpp>
+
+#include <algorithm>
+#include <filesystem>
+
+namespace shale::cli {
+
+std::optional<WritableMount> find_writable_mount(Workspace& workspace,
+                                                 const std::string& directory) {
+    std::error_code failure;
+    const auto target = std::filesystem::canonical(directory, failure).string();
+    if (failure) return std::nullopt;
+    const auto record = find_record(device_at(target));
+    if (!record || record->upper.empty() || !record->is_served()) return std::nullopt;
+    const auto mounts = shale_mounts();
+    const bool is_root = std::any_of(mounts.begin(), mounts.end(),
+                                     [&](const MountRow& row) { return row.target == target; });
+    const auto root = std::filesystem::absolute(workspace.root()).lexically_normal().string();
+    if (!is_root || record->root != root) return std::nullopt;
+    oci::Descriptor manifest;
+    manifest.digest = Digest::parse(record->manifest);
+    return in_context(
+        [&] { return "the image of " + target; },
+        [&]() -> std::optional<WritableMount> {
+            auto image = load_image(workspace.store(), std::nullopt, manifest, std::nullopt);
+            if (!has_all_layers(workspace.store(), image.manifest))
+                fail(ErrorKind::NotFound, "its layers are not in the store; pull it first");
+            return WritableMount{*record, image_argument(workspace, std::move(image))};
+        });
+}
+
+TreeArgument tree_in(const WritableMount& mount) {
+    const auto base = mount.base.tree;
+    TreeArgument out;
+    out.tree = std::make_shared<const snapshot::Tree>(diff::merge_upper(*base, mount.record.upper));
+    out.open = [base, of_base = mount.base.open,
+                of_upper = layer::content_from_directory(mount.record.upper)](
+                   std::string_view path, const snapshot::Entry& entry) {
+        const auto node = base->find(path);
+        const bool is_unchanged =
+            node != snapshot::kNoNode && base->entry(node).content == entry.content;
+        return is_unchanged ? of_base(path, entry) : of_upper(path, entry);
+    };
+    return out;
+}
+
+}  // namespace shale::cli
