@@ -28,7 +28,7 @@ before=$(blobs)
 check "a dry run removes nothing" sh -c "'$SHALE' prune --all --dry-run | grep -q 'Would free'"
 check "nothing" equal "$(blobs)" "$before"
 check "prune while the image is mounted" "$SHALE" prune -f --all
-check "its layers stay" equal "$(blobs)" 2
+check "its layers and documents stay" equal "$(blobs)" 4
 check "and can be read" cmp "$m/second" "$ctx/second"
 check "umount" "$SHALE" umount "$m"
 for _ in $(seq 100); do [ -z "$(ls -A "$SHALE_ROOT/tmp")" ] && break; sleep 0.1; done
