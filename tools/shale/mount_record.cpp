@@ -64,6 +64,7 @@ std::optional<MountRecord> find_record(const std::string& device) {
     if (!value.is_object()) return std::nullopt;
     MountRecord record;
     record.reference = text_of(value, "reference");
+    record.target = text_of(value, "target");
     record.root = text_of(value, "root");
     record.tier = text_of(value, "tier");
     record.manifest = text_of(value, "manifest");
@@ -82,9 +83,13 @@ PublishedRecord::PublishedRecord(std::string device, const MountRecord& record)
     : device_(std::move(device)) {
     if (directory().empty()) return;
     make_directories(directory());
-    const Json value = {{"reference", record.reference}, {"root", record.root},
-                        {"tier", record.tier},           {"manifest", record.manifest},
-                        {"upper", record.upper},         {"pid", record.pid},
+    const Json value = {{"reference", record.reference},
+                        {"target", record.target},
+                        {"root", record.root},
+                        {"tier", record.tier},
+                        {"manifest", record.manifest},
+                        {"upper", record.upper},
+                        {"pid", record.pid},
                         {"since", record.since_ns}};
     write_file_atomic(path_of(device_),
                       as_bytes(value.dump(-1, ' ', false, Json::error_handler_t::replace)));

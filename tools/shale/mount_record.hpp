@@ -11,6 +11,7 @@ namespace shale::cli {
 
 struct MountRecord {
     std::string reference;  // as the user wrote it
+    std::string target;     // where it is mounted
     std::string root;       // of the store
     std::string tier;       // how it is served: "fuse"
     std::string manifest;   // digest of the image's manifest; empty if it is no image

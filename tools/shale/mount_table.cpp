@@ -57,6 +57,9 @@ std::vector<MountRow> shale_mounts() {
     std::vector<MountRow> rows;
     for (auto& mount : parse_mountinfo(read_file("/proc/self/mountinfo"))) {
         mount.row.record = find_record(mount.row.device);
+        // What a killed server left may be about a number that is somebody else's by now.
+        if (mount.row.record && mount.row.record->target != mount.row.target)
+            mount.row.record.reset();
         if (!mount.is_ours && !mount.row.record) continue;
         if (mount.row.record) mount.row.source = mount.row.record->reference;
         rows.push_back(std::move(mount.row));

@@ -119,6 +119,7 @@ Serving::Serving(const MountRequest& request, Workspace& workspace)
     if (request.origin) options.origin = origin_of(shown);
     MountRecord record;
     record.reference = request.reference;
+    record.target = request.target;
     record.root = absolute(store.root());
     record.tier = "fuse";
     record.pid = ::getpid();
