@@ -1,0 +1,264 @@
+// Three tables: builds, their logs, and the trees they share. Every value is one zstd frame behind
+// the length of its content; a row that does not decode is treated as absent.
+#include "sqlite.hpp"
+
+#include <shale/build_history.hpp>
+#include <shale/codec.hpp>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace shale::store {
+
+namespace {
+
+constexpr std::int64_t kVersion = 1;
+constexpr int kBusyMs = 60'000;
+constexpr const char* kSchema = R"(
+    CREATE TABLE builds(id BLOB PRIMARY KEY, started_ns INTEGER NOT NULL, document BLOB NOT NULL)
+        WITHOUT ROWID;
+    CREATE INDEX builds_by_time ON builds(started_ns);
+    CREATE TABLE logs(build BLOB NOT NULL, step INTEGER NOT NULL, text BLOB NOT NULL,
+                      PRIMARY KEY(build, step)) WITHOUT ROWID;
+    CREATE TABLE trees(digest BLOB PRIMARY KEY, tree BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE tree_uses(build BLOB NOT NULL, digest BLOB NOT NULL,
+                           PRIMARY KEY(build, digest)) WITHOUT ROWID;
+    CREATE INDEX uses_by_tree ON tree_uses(digest);
+)";
+
+Bytes bytes_of(const Digest& digest) {
+    return std::as_bytes(std::span(digest.bytes));
+}
+
+std::string pack(std::string_view content) {
+    std::string packed;
+    put_little(packed, static_cast<std::uint64_t>(content.size()));
+    codec::FrameCompressor(1).compress(as_bytes(content), packed);
+    return packed;
+}
+
+std::optional<std::string> unpack(Bytes packed, std::uint64_t limit) {
+    try {
+        ByteReader reader(packed, "build history");
+        const auto size = reader.u64();
+        if (size > limit) return std::nullopt;
+        std::string content(size, '\0');
+        codec::FrameDecompressor().decompress(reader.take(reader.remaining()),
+                                              std::as_writable_bytes(std::span(content)));
+        return content;
+    } catch (const Error&) {  // a damaged row is one that is not there
+        return std::nullopt;
+    }
+}
+
+}  // namespace
+
+struct BuildHistory::State {
+    explicit State(const std::string& path) : connection(path, kBusyMs) {
+        connection.run("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE;");
+        const auto version = number("PRAGMA user_version");
+        if (version == 0)
+            connection.run(std::string(kSchema) +
+                           "PRAGMA user_version = " + std::to_string(kVersion) + ";");
+        connection.run("COMMIT;");
+        if (version != 0 && version != kVersion)
+            fail(ErrorKind::Unsupported, "build history of another version");
+    }
+    std::int64_t number(const char* query) {
+        SqliteStatement statement(connection, query);
+        return statement.step() ? statement.integer(0) : 0;
+    }
+    // Runs a statement whose parameters are these.
+    void run(const char* text, std::initializer_list<Bytes> blobs,
+             std::initializer_list<std::int64_t> numbers = {}) {
+        SqliteStatement statement(connection, text);
+        int at = 0;
+        for (const Bytes blob : blobs)
+            statement.bind_blob(++at, blob);
+        for (const auto value : numbers)
+            statement.bind_int(++at, value);
+        statement.step();
+    }
+    void begin() { connection.run("BEGIN IMMEDIATE"); }
+    void commit() { connection.run("COMMIT"); }
+    void forget(Bytes id) {
+        run("DELETE FROM builds WHERE id = ?1", {id});
+        run("DELETE FROM logs WHERE build = ?1", {id});
+        run("DELETE FROM tree_uses WHERE build = ?1", {id});
+    }
+    void forget_unused_trees() {
+        connection.run("DELETE FROM trees WHERE digest NOT IN (SELECT digest FROM tree_uses)");
+    }
+    std::int64_t bytes() {
+        return number("SELECT (SELECT coalesce(sum(length(document)), 0) FROM builds) + "
+                      "(SELECT coalesce(sum(length(text)), 0) FROM logs) + "
+                      "(SELECT coalesce(sum(length(tree)), 0) FROM trees)");
+    }
+    bool has_tree(const Digest& digest) {
+        SqliteStatement query(connection, "SELECT 1 FROM trees WHERE digest = ?1");
+        query.bind_blob(1, bytes_of(digest));
+        return query.step();
+    }
+    // Trees that are new here, ready to be written: packing a large one takes a while, during which
+    // nobody should have to wait for the file.
+    std::map<Digest, std::string> pack_new(const std::vector<const snapshot::Tree*>& trees) {
+        std::map<Digest, std::string> packed;
+        for (const auto* tree : trees) {
+            if (packed.contains(tree->digest()) || has_tree(tree->digest())) continue;
+            const auto serialised = tree->serialise();
+            if (serialised.size() <= kMostTreeBytes)
+                packed.emplace(tree->digest(), pack(serialised));
+        }
+        return packed;
+    }
+    // The oldest first, until the limits hold.
+    void keep_within(const Limits& limits, const std::string& spared) {
+        auto count = number("SELECT count(*) FROM builds");
+        while (count > 1 && (count > limits.most_builds || bytes() > limits.most_bytes)) {
+            SqliteStatement oldest(connection, "SELECT id FROM builds WHERE id != ?1 "
+                                               "ORDER BY started_ns LIMIT 1");
+            oldest.bind_blob(1, as_bytes(spared));
+            if (!oldest.step()) return;
+            const std::string id(as_text(oldest.blob(0)));
+            oldest.rewind();
+            forget(as_bytes(id));
+            forget_unused_trees();
+            --count;
+        }
+    }
+
+    SqliteConnection connection;
+};
+
+BuildHistory::BuildHistory(Store& store, const Limits& limits)
+    : path_(join_path(store.root(), "builds.db")), limits_(limits) {}
+BuildHistory::~BuildHistory() = default;
+
+BuildHistory::State& BuildHistory::state() {
+    if (state_) return *state_;
+    try {
+        state_ = std::make_unique<State>(path_);
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::Corrupt && error.kind() != ErrorKind::Unsupported) throw;
+        drop();
+        state_ = std::make_unique<State>(path_);
+    }
+    return *state_;
+}
+
+void BuildHistory::drop() {
+    state_.reset();
+    for (const char* suffix : {"", "-wal", "-shm"})
+        ::unlink((path_ + suffix).c_str());
+}
+
+// Runs `body(state)`; damage that only shows now empties the history and gives an empty answer. A
+// transaction that was under way ends with the connection.
+template <typename Body>
+auto BuildHistory::guarded(Body&& body) {
+    const std::lock_guard lock(mutex_);
+    try {
+        return body(state());
+    } catch (const Error& error) {
+        if (error.kind() == ErrorKind::Corrupt) {
+            drop();
+            return decltype(body(*state_))();
+        }
+        state_.reset();
+        throw;
+    }
+}
+
+void BuildHistory::put(const BuildRow& build, const std::map<std::uint32_t, std::string>& logs,
+                       const std::vector<const snapshot::Tree*>& trees) {
+    if (build.document.size() > kMostDocumentBytes)
+        fail(ErrorKind::Invalid, "the record of build " + build.id + " is too large");
+    const auto document = pack(build.document);
+    guarded([&](State& state) {
+        const auto new_trees = state.pack_new(trees);
+        state.begin();
+        state.run("REPLACE INTO builds(id, document, started_ns) VALUES (?1, ?2, ?3)",
+                  {as_bytes(build.id), as_bytes(document)}, {build.started_ns});
+        for (const auto& [step, text] : logs) {
+            const auto packed = pack(std::string_view(text).substr(0, kMostLogBytes));
+            state.run("REPLACE INTO logs(build, text, step) VALUES (?1, ?2, ?3)",
+                      {as_bytes(build.id), as_bytes(packed)}, {step});
+        }
+        for (const auto& [digest, packed] : new_trees)
+            state.run("REPLACE INTO trees VALUES (?1, ?2)", {bytes_of(digest), as_bytes(packed)});
+        for (const auto* tree : trees)
+            state.run("REPLACE INTO tree_uses VALUES (?1, ?2)",
+                      {as_bytes(build.id), bytes_of(tree->digest())});
+        state.keep_within(limits_, build.id);
+        state.commit();
+        return true;
+    });
+}
+
+std::vector<BuildRow> BuildHistory::list(std::size_t most) {
+    return guarded([&](State& state) {
+        SqliteStatement rows(state.connection, "SELECT id, started_ns, document FROM builds "
+                                               "ORDER BY started_ns DESC, id LIMIT ?1");
+        rows.bind_int(1, static_cast<std::int64_t>(std::min<std::size_t>(most, 1u << 20)));
+        std::vector<BuildRow> builds;
+        while (rows.step())
+            if (auto document = unpack(rows.blob(2), kMostDocumentBytes))
+                builds.push_back(
+                    {std::string(as_text(rows.blob(0))), rows.integer(1), std::move(*document)});
+        return builds;
+    });
+}
+
+std::optional<BuildRow> BuildHistory::find(const std::string& id) {
+    return guarded([&](State& state) -> std::optional<BuildRow> {
+        SqliteStatement row(state.connection,
+                            "SELECT started_ns, document FROM builds WHERE id = ?1");
+        row.bind_blob(1, as_bytes(id));
+        if (!row.step()) return std::nullopt;
+        auto document = unpack(row.blob(1), kMostDocumentBytes);
+        if (!document) return std::nullopt;
+        return BuildRow{id, row.integer(0), std::move(*document)};
+    });
+}
+
+std::optional<std::string> BuildHistory::log(const std::string& id, std::uint32_t step) {
+    return guarded([&](State& state) -> std::optional<std::string> {
+        SqliteStatement row(state.connection,
+                            "SELECT text FROM logs WHERE build = ?1 AND step = ?2");
+        row.bind_blob(1, as_bytes(id));
+        row.bind_int(2, step);
+        return row.step() ? unpack(row.blob(0), kMostLogBytes) : std::nullopt;
+    });
+}
+
+std::shared_ptr<const snapshot::Tree> BuildHistory::tree(const Digest& digest) {
+    return guarded([&](State& state) -> std::shared_ptr<const snapshot::Tree> {
+        SqliteStatement row(state.connection, "SELECT tree FROM trees WHERE digest = ?1");
+        row.bind_blob(1, bytes_of(digest));
+        if (!row.step()) return nullptr;
+        const auto serialised = unpack(row.blob(0), kMostTreeBytes);
+        if (!serialised) return nullptr;
+        try {
+            auto tree = std::make_shared<const snapshot::Tree>(
+                snapshot::Tree::parse(as_bytes(*serialised)));
+            return tree->digest() == digest ? tree : nullptr;
+        } catch (const Error&) {  // a damaged row is one that is not there
+            return nullptr;
+        }
+    });
+}
+
+bool BuildHistory::forget(const std::string& id) {
+    if (!find(id)) return false;
+    return guarded([&](State& state) {
+        state.begin();
+        state.forget(as_bytes(id));
+        state.forget_unused_trees();
+        state.commit();
+        return true;
+    });
+}
+
+}  // namespace shale::store

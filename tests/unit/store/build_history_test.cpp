@@ -1,0 +1,104 @@
+// The history of builds: what is kept, what goes first, and that no damage is worse than an empty
+// history.
+#include "store_fixture.hpp"
+
+#include <shale/build_history.hpp>
+
+#include <unistd.h>
+
+namespace shale::store::test {
+namespace {
+
+class BuildHistoryTest : public StoreTest {
+  protected:
+    BuildHistoryTest() : store_(root()) {}
+
+    static BuildRow row(int number, std::size_t bytes = 10) {
+        return {"build" + std::to_string(number), number, std::string(bytes, 'd')};
+    }
+    static snapshot::Tree tree(const std::string& name) {
+        snapshot::TreeBuilder builder;
+        snapshot::EntrySpec spec;
+        spec.type = FileType::Regular;
+        builder.put(name, spec);
+        return builder.finish();
+    }
+    static std::vector<std::string> ids(BuildHistory& history) {
+        std::vector<std::string> out;
+        for (const auto& build : history.list())
+            out.push_back(build.id);
+        return out;
+    }
+
+    Store store_;
+};
+
+TEST_F(BuildHistoryTest, WhatWasPutIsFoundByAnotherProcess) {
+    const auto one = tree("one");
+    BuildHistory(store_).put(row(1), {{3, "printed\n"}}, {&one});
+    BuildHistory history(store_);
+    ASSERT_TRUE(history.find("build1"));
+    EXPECT_EQ(history.find("build1")->document, row(1).document);
+    EXPECT_EQ(history.log("build1", 3), "printed\n");
+    EXPECT_FALSE(history.log("build1", 4));
+    EXPECT_EQ(history.tree(one.digest())->digest(), one.digest());
+    EXPECT_FALSE(history.find("build2"));
+    EXPECT_EQ(history.tree(tree("two").digest()), nullptr);
+}
+
+TEST_F(BuildHistoryTest, ListIsNewestFirst) {
+    BuildHistory history(store_);
+    for (const int number : {2, 3, 1})
+        history.put(row(number), {}, {});
+    EXPECT_EQ(ids(history), (std::vector<std::string>{"build3", "build2", "build1"}));
+    EXPECT_EQ(history.list(1).size(), 1u);
+}
+
+TEST_F(BuildHistoryTest, OldestGoBeyondTheNumber) {
+    BuildHistory history(store_, {.most_builds = 2});
+    for (int number = 1; number <= 4; ++number)
+        history.put(row(number), {{1, "log"}}, {});
+    EXPECT_EQ(ids(history), (std::vector<std::string>{"build4", "build3"}));
+    EXPECT_FALSE(history.log("build1", 1));
+}
+
+TEST_F(BuildHistoryTest, OldestGoBeyondTheBytesButNeverTheLast) {
+    BuildHistory history(store_, {.most_bytes = 1});
+    history.put(row(1), {}, {});
+    history.put(row(2), {{1, std::string(100'000, 'x')}}, {});
+    EXPECT_EQ(ids(history), std::vector<std::string>{"build2"});
+}
+
+TEST_F(BuildHistoryTest, TreeStaysAsLongAsABuildHasIt) {
+    BuildHistory history(store_);
+    const auto shared = tree("shared");
+    history.put(row(1), {}, {&shared});
+    history.put(row(2), {}, {&shared});
+    EXPECT_TRUE(history.forget("build1"));
+    EXPECT_NE(history.tree(shared.digest()), nullptr);
+    EXPECT_TRUE(history.forget("build2"));
+    EXPECT_EQ(history.tree(shared.digest()), nullptr);
+    EXPECT_FALSE(history.forget("build2"));
+}
+
+TEST_F(BuildHistoryTest, DamagedFileIsAnEmptyHistory) {
+    BuildHistory(store_).put(row(1), {}, {});
+    for (const std::string suffix : {"-wal", "-shm"})
+        ::unlink((root() + "/builds.db" + suffix).c_str());
+    write_file_atomic(root() + "/builds.db", as_bytes(std::string(8192, 'x')));
+    BuildHistory history(store_);
+    EXPECT_TRUE(history.list().empty());
+    history.put(row(2), {}, {});
+    EXPECT_EQ(ids(history), std::vector<std::string>{"build2"});
+}
+
+TEST_F(BuildHistoryTest, DocumentBeyondTheLimitIsRefused) {
+    BuildHistory history(store_);
+    const auto text = error_of(ErrorKind::Invalid, [&] {
+        history.put(row(1, BuildHistory::kMostDocumentBytes + 1), {}, {});
+    });
+    EXPECT_NE(text.find("build1"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace shale::store::test
