@@ -39,6 +39,8 @@ namespace shale::build {
 
 using VertexId = std::uint32_t;
 
+struct BuildRecord;  // build_record.hpp
+
 enum class Outcome { Done, Cached, Failed, Cancelled };
 
 // Implementations must be safe from any thread; vertex ids count from 1 in order of start.
@@ -283,6 +285,12 @@ struct Request {
     std::vector<CacheSource> cache_from;
     std::vector<CacheTarget> cache_to;
     Attestations attestations;
+    // Says in the output of every step that is not cached what made it run, in one line.
+    bool explain = false;
+    // Of the steps found in the cache, this many in a hundred are executed again, and what comes
+    // out is compared. A step that differs but for times is named with its files, and the build
+    // fails.
+    std::optional<unsigned> verify_percent;
 };
 
 struct Result {
@@ -318,6 +326,8 @@ struct Services {
     // Created on first use, as the runtime; null if nothing may be downloaded.
     std::function<std::unique_ptr<http::Transport>()> http = nullptr;
     const Clock& clock = system_clock();
+    // Told what is remembered of the build when it has ended, also if it failed; may be null.
+    std::function<void(const BuildRecord&)> on_record = nullptr;
 };
 
 // For a request put together from several flags, before build(): fills in what follows from the

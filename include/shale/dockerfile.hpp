@@ -372,6 +372,8 @@ class IgnoreMatcher {
     static IgnoreMatcher from_patterns(const std::vector<std::string>& patterns);
 
     bool empty() const { return !patterns_; }
+    // As they are matched, one a line, '!' before an exception.
+    std::string patterns() const;
     bool has_exceptions() const;
     // `path` is relative, '/'-separated, without leading or trailing slash.
     bool is_excluded(std::string_view path) const;
@@ -394,5 +396,8 @@ class IgnoreMatcher {
     struct Patterns;
     std::shared_ptr<const Patterns> patterns_;  // null: none
 };
+
+// Whether a variable of this name probably holds a secret: "API_TOKEN", but not "PUBLIC_KEY".
+bool looks_secret(std::string_view name);
 
 }  // namespace shale::dockerfile

@@ -9,6 +9,7 @@
 #include "lint_report.hpp"
 #include "open_context.hpp"
 #include "plan.hpp"
+#include "recorder.hpp"
 #include "run.hpp"
 #include "session.hpp"
 #include "stage.hpp"
@@ -183,6 +184,7 @@ struct Task {
     const dockerfile::ParseResult& parsed;
     Sources& sources;
     CacheImports& imports;
+    BuildRecorder& recorder;
     std::stop_token stop;
 };
 
@@ -190,7 +192,7 @@ Result attempt(const Task& task, std::stop_source& failure) {
     const auto& request = task.request;
     const auto& file = task.parsed.file;
     const auto target = find_target(file, request.target);
-    Shared shared(request, task.services.store, task.imports);
+    Shared shared(request, task.services.store, task.imports, task.recorder);
     shared.lint.add(task.parsed.diagnostics);
     Evaluations evaluations;
     for (const auto& platform : target_platforms(request))
@@ -210,6 +212,10 @@ Result attempt(const Task& task, std::stop_source& failure) {
                               evaluation->stages, evaluation->reached, target});
         scan_results(builds);
         fail_on_findings(file, shared.lint);
+        if (shared.differing > 0)
+            fail(ErrorKind::Failed, "cache verification: of " + std::to_string(shared.verified) +
+                                        " steps " + std::to_string(shared.differing) +
+                                        " came out different from the cache");
         auto result =
             export_outputs(builds, stage_label(file.stages[target]), makes_index(request));
         export_caches(builds);
@@ -229,7 +235,8 @@ Result attempt(const Task& task, std::stop_source& failure) {
 
 Result build(const Request& asked, Services& services, std::stop_token stop) {
     check_request(asked);
-    Tracker tracker(services.progress);
+    BuildRecorder recorder(services.progress, services.clock);
+    Tracker tracker(recorder);
     std::stop_source failure;
     std::optional<std::stop_callback<std::function<void()>>> forward;
     forward.emplace(stop, [failure]() mutable { failure.request_stop(); });
@@ -237,22 +244,44 @@ Result build(const Request& asked, Services& services, std::stop_token stop) {
     const bool may_begin_again = !asked.cache_from.empty();
     Sources sources(asked, services, tracker, may_begin_again ? stop : failure.get_token());
     const auto main = open_main_context(asked, services, sources, tracker);
-    const auto parsed = load_file(asked, main.definition, tracker);
-    find_target(parsed.file, asked.target);
-    const auto request =
-        settle_epoch(asked, parsed.file, *main.context, sources, target_platforms(asked).front());
-    CacheImports imports(request, services, tracker);
-    const Task task{request, services, tracker, main, parsed, sources, imports, stop};
-    for (;;) {
-        try {
-            auto result = attempt(task, failure);
-            imports.settle();  // says of which caches it could do without
-            return result;
-        } catch (const Error&) {
-            if (stop.stop_requested() || !imports.settle()) throw;
-            failure = std::stop_source();
-            forward.emplace(stop, [failure]() mutable { failure.request_stop(); });
+    const auto& definition = main.definition;
+    recorder.begin(asked, definition.path.empty() ? definition.name : definition.path);
+    const auto attempts = [&] {
+        const auto parsed = load_file(asked, definition, tracker);
+        find_target(parsed.file, asked.target);
+        const auto request = settle_epoch(asked, parsed.file, *main.context, sources,
+                                          target_platforms(asked).front());
+        CacheImports imports(request, services, tracker);
+        const Task task{request, services, tracker, main, parsed, sources, imports, recorder, stop};
+        for (;;) {
+            try {
+                auto result = attempt(task, failure);
+                imports.settle();  // says of which caches it could do without
+                return result;
+            } catch (const Error&) {
+                if (stop.stop_requested() || !imports.settle()) throw;
+                recorder.begin_again();
+                failure = std::stop_source();
+                forward.emplace(stop, [failure]() mutable { failure.request_stop(); });
+            }
         }
+    };
+    // Whatever comes of it; the contexts, whose trees are kept with the record, are still there.
+    const auto record = [&](BuildRecord::Outcome outcome, const std::string& error,
+                            const Result* result) {
+        const auto finished = recorder.finish(outcome, error, result);
+        remember(services.store, finished);
+        if (services.on_record) services.on_record(finished.record);
+    };
+    try {
+        auto result = attempts();
+        record(BuildRecord::Outcome::Completed, {}, &result);
+        return result;
+    } catch (const Error& error) {
+        record(error.kind() == ErrorKind::Cancelled ? BuildRecord::Outcome::Cancelled
+                                                    : BuildRecord::Outcome::Failed,
+               error.what(), nullptr);
+        throw;
     }
 }
 

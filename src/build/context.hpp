@@ -40,6 +40,12 @@ class Context {
     // as the context, but a later one may hold more: ask after the last need(). Safe from any
     // thread.
     const snapshot::Tree& tree();
+    // The last tree of a directory that is complete; null if nobody has asked for one. Lives as
+    // long as the context. Safe from any thread.
+    const snapshot::Tree* last_tree() {
+        const std::lock_guard lock(mutex_);
+        return is_current_ && !trees_.empty() ? trees_.back().get() : nullptr;
+    }
     const std::string& directory() const { return directory_; }  // empty if it is none
     const std::string& name() const { return name_; }
     const dockerfile::IgnoreMatcher& ignore() const { return ignore_; }

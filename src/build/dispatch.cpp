@@ -62,7 +62,10 @@ Dispatcher::Dispatcher(Session& session, Stages& stages, std::uint32_t stage_ind
     : session_(session), stages_(stages), stage_index_(stage_index), state_(state),
       instruction_(instruction), step_name_(std::move(step_name)),
       // Every word of one instruction sees the variables from before it.
-      lookup_([before = state.environment](std::string_view name) { return before.get(name); }) {}
+      lookup_([this, before = state.environment](std::string_view name) {
+          asked_.emplace(name);
+          return before.get(name);
+      }) {}
 
 void Dispatcher::dispatch() {
     std::visit(*this, instruction_.value);
@@ -100,6 +103,26 @@ bool Dispatcher::use_cache() const {
     for (const auto& name : session_.request.no_cache_filter)
         if (equal_ignoring_case(name, label)) return false;
     return true;
+}
+
+Step Dispatcher::new_step(std::string name) const {
+    Step step;
+    step.name = std::move(name);
+    step.use_cache = use_cache();
+    step.describe = [this](RecordedStep& record) { describe(record); };
+    return step;
+}
+
+void Dispatcher::describe(RecordedStep& record) const {
+    record.stage = stage_label(session_.file.stages[stage_index_]);
+    record.stage_index = stage_index_;
+    record.line = instruction_.lines.first;
+    record.instruction = instruction_.original;
+    record.platform = state_.platform.str();
+    record.arguments = state_.arguments;
+    for (const auto& name : asked_)
+        if (const auto value = state_.environment.get(name))
+            record.values.emplace_back(name, shown_value(name, *value));
 }
 
 void Dispatcher::note(StepFact fact, const StepResult& result) {
@@ -262,18 +285,19 @@ void Dispatcher::operator()(const dockerfile::Workdir& workdir) {
     }
     const auto user = state_.image.config.user;
     const auto parent = state_.root;
-    const auto key = [&](std::string_view kind, const Digest& root) {
-        Key made(kind);
+    const auto key = [&](std::string_view kind, const Digest& root, RecordedInputs* inputs) {
+        Key made(kind, inputs);
         made.add("parent", root).add("path", path).add("user", user);
         if (const auto epoch = session_.request.source_date_epoch)
             made.add("epoch", static_cast<std::uint64_t>(*epoch));
         return made.finish();
     };
-    Step step;
-    step.name = expanded_step_name();
-    step.definition_key = [&] { return key("workdir", parent->key()); };
-    step.content_key = [&] {
-        return key("workdir-content", parent->load().tree->key_digest(snapshot::kRoot));
+    Step step = new_step(expanded_step_name());
+    step.definition_key = [&](RecordedInputs* inputs) {
+        return key("workdir", parent->key(), inputs);
+    };
+    step.content_key = [&](RecordedInputs* inputs) {
+        return key("workdir-content", parent->load().tree->key_digest(snapshot::kRoot), inputs);
     };
     step.execute = [&](VertexId) {
         const auto& loaded = parent->load();

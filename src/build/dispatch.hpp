@@ -6,6 +6,7 @@
 #include "stage.hpp"
 #include "step.hpp"
 
+#include <set>
 #include <string>
 
 namespace shale::build {
@@ -22,6 +23,7 @@ class Dispatcher {
     // `step_name` is the vertex name if the instruction becomes a step.
     Dispatcher(Session& session, Stages& stages, std::uint32_t stage_index, StageState& state,
                const dockerfile::Instruction& instruction, std::string step_name);
+    Dispatcher(const Dispatcher&) = delete;
     void dispatch();
 
     void operator()(const dockerfile::Run& run);
@@ -47,6 +49,8 @@ class Dispatcher {
     std::vector<std::string> shell() const;
     std::vector<std::string> with_shell(const dockerfile::Command& command) const;
     bool use_cache() const;
+    Step new_step(std::string name) const;
+    void describe(RecordedStep& record) const;
     // Runs the step on the stage's root and makes its result the new root.
     void advance(const Step& step, StepFact fact, std::string created_by);
     // Notes what the step was, for those who ask what the build was made of.
@@ -67,6 +71,7 @@ class Dispatcher {
     StageState& state_;
     const dockerfile::Instruction& instruction_;
     std::string step_name_;
+    mutable std::set<std::string> asked_;  // variables that the instruction mentions
     dockerfile::Lookup lookup_;
 };
 

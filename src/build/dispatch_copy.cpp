@@ -201,9 +201,11 @@ snapshot::Tree edit(const CopyPlan& plan, const snapshot::Tree& parent,
 }
 
 // A directory is read where it lies, everything else through its root.
-CopySource source_of(Context& context, const std::string& name = "context") {
-    if (auto root = context.remote_root()) return {std::move(root), nullptr, {}};
-    return {nullptr, &context, name};
+CopySource source_of(Session& session, Context& context, const std::string& name = "context") {
+    auto root = context.remote_root();
+    if (!root) return {nullptr, &context, name};
+    note_source(session, *root, context.name());
+    return {std::move(root), nullptr, {}};
 }
 
 StepFact fact_of(const CopyPlan& plan, Root& parent, const CopySource& from) {
@@ -233,11 +235,17 @@ void check_independent_owner(const dockerfile::Copy& copy, const std::string& ch
 }
 
 // `lower` with `upper` over it, merged only if somebody looks.
-std::shared_ptr<Root> laid_over(const std::shared_ptr<Root>& lower,
+std::shared_ptr<Root> laid_over(Session& session, const std::shared_ptr<Root>& lower,
                                 const std::shared_ptr<Root>& upper) {
-    const auto key = Key("laid-over").add("lower", lower->key()).add("upper", upper->key());
+    const auto key =
+        Key("laid-over").add("lower", lower->key()).add("upper", upper->key()).finish();
+    RecordedRoot recorded;
+    recorded.kind = RecordedRoot::Kind::LaidOver;
+    recorded.lower = lower->key();
+    recorded.upper = upper->key();
+    session.shared.recorder.note_root(key, recorded);
     return std::make_shared<Root>(
-        Key(key).finish(),
+        key,
         [lower, upper] {
             const auto& below = lower->load();
             const auto& above = upper->load();
@@ -259,8 +267,8 @@ class CopyStep {
 
     const CopyPlan& plan() const { return *plan_; }
 
-    Digest definition_key() {
-        Key key("copy");
+    Digest definition_key(RecordedInputs* inputs) {
+        Key key("copy", inputs);
         key.add("parent", parent_->key());
         add_definition(key, *plan_);
         // What comes from a root is known by what made it; its contents are the content key's
@@ -278,8 +286,8 @@ class CopyStep {
         return key.finish();
     }
 
-    Digest content_key() {
-        Key key("copy-content");
+    Digest content_key(RecordedInputs* inputs) {
+        Key key("copy-content", inputs);
         key.add("parent", parent_->load().tree->key_digest(snapshot::kRoot));
         add_definition(key, *plan_);
         add_contents(key, false);
@@ -313,6 +321,25 @@ class CopyStep {
         executed.layer = stored.descriptor;
         executed.diff_id = stored.diff_id;
         return executed;
+    }
+
+    // Which files it reads, so that another build's can be compared with them.
+    void describe(RecordedStep& record) {
+        FileSelection read;
+        read.excludes = plan_->instruction->excludes;
+        read.parents = plan_->instruction->parents;
+        read.owner = plan_->chown.empty();
+        read.mode = !(plan_->options.mode && plan_->options.mode->octal());
+        for (std::size_t i = 0; i < plan_->sources.size(); ++i)
+            if (!plan_->remotes.contains(i)) read.operands.push_back(plan_->sources[i]);
+        if (read.operands.empty()) return;
+        if (from_) {
+            read.root = from_->key();
+        } else {
+            read.context = directory_->name();
+            session_.shared.recorder.note_directory(*directory_);
+        }
+        record.files.push_back(std::move(read));
     }
 
   private:
@@ -362,13 +389,13 @@ class CopyStep {
 CopySource Dispatcher::copy_source(const std::string& from) {
     if (from.empty()) {
         session_.note(session_.context, "context");
-        return source_of(session_.context);
+        return source_of(session_, session_.context);
     }
     const Base base = resolve_copy_from(session_.file, stage_index_, from, session_.contexts());
     if (const auto* named = std::get_if<ContextBase>(&base)) {
         auto& context = *session_.sources.context(*named);
         session_.note(context, named->name);
-        return source_of(context, named->name);
+        return source_of(session_, context, named->name);
     }
     return {stages_.root_of(base), nullptr, {}};
 }
@@ -399,6 +426,8 @@ void Dispatcher::operator()(const dockerfile::Copy& copy) {
             session_.facts.add(*remote->source.material, remote->source.root->key());
             plan->remotes.emplace(i, std::move(*remote));
         }
+    for (const auto& [index, remote] : plan->remotes)
+        note_source(session_, *remote.source.root, plan->sources[index]);
     CopySource from;
     if (plan->needs_main()) from = copy_source(copy.from);
     if (from.directory) {
@@ -409,17 +438,19 @@ void Dispatcher::operator()(const dockerfile::Copy& copy) {
     const auto parent = is_independent ? empty_root() : state_.root;
     StepFact fact = fact_of(*plan, *parent, from);
     CopyStep copy_step(session_, std::move(plan), parent, std::move(from));
-    Step step;
-    step.name = expanded_step_name();
-    step.use_cache = use_cache();
-    step.definition_key = [&] { return copy_step.definition_key(); };
-    step.content_key = [&] { return copy_step.content_key(); };
+    Step step = new_step(expanded_step_name());
+    step.definition_key = [&](RecordedInputs* inputs) { return copy_step.definition_key(inputs); };
+    step.content_key = [&](RecordedInputs* inputs) { return copy_step.content_key(inputs); };
+    step.describe = [&](RecordedStep& record) {
+        describe(record);
+        copy_step.describe(record);
+    };
     step.execute = [&](VertexId) { return copy_step.execute(); };
     fact.instruction = step_title(instruction_.original, lookup_, session_.file.escape);
     auto result = run_step(session_, parent, step);
     note(std::move(fact), result);
     const auto lower = state_.root;
-    state_.root = is_independent ? laid_over(lower, result.root) : result.root;
+    state_.root = is_independent ? laid_over(session_, lower, result.root) : result.root;
     if (is_independent) {
         StepFact merged;
         merged.inputs = {lower->key(), result.root->key()};

@@ -145,15 +145,21 @@ void Dispatcher::operator()(const dockerfile::Run& run) {
     const auto parent = state_.root;
     const auto& hosts = session_.request.add_hosts;
     std::deque<std::string> log_tail;
-    Step step;
-    step.name = step_name_;
-    step.use_cache = use_cache();
-    step.definition_key = [&] {
-        return run_key(spec, hosts, session_.context, false, parent->key());
+    Step step = new_step(step_name_);
+    step.definition_key = [&](RecordedInputs* inputs) {
+        return run_key(spec, hosts, session_.context, {false, parent->key()}, inputs);
     };
-    step.content_key = [&] {
-        return run_key(spec, hosts, session_.context, true,
-                       parent->load().tree->key_digest(snapshot::kRoot));
+    step.content_key = [&](RecordedInputs* inputs) {
+        return run_key(spec, hosts, session_.context,
+                       {true, parent->load().tree->key_digest(snapshot::kRoot)}, inputs);
+    };
+    step.describe = [&](RecordedStep& record) {
+        describe(record);
+        for (const auto& mount : spec.mounts)
+            if (const auto read = selection_of(mount, session_.context)) {
+                session_.shared.recorder.note_directory(session_.context);
+                record.files.push_back(*read);
+            }
     };
     step.execute = [&](VertexId vertex) {
         return execute_run(session_, spec, parent->load(), vertex, log_tail);

@@ -196,6 +196,43 @@ snapshot::Tree without_stubs(snapshot::Tree tree, const snapshot::Tree& parent,
     return builder.finish();
 }
 
+// What the command left behind, as a tree and a layer.
+Executed result_of_run(Session& session, const LoadedRoot& parent, WritableRoot& root) {
+    auto tree = std::make_shared<snapshot::Tree>(
+        without_stubs(diff::merge_upper(*parent.tree, root.upper()), *parent.tree, root.stubs()));
+    const auto stored = store_layer(session, *parent.tree, *tree, parent.sources,
+                                    layer::content_from_directory(root.upper()));
+    Executed executed;
+    executed.tree = tree;
+    executed.sources = merge_sources(parent.sources, {stored.descriptor.digest});
+    executed.layer = stored.descriptor;
+    executed.diff_id = stored.diff_id;
+    return executed;
+}
+
+// For whoever wants to look at why it failed. No build ever finds it; a collection takes it as any
+// record of the cache. Best effort: the command's failure is what matters.
+void keep_failed(Session& session, const LoadedRoot& parent, WritableRoot& root, VertexId vertex) {
+    try {
+        const auto executed = result_of_run(session, parent, root);
+        store::StepRecord record;
+        record.tree = session.services.store.put_tree(*executed.tree);
+        record.sources = executed.sources;
+        record.layer = executed.layer;
+        record.diff_id = executed.diff_id;
+        record.created_ns = session.services.clock.now_ns();
+        Digest key;
+        session.shared.recorder.update_step(vertex, [&](RecordedStep& step) {
+            step.tree = record.tree;
+            key = failed_step_key(step.key);
+            record.name = "failed: " + step.name;
+        });
+        session.services.store.put_step(key, record);
+    } catch (const Error& error) {
+        log(LogLevel::Debug, std::string("the failed step is not kept: ") + error.what());
+    }
+}
+
 // A command that cannot reach the network fails in words of its own; ours come first.
 void warn_of_network(Session& session, const RunSpec& spec) {
     const auto& note = session.services.runtime().network_note();
@@ -223,9 +260,9 @@ ExtraHost parse_extra_host(const std::string& entry) {
 }
 
 Digest run_key(const RunSpec& spec, const std::vector<std::string>& add_hosts, Context& context,
-               bool by_content, const Digest& parent) {
-    Key key(by_content ? "run2-content" : "run2");
-    key.add("parent", parent).add_all("argv", spec.argv).add_all("env", spec.env);
+               const RunParent& parent, RecordedInputs* inputs) {
+    Key key(parent.by_content ? "run2-content" : "run2", inputs);
+    key.add("parent", parent.digest).add_all("argv", spec.argv).add_all("env", spec.env);
     key.add("cwd", spec.cwd).add("user", spec.user).add("hostname", spec.hostname);
     key.add("platform", spec.platform.str());
     key.add("network", static_cast<std::uint64_t>(spec.network));
@@ -241,7 +278,7 @@ Digest run_key(const RunSpec& spec, const std::vector<std::string>& add_hosts, C
     for (const auto& device : spec.devices)
         key.add("device", device.name).add("required", static_cast<std::uint64_t>(device.required));
     for (const auto& mount : spec.mounts)
-        add_to_key(key, mount, context, by_content);
+        add_to_key(key, mount, context, parent.by_content);
     return key.finish();
 }
 
@@ -264,18 +301,11 @@ Executed execute_run(Session& session, const RunSpec& spec, const LoadedRoot& pa
     root.unmount();
     mounts.reset();  // others may be waiting for a cache
     session.check_stop();
-    if (!result.start_error.empty() || result.exit_code != 0) throw_failed(spec, result, log_tail);
-
-    auto tree = std::make_shared<snapshot::Tree>(
-        without_stubs(diff::merge_upper(*parent.tree, root.upper()), *parent.tree, root.stubs()));
-    const auto stored = store_layer(session, *parent.tree, *tree, parent.sources,
-                                    layer::content_from_directory(root.upper()));
-    Executed executed;
-    executed.tree = tree;
-    executed.sources = merge_sources(parent.sources, {stored.descriptor.digest});
-    executed.layer = stored.descriptor;
-    executed.diff_id = stored.diff_id;
-    return executed;
+    if (!result.start_error.empty() || result.exit_code != 0) {
+        if (result.start_error.empty()) keep_failed(session, parent, root, vertex);
+        throw_failed(spec, result, log_tail);
+    }
+    return result_of_run(session, parent, root);
 }
 
 }  // namespace shale::build

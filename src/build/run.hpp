@@ -42,10 +42,14 @@ struct ExtraHost {
 };
 ExtraHost parse_extra_host(const std::string& entry);
 
-// `by_content`: binds are named by the bytes they show, not by what made them. `parent` names the
+// `by_content`: binds are named by the bytes they show, not by what made them. `digest` names the
 // root in the same way.
+struct RunParent {
+    bool by_content = false;
+    Digest digest;
+};
 Digest run_key(const RunSpec& spec, const std::vector<std::string>& add_hosts, Context& context,
-               bool by_content, const Digest& parent);
+               const RunParent& parent, RecordedInputs* inputs = nullptr);
 
 // Failed if the command fails: `process "/bin/sh -c x" did not complete successfully: exit code:
 // 1`. `log_tail` receives the last lines of output in any case.

@@ -125,6 +125,19 @@ void add_to_key(Key& key, const RunMount& mount, Context& context, bool by_conte
                        [&] { return tree.key_digest(find_source(tree, mount.source)); }));
 }
 
+std::optional<FileSelection> selection_of(const RunMount& mount, const Context& context) {
+    const bool from_context = mount.type == MountType::Bind && !mount.from;
+    if (!mount.from && !from_context) return std::nullopt;
+    FileSelection read;
+    read.operands = {mount.source};
+    read.is_mount = true;
+    if (from_context)
+        read.context = context.name();
+    else
+        read.root = mount.from->key();
+    return read;
+}
+
 void sort_by_depth(std::vector<RunMount>& mounts) {
     std::stable_sort(mounts.begin(), mounts.end(),
                      [](const auto& a, const auto& b) { return depth(a) < depth(b); });

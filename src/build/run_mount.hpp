@@ -46,6 +46,9 @@ snapshot::NodeId find_source(const snapshot::Tree& tree, const std::string& sour
 // cache or which cache it is.
 void add_to_key(Key& key, const RunMount& mount, Context& context, bool by_content);
 
+// What a bind reads, for the record; nullopt for other mounts.
+std::optional<FileSelection> selection_of(const RunMount& mount, const Context& context);
+
 // A stable order in which a mount below another one's target comes after it.
 void sort_by_depth(std::vector<RunMount>& mounts);
 

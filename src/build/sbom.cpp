@@ -235,8 +235,9 @@ std::vector<Predicate> scan_with_image(const Built& build, const SbomOptions& op
     Step step;
     step.name = "[" + session.platform.str() + "] generating sbom using " + base.reference.str();
     step.use_cache = !session.request.no_cache && session.request.no_cache_filter.empty();
-    step.definition_key = [&] {
-        return run_key(spec, session.request.add_hosts, session.context, false, root->key());
+    step.definition_key = [&](RecordedInputs* inputs) {
+        return run_key(spec, session.request.add_hosts, session.context, {false, root->key()},
+                       inputs);
     };
     step.execute = [&](VertexId vertex) {
         return execute_run(session, spec, with_output(root->load()), vertex, log_tail);

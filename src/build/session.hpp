@@ -6,10 +6,12 @@
 #include "cache_import.hpp"
 #include "cache_mount.hpp"
 #include "context.hpp"
+#include "explain_miss.hpp"
 #include "facts.hpp"
 #include "lint.hpp"
 #include "named_contexts.hpp"
 #include "once_table.hpp"
+#include "recorder.hpp"
 #include "root.hpp"
 #include "secrets.hpp"
 #include "sources.hpp"
@@ -37,10 +39,15 @@ struct StepResult {
 // One build, whatever the number of its platforms. They share what is the same for them: an image
 // is resolved once, a step with one definition key is made once.
 struct Shared {
-    Shared(const Request& request, store::Store& store, CacheImports& imported)
-        : slots(std::clamp(request.parallel_steps, 1u, 256u)), cache_mounts(store),
+    Shared(const Request& request, store::Store& store, CacheImports& imported,
+           BuildRecorder& build_recorder)
+        : recorder(build_recorder), misses(store, build_recorder),
+          slots(std::clamp(request.parallel_steps, 1u, 256u)), cache_mounts(store),
           ssh_agents(request.ssh), imports(imported) {}
 
+    BuildRecorder& recorder;
+    MissExplainer misses;
+    std::atomic<std::uint32_t> verified{0}, differing{0};  // hits that were executed again
     // Bounds RUN and layer work, not stages: a stage waiting for another holds no slot.
     std::counting_semaphore<256> slots;
     std::atomic<std::uint32_t> steps{0}, cached_steps{0};

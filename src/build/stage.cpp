@@ -85,6 +85,13 @@ std::shared_ptr<Root> empty_root() {
     return std::make_shared<Root>(Key("scratch").finish(), LoadedRoot{std::move(tree), {}});
 }
 
+void note_source(Session& session, const Root& root, const std::string& name) {
+    RecordedRoot recorded;
+    recorded.kind = RecordedRoot::Kind::Source;
+    recorded.reference = http::without_password(name);
+    session.shared.recorder.note_root(root.key(), recorded);
+}
+
 Stages::~Stages() {
     // A stage that runs may start another one meanwhile.
     std::unique_lock lock(mutex_);
@@ -194,6 +201,11 @@ std::shared_ptr<BaseImage> Stages::resolve_image(const ImageBase& base,
     };
     image->root = std::make_shared<Root>(Key("image").add("manifest", digest).finish(),
                                          std::move(load), [] { return false; });
+    RecordedRoot recorded;
+    recorded.kind = RecordedRoot::Kind::Image;
+    recorded.reference = base.reference.familiar();
+    recorded.digest = digest;
+    session_.shared.recorder.note_root(image->root->key(), recorded);
     return image;
 }
 
@@ -203,7 +215,11 @@ std::shared_ptr<Root> Stages::root_of(const Base& base) {
         const auto image = Stages::image(*image_base, "[internal] ");
         return {image, image->root.get()};
     }
-    if (const auto* named = std::get_if<ContextBase>(&base)) return named_source(*named).root;
+    if (const auto* named = std::get_if<ContextBase>(&base)) {
+        auto root = named_source(*named).root;
+        note_source(session_, *root, named->value);
+        return root;
+    }
     return empty_root();
 }
 
@@ -217,6 +233,7 @@ Source Stages::named_source(const ContextBase& base) {
 // Files become a layer over nothing; there is no config to go with them.
 StageState Stages::begin_from_source(const ContextBase& base) {
     const auto source = named_source(base);
+    note_source(session_, *source.root, base.value);
     StageState state;
     oci::ImageConfig config;
     config.platform = session_.platform;

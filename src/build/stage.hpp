@@ -74,6 +74,9 @@ class Stages {
     std::map<std::uint32_t, std::shared_future<std::unique_ptr<StageState>>> started_;
 };
 
+// Tells the record of the build what files from elsewhere are.
+void note_source(Session& session, const Root& root, const std::string& name);
+
 // The root of a FROM scratch: an empty directory 0755 root:root.
 std::shared_ptr<Root> empty_root();
 

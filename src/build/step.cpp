@@ -3,7 +3,9 @@
 // recorded is laid over the parent at hand, so that tree and layers of this build stay consistent.
 #include "step.hpp"
 
+#include "file_changes.hpp"
 #include "key.hpp"
+#include "step_lock.hpp"
 
 #include <shale/diff.hpp>
 #include <shale/frame_index.hpp>
@@ -23,7 +25,7 @@ struct Found {
 };
 
 std::optional<Found> look_up(Session& session, const Step& step, const Digest& definition_key,
-                             std::optional<Digest>& content_key) {
+                             VertexId vertex, std::optional<Digest>& content_key) {
     auto& store = session.services.store;
     const auto& imports = session.shared.imports;
     if (step.use_cache) {
@@ -31,7 +33,12 @@ std::optional<Found> look_up(Session& session, const Step& step, const Digest& d
         if (auto known = imports.find(definition_key)) return Found{known->record, false, known};
     }
     if (!step.content_key) return std::nullopt;
-    content_key = step.content_key();
+    if (!content_key) {
+        RecordedInputs contents;
+        content_key = step.content_key(&contents);
+        session.shared.recorder.update_step(
+            vertex, [&](RecordedStep& record) { record.contents = std::move(contents); });
+    }
     if (step.use_cache) {
         if (auto record = store.find_step(*content_key)) return Found{*record, true};
         // Without a layer there is nothing to lay over the parent at hand.
@@ -171,41 +178,134 @@ struct Made {
     bool from_cache = false;
 };
 
-Made make_step(Session& session, const std::shared_ptr<Root>& parent, const Step& step,
-               const Digest& definition_key, VertexId vertex) {
-    auto& store = session.services.store;
-    std::optional<Digest> content_key;
-    auto found = look_up(session, step, definition_key, content_key);
-    if (found && found->imported && !found->by_content)
-        return {imported_result(session, parent, definition_key, *found->imported), true};
-    if (found && found->imported && !fetch_layer(session, *found)) found.reset();
-    if (found) {
-        auto record = found->by_content ? rebase(session, *parent, found->record) : found->record;
-        if (record) {
-            if (found->by_content) {
-                record->content_key = content_key;
-                store.put_step(definition_key, *record);
-            }
-            return {result_of(session, parent, definition_key, *record, nullptr), true};
-        }
-    }
-    const Slot slot(session);
-    session.check_stop();
-    const auto began = std::chrono::steady_clock::now();
-    const auto executed = step.execute(vertex);
-    auto record = record_of(session, executed, step.name);
-    record.cost_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
-                         std::chrono::steady_clock::now() - began)
-                         .count();
-    if (found) {  // an edit of trees done again: the same step, so the same moment
-        record.created_ns = found->record.created_ns;
-        record.cost_ms = std::max(record.cost_ms, found->record.cost_ms);
-    }
-    record.content_key = content_key;
-    store.put_step(definition_key, record);
-    if (content_key) store.put_step(*content_key, record);
-    return {result_of(session, parent, definition_key, record, executed.tree), found.has_value()};
+// What came of a step, for the record of the build.
+void note_result(Session& session, VertexId vertex, const StepResult& result, bool by_content) {
+    session.shared.recorder.update_step(vertex, [&](RecordedStep& record) {
+        const auto& made = result.layer->record;
+        record.by_content = by_content;
+        record.root = result.root->key();
+        record.tree = made.tree;
+        record.cost_ms = made.cost_ms;
+        if (!made.layer) return;
+        record.layer = made.layer->digest;
+        record.layer_bytes = made.layer->size;
+    });
 }
+
+// One step on its way from its definition key to a result.
+class StepMaker {
+  public:
+    StepMaker(Session& session, const std::shared_ptr<Root>& parent, const Step& step,
+              const Digest& definition_key, VertexId vertex)
+        : session_(session), parent_(parent), step_(step), definition_key_(definition_key),
+          vertex_(vertex) {}
+
+    Made make() {
+        if (auto made = from_cache()) return std::move(*made);
+        std::optional<StepLock> alone;
+        if (step_.use_cache) {
+            alone.emplace(
+                session_.services.store, definition_key_, [this] { tell_of_waiting(); },
+                session_.stop);
+            if (auto made = from_cache()) return std::move(*made);  // of another build
+        }
+        return execute();
+    }
+
+  private:
+    std::optional<Made> from_cache() {
+        found_ = look_up(session_, step_, definition_key_, vertex_, content_key_);
+        if (found_ && found_->imported && !found_->by_content) {
+            auto made = imported_result(session_, parent_, definition_key_, *found_->imported);
+            note_result(session_, vertex_, made, false);
+            return Made{std::move(made), true};
+        }
+        if (found_ && found_->imported && !fetch_layer(session_, *found_)) found_.reset();
+        if (!found_) return std::nullopt;
+        auto record =
+            found_->by_content ? rebase(session_, *parent_, found_->record) : found_->record;
+        if (!record) return std::nullopt;
+        if (found_->by_content) {
+            record->content_key = content_key_;
+            session_.services.store.put_step(definition_key_, *record);
+        }
+        if (is_to_be_verified()) verify(*record);
+        auto result = result_of(session_, parent_, definition_key_, *record, nullptr);
+        note_result(session_, vertex_, result, found_->by_content);
+        return Made{std::move(result), true};
+    }
+
+    Made execute() {
+        if (session_.request.explain && !found_) say(session_.shared.misses.line(vertex_));
+        const Slot slot(session_);
+        session_.check_stop();
+        const auto began = std::chrono::steady_clock::now();
+        const auto executed = step_.execute(vertex_);
+        auto record = record_of(session_, executed, step_.name);
+        record.cost_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
+                             std::chrono::steady_clock::now() - began)
+                             .count();
+        if (found_) {  // an edit of trees done again: the same step, so the same moment
+            record.created_ns = found_->record.created_ns;
+            record.cost_ms = std::max(record.cost_ms, found_->record.cost_ms);
+        }
+        auto& store = session_.services.store;
+        record.content_key = content_key_;
+        store.put_step(definition_key_, record);
+        if (content_key_) store.put_step(*content_key_, record);
+        auto result = result_of(session_, parent_, definition_key_, record, executed.tree);
+        note_result(session_, vertex_, result, false);
+        return {std::move(result), found_.has_value()};
+    }
+
+    // Another sample in every build.
+    bool is_to_be_verified() const {
+        const auto percent = session_.request.verify_percent;
+        if (!percent) return false;
+        const auto sample =
+            Key("verify")
+                .add("key", definition_key_)
+                .add("at", static_cast<std::uint64_t>(session_.services.clock.now_ns()))
+                .finish();
+        return (sample.bytes[0] << 8 | sample.bytes[1]) % 100 < static_cast<int>(*percent);
+    }
+
+    // Executes what is cached; what comes of it is compared and thrown away.
+    void verify(const StepRecord& record) {
+        const Slot slot(session_);
+        session_.check_stop();
+        const auto cached = session_.services.store.tree(record.tree);
+        const auto executed = step_.execute(vertex_);
+        ++session_.shared.verified;
+        if (executed.tree->key_digest(snapshot::kRoot) == cached->key_digest(snapshot::kRoot))
+            return;
+        ++session_.shared.differing;
+        constexpr std::size_t kMostShown = 20;
+        std::size_t shown = 0;
+        const auto changes = file_changes(*cached, *executed.tree, {});
+        for (const auto& change : changes)
+            if (++shown <= kMostShown)
+                say("differs from the cache: /" + change.path + ": " + change.detail);
+        if (shown > kMostShown)
+            say("differs from the cache: " + std::to_string(shown - kMostShown) + " more files");
+        session_.tracker.progress().warning(step_.name + ": executed again, " +
+                                            std::to_string(changes.size()) +
+                                            " files differ from what is cached");
+    }
+
+    void tell_of_waiting() { say("another build is at this step; waiting for it"); }
+    void say(const std::string& line) {
+        session_.tracker.progress().output(vertex_, sandbox::OutputStream::Stderr, line + "\n");
+    }
+
+    Session& session_;
+    const std::shared_ptr<Root>& parent_;
+    const Step& step_;
+    const Digest definition_key_;
+    const VertexId vertex_;
+    std::optional<Digest> content_key_;
+    std::optional<Found> found_;
+};
 
 }  // namespace
 
@@ -219,29 +319,38 @@ std::vector<Digest> merge_sources(std::vector<Digest> sources, const std::vector
 StepResult run_step(Session& session, const std::shared_ptr<Root>& parent, const Step& step) {
     session.check_stop();
     auto& shared = session.shared;
-    Digest definition_key;
+    RecordedStep recorded;
     std::exception_ptr no_key;
     try {
-        definition_key = step.definition_key();
+        recorded.key = step.definition_key(&recorded.inputs);
     } catch (...) {  // shown as the failure of the step
         no_key = std::current_exception();
     }
+    const Digest definition_key = recorded.key;
+    recorded.name = step.name;
+    recorded.may_use_cache = step.use_cache;
+    if (step.describe) step.describe(recorded);
     const auto work = definition_key.hex() + (step.use_cache ? "" : " anew");
     const auto show = [&] {
         ++shared.steps;
         StepResult result;
+        // A base that has to be there for the step is shown before it.
+        const bool is_known =
+            step.use_cache && (session.services.store.find_step(definition_key).has_value() ||
+                               session.shared.imports.find(definition_key).has_value());
+        if (!no_key && !is_known) parent->load();
         session.tracker.run(step.name, [&](VertexId vertex) {
+            shared.recorder.add_step(vertex, recorded);
             if (no_key) std::rethrow_exception(no_key);
             bool from_cache = true;
-            result = shared.results
-                         .get(work,
-                              [&] {
-                                  auto made =
-                                      make_step(session, parent, step, definition_key, vertex);
-                                  from_cache = made.from_cache;
-                                  return made.result;
-                              })
-                         .first;
+            const auto make = [&] {
+                auto made = StepMaker(session, parent, step, definition_key, vertex).make();
+                from_cache = made.from_cache;
+                return made.result;
+            };
+            const auto made = shared.results.get(work, make);
+            result = made.first;
+            if (!made.second) note_result(session, vertex, result, false);
             shared.cached_steps += from_cache ? 1 : 0;
             return from_cache ? Outcome::Cached : Outcome::Done;
         });
@@ -309,6 +418,7 @@ void ensure_layer(Session& session, LayerSlot& slot) {
     // From now on the step stands on its own layer instead of the layers it copied from.
     slot.record.sources = merge_sources(before.sources, {stored.descriptor.digest});
     session.services.store.put_step(slot.record_key, slot.record);
+    session.shared.recorder.note_layer(slot.record_key, stored.descriptor);
 }
 
 }  // namespace shale::build

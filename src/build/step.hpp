@@ -1,6 +1,7 @@
 // One step through the cache: look up by definition key, then by content key, else execute; record.
 #pragma once
 
+#include "key.hpp"
 #include "root.hpp"
 #include "session.hpp"
 
@@ -20,11 +21,15 @@ struct Executed {
 
 struct Step {
     std::string name;  // "[builder 2/5] COPY . ."
-    // All keys are computed inside the step's vertex, so that a failure shows as the step's.
-    std::function<Digest()> definition_key;
+    // All keys are computed inside the step's vertex, so that a failure shows as the step's. They
+    // note what they cover.
+    std::function<Digest(RecordedInputs*)> definition_key;
     // Depends on bytes only; asked for after a definition miss, may load the parent.
-    std::function<Digest()> content_key;
+    std::function<Digest(RecordedInputs*)> content_key;
     std::function<Executed(VertexId)> execute;
+    // What is remembered besides: where the step is written, and what it reads. Filled in when the
+    // definition key is known.
+    std::function<void(RecordedStep&)> describe;
     bool use_cache = true;
 };
 

@@ -18,6 +18,7 @@ namespace shale::dockerfile {
 struct IgnoreMatcher::Pattern {
     Glob glob;
     bool exception;
+    std::string text;
 };
 
 struct IgnoreMatcher::Patterns {
@@ -103,12 +104,20 @@ IgnoreMatcher IgnoreMatcher::from_patterns(const std::vector<std::string>& patte
         const bool names_nothing = text.empty() || (exception && text[0] == '/' && cleaned.empty());
         if (names_nothing) fail(ErrorKind::Invalid, "illegal exclusion pattern: \"!\"");
         if (cleaned.empty()) continue;
-        compiled->list.push_back({Glob(cleaned, Glob::Dialect::Ignore), exception});
+        compiled->list.push_back({Glob(cleaned, Glob::Dialect::Ignore), exception, cleaned});
         compiled->index.add(compiled->list.size(), compiled->list.back().glob);
     }
     IgnoreMatcher matcher;
     if (!compiled->list.empty()) matcher.patterns_ = std::move(compiled);
     return matcher;
+}
+
+std::string IgnoreMatcher::patterns() const {
+    std::string lines;
+    if (patterns_)
+        for (const auto& pattern : patterns_->list)
+            lines += (pattern.exception ? "!" : "") + std::string(pattern.text) + "\n";
+    return lines;
 }
 
 bool IgnoreMatcher::has_exceptions() const {

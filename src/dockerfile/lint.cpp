@@ -166,14 +166,6 @@ bool has_word(std::string_view name, const std::array<std::string_view, N>& word
     });
 }
 
-bool looks_secret(std::string_view key) {
-    constexpr std::array<std::string_view, 10> kSecret = {
-        "apikey",   "auth",  "credential", "credentials", "key",
-        "password", "pword", "passwd",     "secret",      "token"};
-    constexpr std::array<std::string_view, 3> kHarmless = {"public", "file", "version"};
-    return has_word(key, kSecret) && !has_word(key, kHarmless);
-}
-
 // Runs over the instructions of one stage in order.
 class StageLint {
   public:
@@ -385,6 +377,14 @@ std::optional<Diagnostic> lint_finding(const File& file, std::string_view rule, 
         .report(rule, lines, comments, std::move(text), place);
     if (findings.empty()) return std::nullopt;
     return std::move(findings[0]);
+}
+
+bool looks_secret(std::string_view key) {
+    constexpr std::array<std::string_view, 10> kSecret = {
+        "apikey",   "auth",  "credential", "credentials", "key",
+        "password", "pword", "passwd",     "secret",      "token"};
+    constexpr std::array<std::string_view, 3> kHarmless = {"public", "file", "version"};
+    return has_word(key, kSecret) && !has_word(key, kHarmless);
 }
 
 }  // namespace shale::dockerfile

@@ -102,7 +102,7 @@ class RunKey : public testing::Test {
         Tracker tracker(*progress);
         Context context(directory.path(), dockerfile::IgnoreMatcher{}, store, tracker);
         context.need({{"", false}});
-        return run_key(spec, hosts, context, by_content, Digest{});
+        return run_key(spec, hosts, context, {by_content, Digest{}});
     }
     Digest key_of(const std::string& mount, bool by_content = false) {
         RunSpec spec;
