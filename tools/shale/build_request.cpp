@@ -1,9 +1,12 @@
 #include "build_request.hpp"
 
+#include "console.hpp"
 #include "layer_output.hpp"
 #include "progress.hpp"
 
 #include <shale/base.hpp>
+
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -113,6 +116,14 @@ void check_iidfile(const BuildFlags& flags, const std::vector<build::Output>& ou
         fail(ErrorKind::Invalid, "local and tar exporters are incompatible with image ID file");
 }
 
+// Bytes of an archive on a screen help nobody.
+void check_terminal(const std::vector<build::Output>& outputs) {
+    for (const auto& output : outputs)
+        if (output.destination == "-" && is_terminal(STDOUT_FILENO))
+            fail(ErrorKind::Invalid,
+                 "dest file is required for this exporter. refusing to write to console");
+}
+
 }  // namespace
 
 void declare_build_flags(CLI::App& app, BuildFlags& flags) {
@@ -185,15 +196,28 @@ void declare_build_flags(CLI::App& app, BuildFlags& flags) {
     add_value(app, "--progress", flags.progress, kProgressChoices,
               "How to show progress (default auto)");
     add_switch(app, "-q,--quiet", flags.quiet, "Print only the image ID, on success");
+    add_switch(app, "--no-summary", flags.no_summary,
+               "Do not say afterwards what took time and space");
+    add_value(app, "--on-error", flags.on_error, "shell|stop",
+              "After a RUN failed: a shell in what it left, or just stop (the default)");
+    add_switch(app, "--explain", flags.explain,
+               "Say of every step that is not cached what made it run");
+    add_percent(app, "--verify-cache", flags.verify_percent,
+                "Execute steps that are cached again and compare what comes out; =PERCENT: only "
+                "some of them");
+    add_value(app, "--trace", flags.trace, "FILE",
+              "Write what ran when, for Chrome's trace viewer or Perfetto");
     declare_call_flags(app, flags.call);
     add_value(app, "--iidfile", flags.iidfile, "FILE", "Write the image ID to a file");
     add_value(app, "--metadata-file", flags.metadata_file, "FILE", "Write build results as JSON");
     add_value(app, "--max-disk", flags.max_disk, "SIZE",
               "Afterwards, drop records of the cache until images and cache take no more than this "
               "(default $SHALE_MAX_DISK)");
-    hide(add_switch(app, "--rm", flags.rm, "Ignored"));
-    hide(add_switch(app, "--force-rm", flags.force_rm, "Ignored"));
-    hide(add_switch(app, "--compress", flags.compress, "Ignored"));
+    add_value(app, "--builder", flags.builder, "NAME",
+              "Ignored: there is no daemon to choose (docker buildx)");
+    add_switch(app, "--rm", flags.rm, "Ignored (old docker)");
+    add_switch(app, "--force-rm", flags.force_rm, "Ignored (old docker)");
+    add_switch(app, "--compress", flags.compress, "Ignored (old docker)");
     add_refused(app, "--policy", "");
 }
 
@@ -221,6 +245,7 @@ build::Request build_request(const BuildFlags& flags) {
     request.outputs = outputs_of(flags);
     build::settle_outputs(request);
     check_iidfile(flags, request.outputs);
+    check_terminal(request.outputs);
     request.no_cache = flags.no_cache;
     request.no_cache_filter = split_commas(flags.no_cache_filter);
     request.pull = flags.pull;
@@ -228,6 +253,9 @@ build::Request build_request(const BuildFlags& flags) {
         request.cache_from.push_back(build::parse_cache_source(text));
     for (const auto& text : flags.cache_to)
         request.cache_to.push_back(build::parse_cache_target(text));
+    request.explain = flags.explain;
+    if (flags.verify_percent > 0)
+        request.verify_percent = static_cast<unsigned>(flags.verify_percent);
     if (!flags.network.empty()) request.network = flags.network;
     request.allow = split_commas(flags.allow);
     request.add_hosts = flags.add_hosts;

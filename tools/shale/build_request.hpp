@@ -22,6 +22,10 @@ struct BuildFlags {
     std::optional<int> compression_level, parallel;
     CallFlags call;
     bool no_cache = false, pull = false, push = false, load = false, quiet = false;
+    bool explain = false, no_summary = false;
+    int verify_percent = 0;  // 0: no verification
+    std::string trace, on_error;
+    std::string builder;  // accepted for docker buildx, ignored
     // Accepted from old docker and ignored with a warning; what each stands for changed nothing in
     // the result.
     bool rm = false, force_rm = false, compress = false;

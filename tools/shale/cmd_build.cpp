@@ -3,10 +3,12 @@
 // build_request.hpp turns the flags into a request; here is what surrounds the build itself: the
 // display, the explanation of a failure, and the files that tell scripts what came out.
 #include "build_request.hpp"
+#include "build_summary.hpp"
 #include "command.hpp"
 #include "console.hpp"
 #include "disk_ceiling.hpp"
 #include "fuse_mounter.hpp"
+#include "image_lookup.hpp"
 #include "interrupts.hpp"
 #include "progress.hpp"
 #include "terminal_text.hpp"
@@ -14,16 +16,21 @@
 
 #include <shale/base.hpp>
 #include <shale/build.hpp>
+#include <shale/build_record.hpp>
 #include <shale/sandbox.hpp>
 
+#include <CLI/App.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <ctime>
 #include <memory>
+#include <optional>
+#include <vector>
 
 namespace shale::cli {
 
@@ -98,15 +105,51 @@ void forget_image_id(const std::string& path) {
     if (::unlink(path.c_str()) != 0) throw_errno("remove", path);
 }
 
-void summarise(const build::Request& request, const build::Result& result) {
+// The compressed layers of the result, if it is one image of the store.
+std::optional<std::uint64_t> bytes_of(store::Store& store, const build::Result& result) {
+    if (result.is_index || result.manifest.digest.is_zero() ||
+        !store.has_blob(result.manifest.digest))
+        return std::nullopt;
+    return compressed_bytes(store.manifest(result.manifest));
+}
+
+void summarise(const BuildFlags& flags, const build::Request& request, const build::Result& result,
+               const build::BuildRecord& record, store::Store& store) {
     std::string text = fmt::format("{} of {} steps cached", result.cached_steps, result.steps);
+    if (!flags.no_summary) text += " " + build_times(record);
     if (!result.image_id.is_zero()) text += "; image " + result.image_id.short_hex();
     for (const auto& tag : request.tags)
         text += ", " + tag.familiar();
     print_note(text);
+    if (!flags.no_summary)
+        for (const auto& line : build_summary(record, bytes_of(store, result)))
+            print_note(line);
     if (result.warnings > 0)
         print_note(fmt::format("{} {} found; `shale build --check` shows where", result.warnings,
                                result.warnings == 1 ? "warning" : "warnings"));
+}
+
+bool left_files(const build::BuildRecord& record) {
+    return std::ranges::any_of(record.steps, [](const build::RecordedStep& step) {
+        return step.state == build::RecordedStep::State::Failed && !step.tree.is_zero();
+    });
+}
+
+// After a step has failed: its files, to look at. The build has failed whatever is done there.
+int after_failure(const BuildFlags& flags, const build::BuildRecord& record, Workspace& workspace) {
+    if (!left_files(record)) return kFailure;
+    const bool wanted = flags.on_error == "shell";
+    if (!wanted || !is_terminal(STDIN_FILENO) || !is_terminal(STDOUT_FILENO)) {
+        if (wanted) print_note("--on-error=shell needs a terminal");
+        if (!flags.quiet && !flags.no_summary)
+            print_note("`shale shell --failed` shows what the step left");
+        return kFailure;
+    }
+    CLI::App app;
+    const auto shell = shell_command().declare(app);
+    app.parse(std::vector<std::string>{"--failed"});
+    shell(workspace);
+    return kFailure;
 }
 
 int run(const BuildFlags& flags, Workspace& workspace) {
@@ -130,6 +173,11 @@ int run(const BuildFlags& flags, Workspace& workspace) {
         workspace.store(), workspace.images(),
         mounter,           [&]() -> sandbox::Runtime& { return workspace.runtime(); },
         *display,          [] { return http::curl_transport(); }};
+    build::BuildRecord record;
+    services.on_record = [&](const build::BuildRecord& made) {
+        record = made;
+        if (!flags.trace.empty()) write_output_file(flags.trace, as_bytes(build_trace(made)));
+    };
     const auto stop = workspace.stop();
     build::Result result;
     try {
@@ -139,7 +187,7 @@ int run(const BuildFlags& flags, Workspace& workspace) {
         display->close();
         if (stop.stop_requested()) fail(ErrorKind::Cancelled, "build cancelled");
         explain(error);
-        return kFailure;
+        return mode == ProgressMode::RawJson ? kFailure : after_failure(flags, record, workspace);
     } catch (const Error& error) {
         display->close();
         if (stop.stop_requested()) fail(ErrorKind::Cancelled, "build cancelled");
@@ -151,7 +199,7 @@ int run(const BuildFlags& flags, Workspace& workspace) {
     if (flags.quiet) {
         if (!result.image_id.is_zero()) print_result(result.image_id.str() + "\n");
     } else if (mode != ProgressMode::RawJson) {  // whose readers expect nothing but JSON lines
-        summarise(request, result);
+        summarise(flags, request, result, record, workspace.store());
     }
     keep_below_ceiling(workspace.store(), flags.max_disk);
     return kOk;

@@ -7,6 +7,8 @@
 #include <shale/base.hpp>
 
 #include <memory>
+#include <string>
+#include <vector>
 
 namespace shale::cli {
 
@@ -18,7 +20,15 @@ int run(const std::string& topic) {
         return kOk;
     }
     const auto* command = find_command(topic);
-    if (!command) fail(ErrorKind::Invalid, "no command \"" + topic + "\"; `shale help` lists them");
+    if (!command) {
+        std::vector<std::string> names;
+        for (const auto* known : commands())
+            if (!known->hidden) names.emplace_back(known->name);
+        const auto nearest = nearest_match(topic, names);
+        fail(ErrorKind::Invalid, "no command \"" + topic + "\"" +
+                                     (nearest.empty() ? "; `shale help` lists them"
+                                                      : " (did you mean " + nearest + "?)"));
+    }
     const Parser parser(*command);
     print_result(command_help(*command, parser.app));
     return kOk;

@@ -5,8 +5,11 @@
 #include "flags.hpp"
 #include "workspace.hpp"
 
+#include <shale/build_history.hpp>
+
 #include <unistd.h>
 
+#include <algorithm>
 #include <iostream>
 #include <memory>
 
@@ -41,6 +44,22 @@ store::CollectOptions collect_options(const Flags& flags) {
     return options;
 }
 
+// The history of builds goes with everything else, or as far as `until` says.
+void forget_builds(const Flags& flags, store::Store& store) {
+    const bool is_limited =
+        !flags.max_used.empty() || !flags.min_free.empty() || !flags.reserved.empty();
+    const bool only_age = std::ranges::all_of(
+        flags.filters, [](const auto& filter) { return filter.starts_with("until="); });
+    if (is_limited || !only_age || (flags.filters.empty() && !flags.all)) return;
+    const auto matches = parse_record_filters(flags.filters);
+    store::BuildHistory history(store);
+    for (const auto& row : history.list()) {
+        store::CacheRecord as_record;
+        as_record.used_ns = row.started_ns;
+        if (matches(as_record)) history.forget(row.id);
+    }
+}
+
 // Whether the person at the terminal agrees.
 bool is_confirmed(const Flags& flags) {
     if (flags.force || flags.dry_run) return true;
@@ -71,6 +90,7 @@ int run(const Flags& flags, Workspace& workspace) {
     const auto options = collect_options(flags);
     if (!is_confirmed(flags)) return kOk;
     const auto collected = workspace.store().collect(options, kPatience);
+    if (!flags.dry_run) forget_builds(flags, workspace.store());
     if (flags.json) {
         print_json(collected);
         return kOk;
@@ -95,7 +115,7 @@ Run declare(CLI::App& app) {
               "Remove only until this much of the disk is free");
     add_value(app, "--reserved-space", flags->reserved, "SIZE",
               "Stop when the store takes no more than this");
-    hide(add_value(app, "--keep-storage", flags->reserved, "SIZE", "Old name of --reserved-space"));
+    add_value(app, "--keep-storage", flags->reserved, "SIZE", "Old name of --reserved-space");
     add_switch(app, "-f,--force", flags->force, "Do not ask");
     add_switch(app, "--dry-run", flags->dry_run, "Say what would go, remove nothing");
     add_switch(app, "--json", flags->json, "Print JSON");
@@ -115,7 +135,8 @@ const Command& prune_command() {
             "cache whose layers no image has. Named images stay; `shale rm` takes names away.\n\n"
             "With a limit, results go only until it holds: first those that are cheapest to make "
             "again for the bytes they take and that nobody used for long. One that another "
-            "result stands on stays as long as that.\n\n"
+            "result stands on stays as long as that. With --all, or as far as a filter until= "
+            "alone says, `shale builds` forgets builds, too.\n\n"
             "Mounts do not mind. Builds, pulls and shells that are under way do: prune waits some "
             "seconds for them and then says which process it is.",
         .examples = {{"shale prune --dry-run", "What would go"},

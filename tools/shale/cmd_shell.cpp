@@ -1,4 +1,8 @@
 // shale shell: a command in an image, on its lazy mount, with a scratch layer for what it writes.
+//
+// A step of a build is as good as an image: there is a tree, and the record of the build tells what
+// the step's own command was given.
+#include "build_reference.hpp"
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
@@ -24,7 +28,29 @@ constexpr std::string_view kDefaultPath =
 struct Flags {
     std::string reference, user, workdir, network, platform;
     std::vector<std::string> env;
+    bool failed = false;
 };
+
+// What the command runs in.
+struct Ground {
+    std::shared_ptr<const snapshot::Tree> tree;
+    std::vector<Digest> sources;
+    oci::RunConfig config;
+};
+
+Ground find_ground(const Flags& flags, Workspace& workspace) {
+    const auto reference = flags.failed ? "build:last/failed" : flags.reference;
+    if (is_build_reference(reference)) {
+        auto root = open_build_reference(workspace, reference);
+        print_note(root.title);
+        return {std::move(root.tree), std::move(root.sources), std::move(root.config)};
+    }
+    const auto platform = chosen_platform(flags.platform);
+    const auto image = obtain_image(workspace, reference, platform);
+    announce_platform(image, platform);
+    auto merged = workspace.store().image_tree(image.manifest, image.config);
+    return {std::move(merged.tree), std::move(merged.sources), image.config.config};
+}
 
 bool has_variable(const std::vector<std::string>& env, std::string_view name) {
     return std::any_of(env.begin(), env.end(), [&](const std::string& entry) {
@@ -55,8 +81,7 @@ std::vector<std::string> environment(const Flags& flags, const oci::RunConfig& c
 }
 
 sandbox::Spec sandbox_spec(const Flags& flags, const std::vector<std::string>& command,
-                           const StoredImage& image, build::WritableRoot& root, bool terminal) {
-    const auto& config = image.config.config;
+                           const oci::RunConfig& config, build::WritableRoot& root, bool terminal) {
     const auto user = build::resolve_user(root.view().tree(), root.view().contents(),
                                           flags.user.empty() ? config.user : flags.user);
     sandbox::Spec spec;
@@ -83,18 +108,16 @@ sandbox::Spec sandbox_spec(const Flags& flags, const std::vector<std::string>& c
 }
 
 int run(const Flags& flags, Workspace& workspace) {
+    if (flags.failed != flags.reference.empty())
+        fail(ErrorKind::Invalid, "shell needs an image or a step of a build, or --failed");
     sandbox::enter_private_mounts();
-    const auto platform = chosen_platform(flags.platform);
-    const auto image = obtain_image(workspace, flags.reference, platform);
-    announce_platform(image, platform);
-    auto& store = workspace.store();
-    const auto tree = store.image_tree(image.manifest, image.config);
+    const auto ground = find_ground(flags, workspace);
     // Before the first mount: a signal that came between would leave it behind.
     const bool terminal = is_terminal(STDIN_FILENO) && is_terminal(STDOUT_FILENO);
     const auto stop = terminal ? workspace.stop_except_keyboard() : workspace.stop();
     FuseMounter mounter;
-    build::WritableRoot root(store, mounter, tree.tree, tree.sources);
-    const auto spec = sandbox_spec(flags, workspace.globals().rest, image, root, terminal);
+    build::WritableRoot root(workspace.store(), mounter, ground.tree, ground.sources);
+    const auto spec = sandbox_spec(flags, workspace.globals().rest, ground.config, root, terminal);
     const auto result = workspace.runtime().run(
         spec,
         [](sandbox::OutputStream stream, std::string_view text) {
@@ -111,7 +134,10 @@ int run(const Flags& flags, Workspace& workspace) {
 
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
-    required(add_argument(app, "REF", flags->reference, "Image to run in"));
+    add_argument(app, "REF", flags->reference,
+                 "Image to run in, or a step of a build: build:ID/step:N, build:ID/STAGE");
+    add_switch(app, "--failed", flags->failed,
+               "In what the step left that failed in the last build (build:last/failed)");
     add_value(app, "-u,--user", flags->user, "USER[:GROUP]",
               "Run as this user (default: the image's)");
     add_value(app, "-w,--workdir", flags->workdir, "DIR", "Start here (default: the image's)");
@@ -129,15 +155,20 @@ const Command& shell_command() {
         .name = "shell",
         .group = "Look inside",
         .summary = "Run a command in an image",
-        .usage = "[OPTIONS] REF [-- COMMAND [ARGUMENTS]]",
+        .usage = "[OPTIONS] REF|--failed [-- COMMAND [ARGUMENTS]]",
         .details =
             "The image is mounted, not unpacked; what the command writes goes to a scratch layer "
             "that is thrown away. Environment, user and working directory are the image's; its "
             "entrypoint is not used. Standard input reaches the command.\n\n"
+            "In a step of a build they are those of the last RUN up to it, without values that "
+            "speak of secrets. build:ID is the last stage that was reached; ID is last, ^N or the "
+            "beginning of an ID of `shale builds`.\n\n"
             "The status is the command's, 128 + N if signal N killed it, 125 if shale failed, 126 "
             "if the command cannot be run, 127 if the image does not hold it.",
         .examples = {{"shale shell app:prod", "A shell, to look around"},
-                     {"shale shell app:prod -- node --version", "One command"}},
+                     {"shale shell app:prod -- node --version", "One command"},
+                     {"shale shell --failed", "Where the last build failed, as it was left"},
+                     {"shale shell build:last/builder -- ls /src", "A stage of the last build"}},
         .declare = declare,
         .failure_code = kShellFailed,
         .takes_command_line = true,

@@ -52,6 +52,7 @@ const Command* find_command(std::string_view name);
 const Command& apply_command();
 const Command& bench_command();
 const Command& build_command();
+const Command& builds_command();
 const Command& cat_command();
 const Command& commit_command();
 const Command& completion_command();
@@ -74,5 +75,6 @@ const Command& shell_command();
 const Command& snapshot_command();
 const Command& tag_command();
 const Command& umount_command();
+const Command& why_command();
 
 }  // namespace shale::cli

@@ -86,6 +86,11 @@ CLI::Option* add_switch(CLI::App& app, const std::string& names, bool& into,
     return app.add_flag(names, into, meaning);
 }
 
+CLI::Option* add_percent(CLI::App& app, const std::string& name, int& into,
+                         const std::string& meaning) {
+    return app.add_flag(name + "{100}", into, meaning)->check(CLI::Range(1, 100));
+}
+
 CLI::Option* add_argument(CLI::App& app, const std::string& name, std::string& into,
                           const std::string& meaning) {
     return add_value(app, name, into, "", meaning);

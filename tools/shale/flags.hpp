@@ -30,6 +30,10 @@ CLI::Option* add_number(CLI::App& app, const std::string& names, std::optional<i
                         const std::string& meaning);
 CLI::Option* add_switch(CLI::App& app, const std::string& names, bool& into,
                         const std::string& meaning);
+// A switch that means 100, or another whole percentage from 1 behind "=": what follows it as a word
+// of its own is somebody else's.
+CLI::Option* add_percent(CLI::App& app, const std::string& name, int& into,
+                         const std::string& meaning);
 CLI::Option* add_argument(CLI::App& app, const std::string& name, std::string& into,
                           const std::string& meaning);
 CLI::Option* add_arguments(CLI::App& app, const std::string& name, std::vector<std::string>& into,

@@ -29,6 +29,23 @@ std::string hint_for(const std::string& word, const std::vector<std::string>& kn
     return nearest.empty() ? "" : " (did you mean " + nearest + "?)";
 }
 
+// Verbs of docker that have another name here.
+std::string other_name(const std::string& word) {
+    static constexpr std::pair<std::string_view, std::string_view> kNames[] = {
+        {"run", "shell IMAGE -- COMMAND"},
+        {"exec", "shell IMAGE -- COMMAND"},
+        {"fmt", "dockerfile fmt"},
+        {"rmi", "rm"},
+        {"ls", "images"},
+        {"ps", "mount"},
+        {"buildx", "build"},
+        {"logs", "builds log"},
+        {"unmount", "umount"}};
+    for (const auto& [name, ours] : kNames)
+        if (word == name) return " (here it is `shale " + std::string(ours) + "`)";
+    return {};
+}
+
 std::vector<std::string> command_names() {
     std::vector<std::string> names;
     for (const auto* command : commands())
@@ -37,8 +54,18 @@ std::vector<std::string> command_names() {
 }
 
 // What was given, in CLI11's words, with a suggestion where a flag is merely misspelt.
-std::string usage_message(const CLI::ParseError& error, const CLI::App& app) {
+std::string usage_message(const CLI::ParseError& error, const CLI::App& app,
+                          const Command& command) {
     std::string text = error.what();
+    const auto extra = app.remaining();
+    const bool is_extra =
+        error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError) && !extra.empty();
+    if (is_extra && !extra.front().starts_with('-')) {
+        text = "unexpected argument \"" + extra.front() + "\"";
+        if (!command.takes_command_line) return text;
+        return text + "; a command stands behind --: `shale " + std::string(command.name) +
+               " ... -- " + extra.front() + "`";
+    }
     const auto dashes = text.find("--");
     if (dashes == std::string::npos ||
         error.get_exit_code() != static_cast<int>(CLI::ExitCodes::ExtrasError))
@@ -91,8 +118,8 @@ int run_command(const Command& command, std::vector<std::string> words) {
         std::reverse(words.begin(), words.end());  // as CLI11 takes them
         parser.app.parse(words);
     } catch (const CLI::ParseError& error) {
-        print_error(usage_message(error, parser.app) + "; see `shale " + std::string(command.name) +
-                    " --help`");
+        print_error(usage_message(error, parser.app, command) + "; see `shale " +
+                    std::string(command.name) + " --help`");
         return command.failure_code;
     }
     if (parser.globals.debug) set_log_level(LogLevel::Debug);
@@ -129,7 +156,9 @@ int run(const std::vector<std::string>& words) {
     }
     const auto* command = find_command(words[at]);
     if (!command) {
-        print_error("unknown command \"" + words[at] + "\"" + hint_for(words[at], command_names()));
+        const auto other = other_name(words[at]);
+        print_error("unknown command \"" + words[at] + "\"" +
+                    (other.empty() ? hint_for(words[at], command_names()) : other));
         return kFailure;
     }
     std::vector<std::string> rest = leading;

@@ -1,5 +1,6 @@
 #include "tree_argument.hpp"
 
+#include "build_reference.hpp"
 #include "layer_views.hpp"
 #include "lazy_image.hpp"
 #include "tar_argument.hpp"
@@ -84,6 +85,11 @@ TreeArgument registry_image(Workspace& workspace, const std::string& text,
                            platform);
 }
 
+TreeArgument build_root(Workspace& workspace, const std::string& text) {
+    auto root = open_build_reference(workspace, text);
+    return stored_tree(workspace.store(), std::move(root.tree), std::move(root.sources));
+}
+
 bool looks_like_path(const std::string& text) {
     return text.starts_with("/") || text.starts_with(".");
 }
@@ -141,6 +147,7 @@ TreeArgument open_whole(Workspace& workspace, const std::string& text,
     struct stat status {};
     if (::stat(text.c_str(), &status) != 0) {
         if (looks_like_path(text) || errno != ENOENT) throw_errno("stat", text);
+        if (is_build_reference(text)) return build_root(workspace, text);
         return named_image(workspace, text, platform);
     }
     if (!S_ISDIR(status.st_mode)) return read_file_argument(text);
@@ -154,6 +161,7 @@ TreeArgument obtain_whole(Workspace& workspace, const std::string& text,
                           const PlatformChoice& platform) {
     if (is_registry_reference(text)) return registry_image(workspace, text, platform);
     if (build::is_image_place(text)) return obtained_image(workspace, text, platform);
+    if (is_build_reference(text)) return build_root(workspace, text);
     struct stat status {};
     const bool exists = ::stat(text.c_str(), &status) == 0;
     if (!exists && looks_like_path(text)) throw_errno("stat", text);

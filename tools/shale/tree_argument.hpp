@@ -1,5 +1,5 @@
 // From what a user typed to a tree and the bytes of its files: an image of the store, of a registry
-// or of a file, a snapshot or tar file, a directory, or nothing.
+// or of a file, a step of a build, a snapshot or tar file, a directory, or nothing.
 //
 // A new kind of reference is one more function that returns a TreeArgument, and one line in
 // open_tree_argument(); every command that looks into trees can then read it.

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Random edits between builds, each build compared with a cold one, each miss explained.
+# usage: never_stale.sh SHALE ROUNDS [SEED]
+. "$(dirname "$0")/../support/harness.sh"
+[ "$(id -u)" -eq 0 ] || skip "needs root for overlayfs and the OCI runtime"
+[ -e /dev/fuse ] || skip "needs /dev/fuse"
+busybox=$(command -v busybox) || skip "needs busybox (package busybox-static)"
+rounds=$2
+seed=${SHALE_SEED:-${3:-$RANDOM}}
+mkdir -p "$T/random"
+check "$rounds rounds with seed $seed" \
+    python3 "$(dirname "$0")/../support/random_builds.py" "$SHALE" "$busybox" "$T/random" \
+    "$rounds" "$seed"
+finish
