@@ -51,9 +51,10 @@ std::string option_safe(std::string text) {
     return text;
 }
 
-void set_read_ahead(const std::string& target) {
+// `directory` below `target`, or `target` itself: as fstatat(2) takes them.
+void set_read_ahead(int directory, const std::string& target) {
     struct stat status {};
-    if (::stat(target.c_str(), &status) != 0) return;
+    if (::fstatat(directory, target.c_str(), &status, AT_EMPTY_PATH) != 0) return;
     const auto path = fmt::format("/sys/class/bdi/{}:{}/read_ahead_kb", major(status.st_dev),
                                   minor(status.st_dev));
     const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
@@ -76,6 +77,37 @@ UniqueFd make_waiter(int device, int stop) {
     return waiter;
 }
 
+struct Connection {
+    UniqueFd device, mount;  // the latter stands for the mount's root
+};
+
+// What libfuse cannot do: a mount without a place, through a file system context.
+Connection connect_detached() {
+    Connection made;
+    made.device = open_file("/dev/fuse", O_RDWR);
+    const UniqueFd context(::fsopen("fuse", FSOPEN_CLOEXEC));
+    if (!context) throw_errno("fsopen", "fuse");
+    const auto set = [&](const char* key, const std::string& value) {
+        if (::fsconfig(context.get(), FSCONFIG_SET_STRING, key, value.c_str(), 0) != 0)
+            throw_errno("fuse option " + std::string(key), value);
+    };
+    set("source", "shale");
+    set("subtype", "shale");
+    set("fd", std::to_string(made.device.get()));
+    set("rootmode", fmt::format("{:o}", S_IFDIR));
+    set("user_id", "0");
+    set("group_id", "0");
+    set("max_read", std::to_string(kMaxRead));
+    for (const char* flag : {"allow_other", "default_permissions", "ro"})
+        if (::fsconfig(context.get(), FSCONFIG_SET_FLAG, flag, nullptr, 0) != 0)
+            throw_errno("fuse option", flag);
+    if (::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0)
+        throw_errno("mounting", "fuse");
+    made.mount = UniqueFd(::fsmount(context.get(), FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY));
+    if (!made.mount) throw_errno("fsmount", "fuse");
+    return made;
+}
+
 }  // namespace
 
 struct Mounted::State {
@@ -87,8 +119,11 @@ struct Mounted::State {
     bool mounted = false;
     std::atomic<bool> gone = false;  // somebody else unmounted it; its place may be another's now
 
-    State(std::shared_ptr<mount::View> view, std::string where)
-        : target(std::move(where)), server(std::move(view)) {}
+    UniqueFd detached;  // a mount without a place
+
+    template <typename Shown>
+    State(std::shared_ptr<Shown> shown, std::string where)
+        : target(std::move(where)), server(std::move(shown)) {}
 
     ~State() {
         const bool refused = mounted && !gone && !unmount();
@@ -99,6 +134,27 @@ struct Mounted::State {
         // the threads have let go of that.
         if (refused) fuse_session_unmount(session);
         if (session) fuse_session_destroy(session);
+    }
+
+    void start_session(const std::string& mount_options, const std::string& mount_point) {
+        std::array<const char*, 3> argv{"shale", "-o", mount_options.c_str()};
+        fuse_args args = FUSE_ARGS_INIT(argv.size(), const_cast<char**>(argv.data()));
+        session = fuse_session_new(&args, &server.operations(), sizeof(fuse_lowlevel_ops), &server);
+        fuse_opt_free_args(&args);
+        if (!session) fail(ErrorKind::System, "libfuse refused the options " + mount_options);
+        if (fuse_session_mount(session, mount_point.c_str()) != 0)
+            fail(ErrorKind::System, "mounting at " + mount_point + " failed");
+    }
+
+    void start_threads(unsigned count) {
+        const int device = fuse_session_fd(session);
+        if (::fcntl(device, F_SETFL, ::fcntl(device, F_GETFL) | O_NONBLOCK) != 0)
+            throw_errno("fcntl", "/dev/fuse");
+        stop = UniqueFd(::eventfd(0, EFD_CLOEXEC));
+        if (!stop) throw_errno("eventfd");
+        for (unsigned i = 0; i < std::max(1u, count); ++i)
+            threads.emplace_back(
+                [this, waiter = make_waiter(device, stop.get())] { serve(waiter.get()); });
     }
 
     // False if this process may not.
@@ -140,26 +196,26 @@ Mounted::Mounted(std::shared_ptr<mount::View> view, const std::string& target,
         "ro{},subtype=shale,fsname={},max_read={}{}",
         is_root ? ",allow_other,default_permissions" : "", option_safe(options.source_name),
         kMaxRead, options.allow_set_id_and_devices ? ",suid,dev" : ",nosuid,nodev");
-    std::array<const char*, 3> argv{"shale", "-o", mount_options.c_str()};
-    fuse_args args = FUSE_ARGS_INIT(argv.size(), const_cast<char**>(argv.data()));
-    state_->session =
-        fuse_session_new(&args, &operations(), sizeof(fuse_lowlevel_ops), &state_->server);
-    fuse_opt_free_args(&args);
-    if (!state_->session) fail(ErrorKind::System, "libfuse refused the options " + mount_options);
-    if (fuse_session_mount(state_->session, target.c_str()) != 0)
-        fail(ErrorKind::System, "mounting at " + target + " failed");
+    state_->start_session(mount_options, target);
     state_->mounted = true;
-    const int device = fuse_session_fd(state_->session);
-    if (::fcntl(device, F_SETFL, ::fcntl(device, F_GETFL) | O_NONBLOCK) != 0)
-        throw_errno("fcntl", "/dev/fuse");
-    state_->stop = UniqueFd(::eventfd(0, EFD_CLOEXEC));
-    if (!state_->stop) throw_errno("eventfd");
-    for (unsigned i = 0; i < std::max(1u, options.threads); ++i)
-        state_->threads.emplace_back(
-            [state = state_.get(), waiter = make_waiter(device, state_->stop.get())] {
-                state->serve(waiter.get());
-            });
-    set_read_ahead(target);
+    state_->start_threads(options.threads);
+    set_read_ahead(AT_FDCWD, target);
+}
+
+Mounted::Mounted(std::shared_ptr<mount::ContentView> contents)
+    : state_(std::make_unique<State>(std::move(contents), std::string())) {
+    auto made = connect_detached();
+    state_->detached = std::move(made.mount);
+    // libfuse takes the descriptor as its own and leaves the mount alone.
+    state_->start_session(fmt::format("max_read={}", kMaxRead),
+                          fmt::format("/dev/fd/{}", made.device.get()));
+    made.device.release();
+    state_->start_threads(Options().threads);
+    set_read_ahead(state_->detached.get(), "");
+}
+
+UniqueFd Mounted::release_mount() {
+    return std::move(state_->detached);
 }
 
 Mounted::~Mounted() = default;

@@ -4,7 +4,7 @@
 // and opendir are answered ENOSYS once and never asked again, absent names are cached as absent.
 // Where the image has no extended attributes at all, so are getxattr and listxattr: `ls -l` asks
 // per file.
-#include "operations.hpp"
+#include "replies.hpp"
 
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
@@ -18,74 +18,8 @@
 namespace shale::fuse {
 namespace {
 
-constexpr double kForever = 86400.0;
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
-
-Server& server(fuse_req_t request) {
-    return *static_cast<Server*>(fuse_req_userdata(request));
-}
 mount::View& view(fuse_req_t request) {
     return server(request).view();
-}
-
-int errno_of(const Error& error) {
-    switch (error.kind()) {
-    case ErrorKind::NotFound:
-        return ENOENT;
-    case ErrorKind::Denied:
-        return EACCES;
-    case ErrorKind::Invalid:
-        return EINVAL;
-    default:
-        return EIO;
-    }
-}
-
-struct stat stat_of(const mount::Attributes& attributes) {
-    struct stat out {};
-    out.st_ino = static_cast<ino_t>(attributes.inode);
-    out.st_mode = mode_bits_of(attributes.type) | attributes.mode;
-    out.st_nlink = attributes.nlink;
-    out.st_uid = attributes.uid;
-    out.st_gid = attributes.gid;
-    out.st_size = static_cast<off_t>(attributes.size);
-    out.st_blksize = 4096;
-    out.st_blocks = static_cast<blkcnt_t>((attributes.size + 511) / 512);
-    out.st_rdev = makedev(attributes.device_major, attributes.device_minor);
-    std::int64_t seconds = attributes.mtime_ns / kNsPerSecond;
-    std::int64_t ns = attributes.mtime_ns % kNsPerSecond;
-    if (ns < 0) {
-        ns += kNsPerSecond;
-        --seconds;
-    }
-    out.st_mtim = out.st_ctim = out.st_atim = timespec{seconds, ns};
-    return out;
-}
-
-fuse_entry_param entry_of(const mount::Attributes& attributes) {
-    fuse_entry_param entry{};
-    entry.ino = static_cast<fuse_ino_t>(attributes.inode);
-    entry.attr = stat_of(attributes);
-    entry.attr_timeout = entry.entry_timeout = kForever;
-    return entry;
-}
-
-void init(void*, fuse_conn_info* connection) {
-    const auto want = [&](unsigned flag) {
-        if (connection->capable & flag) connection->want |= flag;
-    };
-    want(FUSE_CAP_READDIRPLUS);
-    want(FUSE_CAP_CACHE_SYMLINKS);
-    want(FUSE_CAP_EXPORT_SUPPORT);  // overlayfs asks for file handles of its lower
-    want(FUSE_CAP_EXPLICIT_INVAL_DATA);
-    connection->want &= ~static_cast<unsigned>(FUSE_CAP_AUTO_INVAL_DATA);
-    // Always plus: an entry is cheap for us, another request is not.
-    connection->want &= ~static_cast<unsigned>(FUSE_CAP_READDIRPLUS_AUTO);
-    connection->max_read = kMaxRead;
-    connection->max_readahead = kMaxRead;
-    connection->max_background = 64;
-    connection->congestion_threshold = 48;
-    connection->time_gran = 1;
 }
 
 void lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
@@ -99,27 +33,11 @@ void lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
         found = view(request).attributes(view(request).parent(directory));
     else
         found = view(request).lookup(directory, text);
-    fuse_entry_param entry{};
-    entry.entry_timeout = kForever;  // number 0: the kernel remembers the absence
-    if (found) entry = entry_of(*found);
-    fuse_reply_entry(request, &entry);
-}
-
-void forget(fuse_req_t request, fuse_ino_t, std::uint64_t) {
-    fuse_reply_none(request);
-}
-void forget_multi(fuse_req_t request, std::size_t, fuse_forget_data*) {
-    fuse_reply_none(request);
+    reply_lookup(request, found);
 }
 
 void getattr(fuse_req_t request, fuse_ino_t inode, fuse_file_info*) {
-    const auto attributes = view(request).attributes(mount::InodeId{inode});
-    if (!attributes) {
-        fuse_reply_err(request, ENOENT);
-        return;
-    }
-    const auto status = stat_of(*attributes);
-    fuse_reply_attr(request, &status, kForever);
+    reply_attributes(request, view(request).attributes(mount::InodeId{inode}));
 }
 
 void readlink(fuse_req_t request, fuse_ino_t inode) {
@@ -127,15 +45,9 @@ void readlink(fuse_req_t request, fuse_ino_t inode) {
                         std::string(view(request).link_target(mount::InodeId{inode})).c_str());
 }
 
-void open(fuse_req_t request, fuse_ino_t, fuse_file_info*) {
-    server(request).count_open();
-    fuse_reply_err(request, ENOSYS);
-}
-
 void read(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset, fuse_file_info*) {
     server(request).count_read();
-    thread_local std::vector<std::byte> buffer;
-    buffer.resize(std::min<std::size_t>(size, kMaxRead));
+    const auto buffer = read_buffer(size);
     const auto count =
         view(request).fetch(mount::InodeId{inode}, static_cast<std::uint64_t>(offset), buffer);
     fuse_reply_buf(request, reinterpret_cast<const char*>(buffer.data()), count);
@@ -265,21 +177,6 @@ void statfs(fuse_req_t request, fuse_ino_t) {
     out.f_files = view(request).tree().size();
     out.f_namemax = 255;
     fuse_reply_statfs(request, &out);
-}
-
-// The boundary to C: no exception may pass it. Every operation replies as its last act, so one that
-// throws has not replied.
-template <auto kOperation, typename... Arguments>
-void guarded(fuse_req_t request, Arguments... arguments) {
-    try {
-        kOperation(request, arguments...);
-    } catch (const Error& error) {
-        log(LogLevel::Error, error.what());
-        fuse_reply_err(request, errno_of(error) == ENOENT ? EIO : errno_of(error));
-    } catch (const std::exception& error) {
-        log(LogLevel::Error, error.what());
-        fuse_reply_err(request, EIO);
-    }
 }
 
 }  // namespace

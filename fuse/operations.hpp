@@ -22,16 +22,21 @@ namespace shale::fuse {
 // mount and to libfuse alike, or libfuse 3.14 refuses the connection.
 inline constexpr unsigned kMaxRead = 1u << 20;
 
-// What the operations work on; one per mount, used from every serving thread.
+// What the operations work on; one per mount, used from every serving thread. It has one of the
+// two: a view for operations(), contents for content_operations().
 class Server {
   public:
     explicit Server(std::shared_ptr<mount::View> view) : view_(std::move(view)) {}
+    explicit Server(std::shared_ptr<mount::ContentView> contents)
+        : contents_(std::move(contents)) {}
     mount::View& view() { return *view_; }
     // Before serving begins.
     void set_origin(decltype(Options::origin) origin) { origin_ = std::move(origin); }
     const decltype(Options::origin)& origin() const { return origin_; }
     // True if any entry of the tree has an extended attribute of this name.
     bool has_attribute(std::string_view name);
+    mount::ContentView& contents() { return *contents_; }
+    const fuse_lowlevel_ops& operations() const;
     void count_request() { ++requests_; }
     void count_lookup() { ++lookups_; }
     void count_read() { ++reads_; }
@@ -43,9 +48,15 @@ class Server {
     decltype(Options::origin) origin_;
     std::once_flag names_once_;
     std::set<std::string, std::less<>> names_;
+    std::shared_ptr<mount::ContentView> contents_;
     std::atomic<std::uint64_t> requests_{0}, lookups_{0}, reads_{0}, opens_{0};
 };
 
-const fuse_lowlevel_ops& operations();
+const fuse_lowlevel_ops& operations();          // of a view
+const fuse_lowlevel_ops& content_operations();  // of contents by digest
+
+inline const fuse_lowlevel_ops& Server::operations() const {
+    return view_ ? fuse::operations() : content_operations();
+}
 
 }  // namespace shale::fuse

@@ -1,8 +1,10 @@
-// fuse: serves a mount::View through libfuse. The only module that knows libfuse exists.
+// fuse: serves a mount::View, or contents by digest, through libfuse. The only module that knows
+// libfuse exists.
 #pragma once
 
 #include <shale/base.hpp>
 #include <shale/mount.hpp>
+#include <shale/snapshot.hpp>
 
 #include <functional>
 #include <memory>
@@ -23,23 +25,54 @@ struct Options {
     std::function<std::optional<std::string>(mount::InodeId inode, std::string_view name)> origin{};
 };
 
-// A mounted view. Serving threads live inside; destruction unmounts (lazily if busy) and joins
-// them.
+// A mounted view or contents. Serving threads live inside; destruction unmounts (lazily if busy)
+// and joins them.
 class Mounted {
   public:
     // Throws Unsupported if /dev/fuse is missing, Invalid if `target` is not an empty directory or
     // is already a mount point.
     Mounted(std::shared_ptr<mount::View> view, const std::string& target,
             const Options& options = {});
+    // Contents by digest, attached nowhere; release_mount() tells where they are. Only root may.
+    explicit Mounted(std::shared_ptr<mount::ContentView> contents);
     ~Mounted();
     Mounted(const Mounted&) = delete;
-    const std::string& target() const;
+    const std::string& target() const;  // empty if attached nowhere
+    // Of contents, once: stands for the mount's root, as /proc/self/fd/N in a path does. The mount
+    // ends with its last user; as long as this descriptor is open, that is at least the caller.
+    UniqueFd release_mount();
     // Blocks until somebody unmounts the target (umount, fusermount3 -u).
     void wait();
     struct Stats {
         std::uint64_t requests = 0, lookups = 0, reads = 0, opens = 0;
     };
     Stats stats() const;
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+// The layers of an overlay that shows a tree and asks us for bytes only: the kernel reads the rest
+// from a metadata image. Made of mounts without a place, so that nothing is left of them when the
+// overlay is gone, whatever became of this process.
+class ImageLayers {
+  public:
+    // `tree` is what is shown, its contents are found through `view`; the image is made in
+    // `scratch`, on a file system that the kernel can mount from. Where a content is a file in one
+    // of `directories` (erofs::content_name()), it is read there and we are not asked for it.
+    // Such a directory may gain files while it is used, complete ones, by renaming.
+    ImageLayers(std::shared_ptr<mount::View> view, const snapshot::Tree& tree,
+                const std::string& scratch, std::vector<std::string> directories);
+    ~ImageLayers();
+    ImageLayers(const ImageLayers&) = delete;
+    // Valid until release().
+    std::string lower() const;
+    std::vector<std::string> data() const;
+    // Once the overlay is mounted: nothing but the overlay keeps the parts any more.
+    void release();
+    void wait();  // until the overlay, and so its parts, are gone; after release()
+    Mounted::Stats stats() const;
 
   private:
     struct State;

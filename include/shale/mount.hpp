@@ -75,6 +75,25 @@ class View {
     std::unique_ptr<State> state_;
 };
 
+// The contents of a view's files, each as one file named by its digest in hex, all in one flat
+// directory that does not list them: what overlayfs looks for behind a metadata image. Numbers are
+// given out as names are asked for; nothing depends on how many files the tree has.
+//
+// Safe from any thread.
+class ContentView {
+  public:
+    // Of a view of layers.
+    explicit ContentView(std::shared_ptr<View> view);
+    ~ContentView();
+    std::optional<Attributes> lookup(std::string_view name);  // nullopt: no file has this content
+    std::optional<Attributes> attributes(InodeId inode) const;
+    std::size_t fetch(InodeId inode, std::uint64_t offset, MutableBytes out);  // as View's
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
 // Bytes of a file of a tree by path, symlinks followed inside the tree; for `shale cat` and
 // exports.
 codec::Source open_file(const snapshot::Tree& tree, layer::ContentReader& contents,

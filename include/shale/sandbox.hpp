@@ -148,16 +148,32 @@ std::string default_hosts(const std::string& hostname);
 // Call it before the first thread starts. False, changing nothing, where that is not permitted.
 bool enter_private_mounts() noexcept;
 
-// An overlayfs of `lowers` (topmost first) under `upper`. Unmounts at destruction. Volatile:
-// nothing is synced, a crash loses the upper. Redirects, metacopy, index and xino are off, so the
-// upper holds whole files and plain directories only.
+// What an overlayfs shows. A path may be /proc/self/fd/N, N standing for a mount without a place.
+struct OverlayLayers {
+    std::vector<std::string> lowers;  // topmost first
+    // Data-only layers: seen only through redirects of the one lower in front of them. Needs Linux
+    // 6.16, and exactly one lower.
+    std::vector<std::string> data;
+    std::string upper, work;  // empty: shown for reading
+    std::string source = "overlay";
+    bool allow_set_id_and_devices = true;
+};
+
+// Attached nowhere; gone with the last user of the descriptor. Options as OverlayMount's.
+UniqueFd mount_overlay_detached(const OverlayLayers& layers);
+
+// An overlayfs at `target`. Unmounts at destruction. Volatile: nothing is synced, a crash loses the
+// upper. Redirects, metacopy, index and xino are off, so the upper holds whole files and plain
+// directories only.
 class OverlayMount {
   public:
     OverlayMount(const std::vector<std::string>& lowers, const std::string& upper,
                  const std::string& work, const std::string& target);
+    OverlayMount(const OverlayLayers& layers, const std::string& target);
     OverlayMount(OverlayMount&& other) noexcept : target_(std::exchange(other.target_, {})) {}
-    ~OverlayMount();  // detaches lazily if busy
-    void unmount();   // throws if it cannot
+    ~OverlayMount();                    // detaches lazily if busy
+    void unmount();                     // throws if it cannot
+    void forget() { target_.clear(); }  // somebody else has unmounted it
 
   private:
     std::string target_;

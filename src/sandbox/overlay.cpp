@@ -36,33 +36,48 @@ void configure(int context, const char* key, const std::string& value) {
         throw_errno(fmt::format("overlay option {}", key), value);
 }
 
-// One lower at a time through a file system context (Linux 6.7). Only for stacks whose text does
-// not fit into a page: older kernels do not know "lowerdir+".
-void mount_deep_stack(const std::vector<std::string>& lowers, const std::string& upper,
-                      const std::string& work, const std::string& target) {
-    const UniqueFd context(::fsopen("overlay", FSOPEN_CLOEXEC));
-    if (!context) throw_errno("fsopen", "overlay");
-    for (const auto& lower : lowers)
-        configure(context.get(), "lowerdir+", lower);
-    configure(context.get(), "upperdir", upper);
-    configure(context.get(), "workdir", work);
-    for (const std::string_view option : kOptions) {
-        const auto equals = option.find('=');
-        const std::string key(option.substr(0, equals));
-        if (equals != std::string_view::npos)
-            configure(context.get(), key.c_str(), std::string(option.substr(equals + 1)));
-        else if (::fsconfig(context.get(), FSCONFIG_SET_FLAG, key.c_str(), nullptr, 0) != 0)
-            throw_errno("overlay option", key);
-    }
-    if (::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0)
-        throw_errno("mounting an overlay at", target);
-    const UniqueFd mount(::fsmount(context.get(), FSMOUNT_CLOEXEC, 0));
-    if (!mount) throw_errno("fsmount", target);
+void configure_option(int context, std::string_view option) {
+    const auto equals = option.find('=');
+    const std::string key(option.substr(0, equals));
+    if (equals != std::string_view::npos)
+        configure(context, key.c_str(), std::string(option.substr(equals + 1)));
+    else if (::fsconfig(context, FSCONFIG_SET_FLAG, key.c_str(), nullptr, 0) != 0)
+        throw_errno("overlay option", key);
+}
+
+void attach(const UniqueFd& mount, const std::string& target) {
     if (::move_mount(mount.get(), "", AT_FDCWD, target.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0)
         throw_errno("move_mount", target);
 }
 
 }  // namespace
+
+// One layer at a time through a file system context (Linux 6.7), which has no limit of one page and
+// knows data-only layers. Older kernels do not know "lowerdir+".
+UniqueFd mount_overlay_detached(const OverlayLayers& layers) {
+    const UniqueFd context(::fsopen("overlay", FSOPEN_CLOEXEC));
+    if (!context) throw_errno("fsopen", "overlay");
+    configure(context.get(), "source", layers.source);
+    for (const auto& lower : layers.lowers)
+        configure(context.get(), "lowerdir+", lower);
+    for (const auto& data : layers.data)
+        configure(context.get(), "datadir+", data);
+    const bool is_writable = !layers.upper.empty();
+    if (is_writable) {
+        configure(context.get(), "upperdir", layers.upper);
+        configure(context.get(), "workdir", layers.work);
+    }
+    for (const std::string_view option : kOptions)
+        if (is_writable || option != "volatile") configure_option(context.get(), option);
+    if (::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0)
+        throw_errno("mounting", "an overlay");
+    const auto attributes =
+        (is_writable ? 0u : MOUNT_ATTR_RDONLY + 0u) |
+        (layers.allow_set_id_and_devices ? 0u : MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+    UniqueFd mounted(::fsmount(context.get(), FSMOUNT_CLOEXEC, attributes));
+    if (!mounted) throw_errno("fsmount", "overlay");
+    return mounted;
+}
 
 OverlayMount::OverlayMount(const std::vector<std::string>& lowers, const std::string& upper,
                            const std::string& work, const std::string& target) {
@@ -76,9 +91,15 @@ OverlayMount::OverlayMount(const std::vector<std::string>& lowers, const std::st
     for (const char* option : kOptions)
         options.append(",").append(option);
     if (options.size() > kMaxOptionBytes)
-        mount_deep_stack(lowers, upper, work, target);
+        attach(mount_overlay_detached({lowers, {}, upper, work}), target);
     else if (::mount("overlay", target.c_str(), "overlay", 0, options.c_str()) != 0)
         throw_errno("mounting an overlay at", target);
+    target_ = target;
+}
+
+OverlayMount::OverlayMount(const OverlayLayers& layers, const std::string& target) {
+    in_context([&] { return "mounting an overlay at " + target; },
+               [&] { attach(mount_overlay_detached(layers), target); });
     target_ = target;
 }
 
