@@ -2,6 +2,7 @@
 # Builds for real, from nothing: the base is busybox copied into scratch, so no registry is needed.
 # Judges of the result are other programs where they are installed: skopeo, umoci, buildah, docker.
 . "$(dirname "$0")/../support/harness.sh"
+. "$(dirname "$0")/../support/dockerd.sh"
 [ "$(id -u)" -eq 0 ] || skip "needs root for overlayfs and the OCI runtime"
 [ -e /dev/fuse ] || skip "needs /dev/fuse"
 busybox=$(command -v busybox) || skip "needs busybox (package busybox-static)"
@@ -174,31 +175,13 @@ if command -v buildah > /dev/null; then
     buildah $buildah_args rmi -af > /dev/null 2>&1
 fi
 
-if command -v dockerd > /dev/null; then
-    # A daemon of our own, apart from one that may be running; it needs no network for `load`.
-    sock=$T/docker.sock
-    dockerd --data-root "$T/docker" --exec-root "$T/docker-exec" -H "unix://$sock" \
-        --pidfile "$T/docker.pid" --iptables=false --ip6tables=false --bridge=none \
-        --storage-driver vfs > "$T/dockerd.log" 2>&1 &
-    on_exit='kill "$(cat "$T/docker.pid" 2>/dev/null)" 2>/dev/null; wait 2>/dev/null; true'
-    ready=no
-    for _ in $(seq 100); do
-        docker -H "unix://$sock" version > /dev/null 2>&1 && ready=yes && break
-        kill -0 $! 2>/dev/null || break
-        sleep 0.2
-    done
-    if [ "$ready" = yes ]; then
-        check "docker loads the archive" docker -H "unix://$sock" load -i "$T/app.docker.tar"
-        check "docker knows its name and ID" equal "$(cat "$T/iid4")" \
-            "$(docker -H "unix://$sock" inspect -f '{{.Id}}' app:prod)"
-        check "an archive of estargz layers" quiet -t app:estargz \
-            --output "type=docker,dest=$T/estargz.tar,compression=estargz" "$ctx"
-        check "docker loads estargz" docker -H "unix://$sock" load -i "$T/estargz.tar"
-    else
-        echo "note: dockerd does not start here; docker load was not tried"
-    fi
-else
-    echo "note: dockerd is not installed; docker load was not tried"
+if start_dockerd; then
+    check "docker loads the archive" docker_ load -i "$T/app.docker.tar"
+    check "docker knows its name and ID" equal "$(cat "$T/iid4")" \
+        "$(docker_ inspect -f '{{.Id}}' app:prod)"
+    check "an archive of estargz layers" quiet -t app:estargz \
+        --output "type=docker,dest=$T/estargz.tar,compression=estargz" "$ctx"
+    check "docker loads estargz" docker_ load -i "$T/estargz.tar"
 fi
 
 # --- where results go ---------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 # Platforms, outputs and independent copies, judged by other programs: skopeo, umoci, docker. Images
 # come from nothing; the base of a foreign platform is made by hand.
 . "$(dirname "$0")/../support/harness.sh"
+. "$(dirname "$0")/../support/dockerd.sh"
 [ "$(id -u)" -eq 0 ] || skip "needs root for overlayfs and the OCI runtime"
 [ -e /dev/fuse ] || skip "needs /dev/fuse"
 busybox=$(command -v busybox) || skip "needs busybox (package busybox-static)"
@@ -228,27 +229,11 @@ if command -v skopeo > /dev/null && command -v umoci > /dev/null; then
         "skopeo inspect --raw 'oci-archive:$T/copies.oci.tar' |
          grep -q application/vnd.docker.distribution.manifest.v2+json"
 fi
-if command -v dockerd > /dev/null; then
-    sock=$T/docker.sock
-    dockerd --data-root "$T/docker" --exec-root "$T/docker-exec" -H "unix://$sock" \
-        --pidfile "$T/docker.pid" --iptables=false --ip6tables=false --bridge=none \
-        --storage-driver vfs > "$T/dockerd.log" 2>&1 &
-    on_exit='kill "$(cat "$T/docker.pid" 2>/dev/null)" 2>/dev/null; wait 2>/dev/null; true'
-    ready=no
-    for _ in $(seq 100); do
-        docker -H "unix://$sock" version > /dev/null 2>&1 && ready=yes && break
-        kill -0 $! 2>/dev/null || break
-        sleep 0.2
-    done
-    if [ "$ready" = yes ]; then
-        check "docker loads the archive" docker -H "unix://$sock" load -i "$T/copies.docker.tar"
-        check "docker has the same ID" equal "$(cat "$T/copies.iid")" \
-            "$(docker -H "unix://$sock" inspect -f '{{.Id}}' copies:1)"
-        check "docker loads this machine's image of several" \
-            docker -H "unix://$sock" load -i "$T/multi.docker.tar"
-        check "it is for this machine" equal "$host" \
-            "$(docker -H "unix://$sock" inspect -f '{{.Architecture}}' multi:1)"
-    else
-        echo "note: dockerd does not start here; docker load was not tried"
-    fi
+if start_dockerd; then
+    check "docker loads the archive" docker_ load -i "$T/copies.docker.tar"
+    check "docker has the same ID" equal "$(cat "$T/copies.iid")" \
+        "$(docker_ inspect -f '{{.Id}}' copies:1)"
+    check "docker loads this machine's image of several" docker_ load -i "$T/multi.docker.tar"
+    check "it is for this machine" equal "$host" \
+        "$(docker_ inspect -f '{{.Architecture}}' multi:1)"
 fi
