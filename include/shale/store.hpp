@@ -4,6 +4,9 @@
 //   frames/<hex>                            framed twin of a foreign layer blob (same DiffID)
 //   trees/<hex>                             snapshots, named by Tree::digest()
 //   stat-cache                              snapshot::StatCache of build contexts
+//   watched/                                last snapshots of watched build contexts
+//   cache-mounts/<hex>/                     directories of RUN --mount=type=cache, by identity
+//   remotes/git/<hex>/                      mirrors of git repositories
 //   shale.db                                SQLite: step records, tree-of-chain records
 //   tmp/                                    everything is born here and renamed into place
 //   lock                                    flock: shared by users, exclusive for collection
@@ -75,22 +78,35 @@ struct ImageTree {
 // ---------------------------------------------------------------------------------------------
 // What takes up the disk, and getting it back. Sizes are blocks on disk, not lengths of files.
 
-// One result in the build cache, under however many keys.
+// What a record of the build cache is.
+enum class RecordKind {
+    Step,        // a result, under however many keys
+    CacheMount,  // a directory of RUN --mount=type=cache
+    GitMirror,
+};
+
 struct CacheRecord {
-    Digest id;         // one of its keys
-    std::string name;  // StepRecord::name
-    std::int64_t created_ns = 0, used_ns = 0, cost_ms = 0;
-    std::uint64_t bytes = 0;  // its own layer and tree, whoever else refers to them
-    bool shared = false;      // an image has its layer
-    bool needed = false;      // another record stands on it
+    Digest id;  // a step: one of its keys; others: the name of their directory
+    RecordKind kind = RecordKind::Step;
+    std::string name;  // StepRecord::name; others: what they are in words
+    std::int64_t created_ns = 0, used_ns = 0;
+    std::int64_t cost_ms = 0;  // what making it again would take; a guess where no step made it
+    // A step: its own layer and tree, whoever else refers to them.
+    std::uint64_t bytes = 0;
+    bool shared = false;  // an image has its layer
+    bool needed = false;  // another record stands on it
+    bool held = false;    // it is shared, or one that is shared stands on it
 };
 
 struct Usage {
     // Files that only images refer to, only the build cache, both, and nobody.
     std::uint64_t images = 0, cache = 0, shared = 0, unreferenced = 0;
-    std::uint64_t other = 0;           // database, stat cache, what is being written, caches beside
+    std::uint64_t cache_mounts = 0, mirrors = 0;
+    std::uint64_t other = 0;           // database, stat cache, what is being written
     std::vector<CacheRecord> records;  // last used first
-    std::uint64_t total() const { return images + cache + shared + unreferenced + other; }
+    std::uint64_t total() const {
+        return images + cache + shared + unreferenced + cache_mounts + mirrors + other;
+    }
 };
 
 struct CollectOptions {
@@ -176,6 +192,12 @@ class Store : public oci::BlobSource {
     void pin(const std::vector<Digest>& layers);
 
     std::string stat_cache_path() const;
+    std::string watched_path() const;  // a directory for snapshots of watched build contexts
+    // Directories that others fill; the store counts and collects what is in them. Each <hex> has a
+    // lock file beside it or within, whose modification time says when it was last used.
+    std::string cache_mounts_path() const;  // <hex>/about.json, <hex>/N/, <hex>/N.lock
+    std::string git_mirrors_path() const;   // <hex>/, <hex>.lock
+    std::string downloads_path() const;     // small files about URLs; not collected
     // A directory for one command's scratch data, on the store's file system.
     TempDir scratch(const std::string& prefix);
 

@@ -129,8 +129,7 @@ UniqueFd CacheMount::open(const std::string& source, const CacheBirth& birth) co
     return at;
 }
 
-CacheMounts::CacheMounts(store::Store& store)
-    : root_(join_path(store.root(), "cache-mounts")), store_(store) {}
+CacheMounts::CacheMounts(store::Store& store) : root_(store.cache_mounts_path()), store_(store) {}
 
 // Others that renew in this build wait for the first: what it fills is theirs, too.
 void CacheMounts::renew(const Digest& digest, const std::string& directory,
@@ -174,7 +173,9 @@ CacheMount CacheMounts::take(const CacheIdentity& identity, CacheSharing sharing
         // have emptied what was there before. Then from the beginning.
         if (sharing == CacheSharing::Shared && alone)
             wait_for_lock(lock.get(), LOCK_SH, waiting, stop);
-        if (path_exists(path)) return {path, std::move(lock)};
+        if (!path_exists(path)) continue;
+        ::futimens(lock.get(), nullptr);  // for collection: used now
+        return {path, std::move(lock)};
     }
     fail(ErrorKind::System, "too many copies of cache mount \"" + identity.id + "\" are in use");
 }

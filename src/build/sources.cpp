@@ -26,10 +26,6 @@ constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 // The name of a download's contents while they have no other.
 constexpr const char* kContentName = "content";
 
-std::string remotes_directory(const store::Store& store, const char* kind) {
-    return join_path(store.root(), std::string("remotes/") + kind);
-}
-
 Source source_of(store::Store& store, const Digest& key, const StepRecord& record) {
     Source source;
     source.root =
@@ -157,9 +153,8 @@ Source Sources::make_git(const remote::GitReference& reference, const GitOptions
     Source source;
     const auto title = "[internal] load git source " + shown(reference);
     tracker_.run(title, [&](VertexId) {
-        const auto git =
-            std::make_shared<remote::Git>(remotes_directory(store, "git"),
-                                          git_access(request_, reference, options.named_by), stop_);
+        const auto git = std::make_shared<remote::Git>(
+            store.git_mirrors_path(), git_access(request_, reference, options.named_by), stop_);
         const auto commit = git->resolve(reference);
         const auto key = git_key(reference, commit, options);
         auto record = store.find_step(key);
@@ -247,7 +242,7 @@ Source Sources::make_download(const std::string& url, const std::string& name,
     Source source;
     const auto shown_url = http::without_password(url.substr(0, url.find('?')));
     tracker_.run("[internal] load " + shown_url, [&](VertexId vertex) {
-        remote::Downloader downloader(transport(), remotes_directory(store, "http"));
+        remote::Downloader downloader(transport(), store.downloads_path());
         remote::Download download;
         const auto content = fetch_content(downloader, url, checksum, download, vertex);
         Key key("downloaded-file");

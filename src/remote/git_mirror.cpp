@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -51,6 +52,7 @@ GitMirror::GitMirror(const GitProgram& git, const std::string& directory, const 
     const bool is_sha256 = object.size() == 64;
     path_ = join_path(directory, codec::sha256(remote + (is_sha256 ? " sha256" : " sha1")).hex());
     lock_ = lock_file(path_ + ".lock", stop);
+    ::futimens(lock_.get(), nullptr);  // for whoever collects mirrors: used now
     if (path_exists(join_path(path_, kBusy))) remove_tree(path_);
     prepare(is_sha256);
 }

@@ -1,22 +1,14 @@
 #include "census.hpp"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <filesystem>
-#include <system_error>
+#include <utility>
 
 namespace shale::store {
 
 namespace {
 
 namespace fs = std::filesystem;
-
-std::uint64_t blocks_of(const std::string& path) {
-    struct stat status {};
-    if (::lstat(path.c_str(), &status) != 0) return 0;  // removed meanwhile
-    return static_cast<std::uint64_t>(status.st_blocks) * 512;
-}
 
 // Files named by a digest. Others are not ours, and stay.
 StoredFiles files_in(const std::string& directory) {
@@ -27,22 +19,17 @@ StoredFiles files_in(const std::string& directory) {
     return files;
 }
 
-std::uint64_t blocks_below(const std::string& directory) {
-    std::uint64_t bytes = blocks_of(directory);
-    std::error_code ignored;  // what is being written may vanish under us
-    fs::recursive_directory_iterator at(directory, fs::directory_options::skip_permission_denied,
-                                        ignored);
-    for (const fs::recursive_directory_iterator end; !ignored && at != end; at.increment(ignored))
-        bytes += blocks_of(at->path().string());
-    return bytes;
-}
-
-std::uint64_t blocks_beside(const Layout& layout) {
-    std::uint64_t bytes = 0;
+// What is neither blobs, twins and trees nor a cache directory.
+std::uint64_t blocks_of_rest(const Layout& layout) {
+    const auto is_counted = [&](const fs::path& path) {
+        const auto name = path.filename();
+        return path == layout.frames || path == layout.trees || path == layout.cache_mounts ||
+               name == "blobs" || name == "remotes";
+    };
+    std::uint64_t bytes = blocks_below(layout.downloads);
     for (const auto& item : fs::directory_iterator(layout.root)) {
         const std::string path = item.path().string();
-        if (path == layout.frames || path == layout.trees || item.path().filename() == "blobs")
-            continue;
+        if (is_counted(item.path())) continue;
         bytes += item.is_directory() && !item.is_symlink() ? blocks_below(path) : blocks_of(path);
     }
     return bytes;
@@ -56,7 +43,8 @@ Census Census::take(Store& store, const Layout& layout, const Tags& tags, Databa
     census.blobs = files_in(layout.blobs);
     census.twins = files_in(layout.frames);
     census.trees = files_in(layout.trees);
-    census.other = blocks_beside(layout);
+    census.beside = cache_directories(layout);
+    census.other = blocks_of_rest(layout);
     for (const auto& image : tags.all(with_unnamed))
         add_image(store, image, census.images);
     for (const auto& [chain, tree] : database.chains())
@@ -79,6 +67,34 @@ std::uint64_t Census::tree_bytes(const Digest& tree) const {
     const auto found = trees.find(tree);
     return found == trees.end() ? 0 : found->second.bytes;
 }
+
+namespace {
+
+// From each record that an image shares down to all that it stands on.
+void mark_held(const Census& census, std::vector<CacheRecord>& records) {
+    std::unordered_multimap<Digest, std::size_t, DigestHash> owners;
+    std::vector<std::size_t> waiting;
+    const auto hold = [&](std::size_t at) {
+        if (std::exchange(records[at].held, true)) return;
+        waiting.push_back(at);
+    };
+    for (std::size_t at = 0; at < records.size(); ++at) {
+        if (const auto& layer = census.groups[at].record.layer) owners.emplace(layer->digest, at);
+    }
+    for (std::size_t at = 0; at < records.size(); ++at)
+        if (records[at].shared) hold(at);
+    while (!waiting.empty()) {
+        const auto& group = census.groups[waiting.back()];
+        waiting.pop_back();
+        for (const Digest& blob : group.blobs()) {
+            const auto [first, last] = owners.equal_range(blob);
+            for (auto owner = first; owner != last; ++owner)
+                hold(owner->second);
+        }
+    }
+}
+
+}  // namespace
 
 std::vector<CacheRecord> describe_records(const Census& census) {
     // How many records stand on a layer that is not theirs.
@@ -103,6 +119,7 @@ std::vector<CacheRecord> describe_records(const Census& census) {
         }
         records.push_back(std::move(record));
     }
+    mark_held(census, records);
     return records;
 }
 
@@ -131,6 +148,11 @@ Usage Store::usage() {
     count(census.twins, census.images.blobs, cached_blobs);
     count(census.trees, census.images.trees, cached_trees);
     usage.records = describe_records(census);
+    for (const auto& [record, paths] : census.beside) {
+        (record.kind == RecordKind::CacheMount ? usage.cache_mounts : usage.mirrors) +=
+            record.bytes;
+        usage.records.push_back(record);
+    }
     std::stable_sort(usage.records.begin(), usage.records.end(),
                      [](const auto& a, const auto& b) { return a.used_ns > b.used_ns; });
     return usage;

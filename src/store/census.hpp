@@ -2,6 +2,7 @@
 // collect().
 #pragma once
 
+#include "beside.hpp"
 #include "references.hpp"
 #include "state.hpp"
 
@@ -25,6 +26,7 @@ struct Census {
     References images;  // what named and unnamed images reach
     Digests pinned;     // by living readers
     std::vector<RecordGroup> groups;
+    std::vector<CacheDirectory> beside;
 
     // `with_unnamed`: whether images without a name count as images.
     static Census take(Store& store, const Layout& layout, const Tags& tags, Database& database,
@@ -35,7 +37,7 @@ struct Census {
     std::uint64_t tree_bytes(const Digest& tree) const;
 };
 
-// The records as the door describes them, in the order of Census::groups.
+// The steps as the door describes them, in the order of Census::groups.
 std::vector<CacheRecord> describe_records(const Census& census);
 
 }  // namespace shale::store

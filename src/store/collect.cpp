@@ -1,4 +1,5 @@
-// Collection: which records of the build cache go, and then every file that nothing refers to.
+// Collection: which records of the build cache go, cache mounts and git mirrors among them, and
+// then every file that nothing refers to.
 //
 // It has the store for itself: an exclusive lock that every open Store excludes, except readers
 // that have pinned what they need. Records go first, in one transaction, then the names of images,
@@ -8,7 +9,7 @@
 // Which record goes first is a matter of price: the milliseconds that making it again would take,
 // per byte that it occupies, halved for every day that nobody used it. A record on whose layer
 // another stands is not looked at before that one is gone, because without it the other would
-// hardly be found again.
+// hardly be found again. What a cache mount or a mirror would take is a guess (beside.cpp).
 #include "census.hpp"
 
 #include <sys/statvfs.h>
@@ -96,7 +97,10 @@ class Collection {
   public:
     Collection(const Census& census, const Layout& layout, const CollectOptions& options)
         : census_(census), layout_(layout), options_(options), ledger_(census),
-          records_(describe_records(census)) {}
+          records_(describe_records(census)) {
+        for (const auto& directory : census.beside)
+            records_.push_back(directory.record);
+    }
 
     void choose() {
         const auto total = census_.other + bytes_of_all();
@@ -109,10 +113,14 @@ class Collection {
             if (!ledger_.has_tree(digest)) doomed_.push_back(&file);
         for (const StoredFile* file : doomed_)
             done_.bytes += file->bytes;
+        for (const CacheDirectory* directory : doomed_directories_)
+            done_.bytes += directory->record.bytes;
         done_.files = doomed_.size();
         done_.left = total - done_.bytes;
     }
-    void remove(Database& database, Tags& tags, BlobFiles& blobs, BlobFiles& framed) {
+    // `tmp`: where what takes long to remove is moved first.
+    void remove(Database& database, Tags& tags, BlobFiles& blobs, BlobFiles& framed,
+                const std::string& tmp) {
         Digests kept;
         for (const auto& [digest, file] : census_.blobs)
             if (ledger_.has_blob(digest)) kept.insert(digest);
@@ -124,6 +132,8 @@ class Collection {
                 throw_errno("removing", file->path);
         for (const auto& [digest, file] : census_.blobs)
             if (!kept.contains(digest)) blobs.forget(digest), framed.forget(digest);
+        for (const CacheDirectory* directory : doomed_directories_)
+            remove_cache_directory(*directory, tmp);
     }
     Collected& done() { return done_; }
 
@@ -139,6 +149,8 @@ class Collection {
         for (const auto* files : {&census_.blobs, &census_.twins, &census_.trees})
             for (const auto& [digest, file] : *files)
                 bytes += file.bytes;
+        for (const auto& directory : census_.beside)
+            bytes += directory.record.bytes;
         return bytes;
     }
     std::uint64_t unreferenced() const {
@@ -157,13 +169,15 @@ class Collection {
         const auto left_before = done_.left;
         std::unordered_multimap<Digest, std::size_t, DigestHash> by_layer;
         std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> queue;
+        const auto& groups = census_.groups;
         const auto offer = [&](std::size_t at) {
-            if (options_.may_remove(records_[at]) && !ledger_.is_needed(census_.groups[at]))
+            const bool is_needed = at < groups.size() && ledger_.is_needed(groups[at]);
+            if (!is_needed && options_.may_remove(records_[at]))
                 queue.push({price(records_[at], now_ns), at});
         };
         for (std::size_t at = 0; at < records_.size(); ++at) {
-            const auto& layer = census_.groups[at].record.layer;
-            if (layer) by_layer.emplace(layer->digest, at);
+            if (at < groups.size() && groups[at].record.layer)
+                by_layer.emplace(groups[at].record.layer->digest, at);
             offer(at);
         }
         std::vector<bool> gone(records_.size());
@@ -174,10 +188,15 @@ class Collection {
             queue.pop();
             if (gone[at]) continue;
             gone[at] = true;
-            const auto& group = census_.groups[at];
+            done_.records.push_back(records_[at]);
+            if (at >= groups.size()) {
+                doomed_directories_.push_back(&census_.beside[at - groups.size()]);
+                done_.left -= records_[at].bytes;
+                continue;
+            }
+            const auto& group = groups[at];
             done_.left -= ledger_.remove(group);
             doomed_keys_.insert(doomed_keys_.end(), group.keys.begin(), group.keys.end());
-            done_.records.push_back(records_[at]);
             for (const Digest& blob : group.blobs()) {  // whose owners may be free to go now
                 const auto [first, last] = by_layer.equal_range(blob);
                 for (auto owner = first; owner != last; ++owner)
@@ -196,9 +215,10 @@ class Collection {
     const Layout& layout_;
     const CollectOptions& options_;
     Ledger ledger_;
-    std::vector<CacheRecord> records_;  // as census_.groups
+    std::vector<CacheRecord> records_;  // of census_.groups, then of census_.beside
     std::vector<Digest> doomed_keys_;
     std::vector<const StoredFile*> doomed_;
+    std::vector<const CacheDirectory*> doomed_directories_;
     Collected done_;
 };
 
@@ -250,7 +270,8 @@ Collected Store::collect(const CollectOptions& options, std::chrono::millisecond
     if (options.unnamed_images) collection.done().images = state_->tags.unnamed();
     collection.choose();
     if (!options.dry_run)
-        collection.remove(*state_->database, state_->tags, state_->blobs, state_->framed);
+        collection.remove(*state_->database, state_->tags, state_->blobs, state_->framed,
+                          state_->session.directory());
     return std::move(collection.done());
 }
 

@@ -18,6 +18,7 @@ namespace shale::store {
 struct Layout {
     explicit Layout(const std::string& root_directory);
     std::string root, blobs, frames, trees, tmp, database, lock, update_lock;
+    std::string cache_mounts, git_mirrors, downloads;
 };
 
 struct Store::State {

@@ -33,7 +33,8 @@ Layout::Layout(const std::string& root_directory)
       blobs(join_path(root, "blobs/sha256")), frames(join_path(root, "frames")),
       trees(join_path(root, "trees")), tmp(join_path(root, "tmp")),
       database(join_path(root, "shale.db")), lock(join_path(root, "lock")),
-      update_lock(join_path(root, "update.lock")) {}
+      update_lock(join_path(root, "update.lock")), cache_mounts(join_path(root, "cache-mounts")),
+      git_mirrors(join_path(root, "remotes/git")), downloads(join_path(root, "remotes/http")) {}
 
 Store::State::State(const std::string& root) : layout(root) {
     make_directories(layout.root);
@@ -147,6 +148,22 @@ void Store::put_step(const Digest& key, const StepRecord& record) {
 
 std::string Store::stat_cache_path() const {
     return join_path(state_->layout.root, "stat-cache");
+}
+
+std::string Store::watched_path() const {
+    return join_path(state_->layout.root, "watched");
+}
+
+std::string Store::cache_mounts_path() const {
+    return state_->layout.cache_mounts;
+}
+
+std::string Store::git_mirrors_path() const {
+    return state_->layout.git_mirrors;
+}
+
+std::string Store::downloads_path() const {
+    return state_->layout.downloads;
 }
 
 TempDir Store::scratch(const std::string& prefix) {

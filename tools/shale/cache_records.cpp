@@ -42,6 +42,26 @@ Test description(const std::string& filter, const std::string& operation,
     }
 }
 
+// BuildKit's words for kinds of records.
+const char* type_name(store::RecordKind kind) {
+    switch (kind) {
+    case store::RecordKind::CacheMount:
+        return "exec.cachemount";
+    case store::RecordKind::GitMirror:
+        return "source.git.checkout";
+    default:
+        return "regular";
+    }
+}
+
+Test type(const std::string& filter, const std::string& value) {
+    using store::RecordKind;
+    for (const auto kind : {RecordKind::Step, RecordKind::CacheMount, RecordKind::GitMirror})
+        if (value == type_name(kind))
+            return [kind](const CacheRecord& record) { return record.kind == kind; };
+    refuse(filter, "known types are regular, exec.cachemount and source.git.checkout");
+}
+
 Test parse_filter(const std::string& filter) {
     if (filter == "shared") return [](const CacheRecord& record) { return record.shared; };
     if (filter == "private") return [](const CacheRecord& record) { return !record.shared; };
@@ -56,14 +76,16 @@ Test parse_filter(const std::string& filter) {
     if (key == "description") return description(filter, operation, value);
     if (operation != "=") refuse(filter, "only description can be compared with " + operation);
     if (key == "until") return until(filter, value);
+    if (key == "type") return type(filter, value);
     if (key == "id")
         return [value](const CacheRecord& record) { return record.id.hex().starts_with(value); };
     refuse(filter,
-           "unknown key \"" + key + "\"; known are until, id, description, shared, private");
+           "unknown key \"" + key + "\"; known are until, id, description, type, shared, private");
 }
 
-bool is_reclaimable(const CacheRecord& record) {
-    return !record.shared;
+std::string cost_text(const CacheRecord& record) {
+    if (record.kind != store::RecordKind::Step) return "-";
+    return fmt::format("{:.1f}s", static_cast<double>(record.cost_ms) / 1000);
 }
 
 }  // namespace
@@ -82,10 +104,8 @@ std::string render_records(const std::vector<CacheRecord>& records) {
     Table table({"ID", "RECLAIMABLE", "SIZE", "TOOK", "LAST USED", "DESCRIPTION"});
     const auto now = system_clock().now_ns();
     for (const auto& record : records)
-        table.add({record.id.short_hex(), is_reclaimable(record) ? "true" : "false",
-                   format_size(record.bytes),
-                   fmt::format("{:.1f}s", static_cast<double>(record.cost_ms) / 1000),
-                   format_age(now, record.used_ns), record.name});
+        table.add({record.id.short_hex(), record.held ? "false" : "true", format_size(record.bytes),
+                   cost_text(record), format_age(now, record.used_ns), record.name});
     return table.str();
 }
 
@@ -93,13 +113,15 @@ nlohmann::ordered_json records_json(const std::vector<CacheRecord>& records) {
     auto list = nlohmann::ordered_json::array();
     for (const auto& record : records)
         list.push_back({{"id", record.id.hex()},
+                        {"type", type_name(record.kind)},
                         {"description", record.name},
                         {"bytes", record.bytes},
                         {"milliseconds", record.cost_ms},
                         {"created", format_rfc3339(record.created_ns)},
                         {"lastUsed", format_rfc3339(record.used_ns)},
                         {"shared", record.shared},
-                        {"needed", record.needed}});
+                        {"needed", record.needed},
+                        {"reclaimable", !record.held}});
     return list;
 }
 

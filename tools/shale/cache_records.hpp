@@ -12,8 +12,8 @@
 namespace shale::cli {
 
 // What --filter says, all of it together: "until=24h" (not used for that long), "id=PREFIX",
-// "description=TEXT", "description~=REGEX", "description!=TEXT", "shared", "private". Invalid,
-// naming it, for anything else.
+// "description=TEXT", "description~=REGEX", "description!=TEXT", "type=KIND" in BuildKit's words,
+// "shared", "private". Invalid, naming it, for anything else.
 std::function<bool(const store::CacheRecord&)>
 parse_record_filters(const std::vector<std::string>& filters);
 

@@ -21,18 +21,21 @@ struct Flags {
 std::string render_totals(const store::Usage& usage) {
     Table table({"", "SIZE", ""});
     table.add({"Images", format_size(usage.images), "only images refer to it"});
-    table.add({"Build cache", format_size(usage.cache), "`shale prune` frees it"});
+    table.add({"Build cache", format_size(usage.cache), "only results of steps refer to it"});
     table.add({"Shared", format_size(usage.shared), "of images and build cache"});
+    table.add({"Cache mounts", format_size(usage.cache_mounts), "of RUN --mount=type=cache"});
+    table.add({"Git mirrors", format_size(usage.mirrors), "of repositories that builds fetched"});
     table.add({"Unreferenced", format_size(usage.unreferenced), "`shale prune` frees it"});
-    table.add({"Other", format_size(usage.other), "database, caches beside, unfinished work"});
+    table.add({"Other", format_size(usage.other), "database, stat cache, unfinished work"});
     table.add({"Total", format_size(usage.total()), ""});
     return table.str();
 }
 
 nlohmann::ordered_json totals_json(const store::Usage& usage) {
-    return {{"images", usage.images}, {"cache", usage.cache},
-            {"shared", usage.shared}, {"unreferenced", usage.unreferenced},
-            {"other", usage.other},   {"total", usage.total()}};
+    return {{"images", usage.images},      {"cache", usage.cache},
+            {"shared", usage.shared},      {"cacheMounts", usage.cache_mounts},
+            {"gitMirrors", usage.mirrors}, {"unreferenced", usage.unreferenced},
+            {"other", usage.other},        {"total", usage.total()}};
 }
 
 int run(const Flags& flags, Workspace& workspace) {
@@ -54,7 +57,8 @@ Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
     add_values(
         app, "--filter", flags->filters, "FILTER",
-        "Only records that match: until=24h, id=PREFIX, description~=REGEX, shared, private");
+        "Only records that match: until=24h, id=PREFIX, description~=REGEX, type=exec.cachemount, "
+        "shared, private");
     add_switch(app, "--json", flags->json, "Print JSON");
     return [flags](Workspace& workspace) { return run(*flags, workspace); };
 }
@@ -68,9 +72,11 @@ const Command& du_command() {
         .summary = "Show what takes up the disk",
         .usage = "[OPTIONS]",
         .details =
-            "Lists the results in the build cache, last used first, and what images, cache and the "
-            "rest take, in blocks on disk. A result is reclaimable unless an image has its layer; "
-            "TOOK is what making it took, and would take again.",
+            "Lists the results in the build cache, cache mounts and git mirrors, last used first, "
+            "and "
+            "what images, cache and the rest take, in blocks on disk. A result is reclaimable, by "
+            "`shale prune` without --all, unless an image has its layer or that of a result that "
+            "stands on it; TOOK is what making it took, and would take again.",
         .examples = {{"shale du", "All of it"},
                      {"shale du --filter until=168h", "Results that nobody used for a week"}},
         .declare = declare,

@@ -1,4 +1,7 @@
 // shale prune: disk space back, as docker's prune commands do it.
+//
+// What goes and what stays is the store's to say (src/store/collect.cpp); here are the flags, the
+// question before it happens, and what is told about it.
 #include "cache_records.hpp"
 #include "command.hpp"
 #include "console.hpp"
@@ -108,7 +111,8 @@ Run declare(CLI::App& app) {
     add_switch(app, "-a,--all", flags->all, "Also results whose layers images share");
     add_values(
         app, "--filter", flags->filters, "FILTER",
-        "Only records that match: until=24h, id=PREFIX, description~=REGEX, shared, private");
+        "Only records that match: until=24h, id=PREFIX, description~=REGEX, type=exec.cachemount, "
+        "shared, private");
     add_value(app, "--max-used-space", flags->max_used, "SIZE",
               "Remove only until the store takes no more than this");
     add_value(app, "--min-free-space", flags->min_free, "SIZE",
@@ -131,8 +135,11 @@ const Command& prune_command() {
         .summary = "Free disk space",
         .usage = "[OPTIONS]",
         .details =
-            "Removes files that nothing refers to, images without a name, and results of the build "
-            "cache whose layers no image has. Named images stay; `shale rm` takes names away.\n\n"
+            "Removes files that nothing refers to, images without a name, cache mounts, git "
+            "mirrors, "
+            "and results of the build cache whose layers no image has. Named images stay; `shale "
+            "rm` "
+            "takes names away.\n\n"
             "With a limit, results go only until it holds: first those that are cheapest to make "
             "again for the bytes they take and that nobody used for long. One that another "
             "result stands on stays as long as that. With --all, or as far as a filter until= "
@@ -141,7 +148,8 @@ const Command& prune_command() {
             "seconds for them and then says which process it is.",
         .examples = {{"shale prune --dry-run", "What would go"},
                      {"shale prune -f --max-used-space 20GB", "For a cron job"},
-                     {"shale prune -f --filter until=168h", "What nobody used for a week"}},
+                     {"shale prune -f --filter until=168h", "What nobody used for a week"},
+                     {"shale prune -f --filter type=exec.cachemount", "Cache mounts only"}},
         .declare = declare,
     };
     return command;

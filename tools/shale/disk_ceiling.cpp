@@ -32,8 +32,7 @@ void check_ceiling(const std::string& ceiling) {
 void keep_below_ceiling(store::Store& store, const std::string& ceiling) {
     const auto bytes = ceiling_bytes(ceiling);
     if (!bytes) return;
-    // Mirrors and cache mounts are beside what can be collected; counted, they could empty the
-    // cache after every build and still take as much.
+    // What is beside cannot be collected; counted, it could empty the cache after every build.
     const auto usage = store.usage();
     if (usage.total() - usage.other <= *bytes) return;
     store::CollectOptions options;

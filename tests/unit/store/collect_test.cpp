@@ -264,6 +264,41 @@ TEST_F(CollectTest, AReaderThatPinnedItsLayersDoesNotMindACollection) {
     EXPECT_FALSE(store.has_blob(layer.digest)) << "the pins of the dead mean nothing";
 }
 
+TEST_F(CollectTest, CacheDirectoriesAreRecordsAndGoAsAWhole) {
+    Store store(root());
+    const auto mount = codec::sha256("mount").hex(), mirror = codec::sha256("mirror").hex();
+    const auto mount_path = store.cache_mounts_path() + "/" + mount;
+    const auto mirror_path = store.git_mirrors_path() + "/" + mirror;
+    const auto stranger = store.cache_mounts_path() + "/not-a-digest";
+    for (const auto& path : {mount_path + "/0/deep/er", mirror_path + "/objects", stranger})
+        make_directories(path);
+    const auto write = [](const std::string& path, const std::string& text) {
+        write_file_atomic(path, as_bytes(text));
+    };
+    write(mount_path + "/about.json", R"({"id": "/root/.npm"})");
+    write(mount_path + "/0.lock", "");
+    write(mount_path + "/0/deep/er/file", std::string(256 << 10, 'x'));
+    write(mirror_path + "/objects/pack", std::string(64 << 10, 'y'));
+    write(mirror_path + ".lock", "");
+
+    const auto usage = store.usage();
+    EXPECT_GE(usage.cache_mounts, 256u << 10);
+    EXPECT_GE(usage.mirrors, 64u << 10);
+    ASSERT_EQ(usage.records.size(), 2u);
+    auto options = everything();
+    options.may_remove = [](const CacheRecord& record) {
+        return record.kind == RecordKind::CacheMount;
+    };
+    const auto collected = store.collect(options, kPatience);
+    EXPECT_EQ(names(collected), Names{"cache mount /root/.npm"});
+    EXPECT_EQ(collected.bytes, usage.cache_mounts);
+    EXPECT_EQ(collected.left, store.usage().total());
+    EXPECT_FALSE(path_exists(mount_path));
+    EXPECT_TRUE(path_exists(stranger)) << "it is none of ours";
+    EXPECT_EQ(names(store.collect(everything(), kPatience)), Names{"git mirror"});
+    EXPECT_FALSE(path_exists(mirror_path) || path_exists(mirror_path + ".lock"));
+}
+
 TEST_F(CollectTest, ADatabaseOfTheFirstVersionIsBroughtUpToDate) {
     make_directories(root());
     sqlite3* database = nullptr;
