@@ -162,7 +162,8 @@ class TreeBuilder {
 class StatCache {
   public:
     StatCache();  // in memory only
-    // Loads it; a missing or damaged file is an empty cache. `clock` must outlive the cache.
+    // Read on first use; a missing or damaged file is an empty cache. `clock` must outlive the
+    // cache.
     explicit StatCache(const std::string& path, const Clock& clock = system_clock());
     ~StatCache();
     void save();  // atomic; drops entries not used for 30 days

@@ -91,8 +91,14 @@ struct ScanResult {
 
 // snapshot::scan, helped by the watcher of `directory`. The last full snapshot and its token are
 // kept under `state_directory`; without a watcher, or where its answer is incomplete, all is
-// walked. Options with a filter are always walked. The result is the same either way.
+// walked. The result is the same either way.
+//
+// `rules` names what the functions in `options` decide: equal text, equal decisions, now and in
+// other processes. Without it options with functions are always walked; skip_content always is.
+// Snapshots under some last rules of all directories are kept, those that were not used for longest
+// go first.
 ScanResult scan(const std::string& directory, const std::string& state_directory,
-                const snapshot::ScanOptions& options, snapshot::ScanStats* stats = nullptr);
+                const snapshot::ScanOptions& options, snapshot::ScanStats* stats = nullptr,
+                const std::string& rules = {});
 
 }  // namespace shale::watch

@@ -1,6 +1,9 @@
 #include "context.hpp"
 
+#include "key.hpp"
 #include "sources.hpp"
+
+#include <shale/watch.hpp>
 
 #include <fmt/format.h>
 
@@ -48,8 +51,8 @@ bool belongs_to_file(std::string_view name) {
 
 }  // namespace
 
-Context::Context(std::string directory, dockerfile::IgnoreMatcher ignore, store::Store& store,
-                 Tracker& tracker, std::string title)
+Context::Context(std::string directory, IgnoreRules ignore, store::Store& store, Tracker& tracker,
+                 std::string title)
     : directory_(std::move(directory)), name_(directory_), ignore_(std::move(ignore)),
       store_(store), tracker_(tracker), title_(std::move(title)) {}
 
@@ -73,10 +76,10 @@ const snapshot::Tree& Context::tree() {
     if (source_.root) return *source_.root->load().tree;
     const std::lock_guard lock(mutex_);
     if (!is_current_) {
-        tracker_.run(title_, [&](VertexId) {
+        tracker_.run(title_, [&](VertexId vertex) {
             // Each round adds paths of the context, so this ends.
             do
-                trees_.push_back(std::make_unique<const snapshot::Tree>(scan()));
+                trees_.push_back(std::make_unique<const snapshot::Tree>(scan(vertex)));
             while (needed_.follow_links(*trees_.back()));
             is_current_ = true;
             return Outcome::Done;
@@ -85,8 +88,8 @@ const snapshot::Tree& Context::tree() {
     return *trees_.back();
 }
 
-snapshot::Tree Context::scan() {
-    ContextFilter filter(ignore_, needed_);
+snapshot::Tree Context::scan(VertexId vertex) {
+    ContextFilter filter(ignore_.matcher, needed_);
     snapshot::StatCache cache(store_.stat_cache_path());
     snapshot::ScanOptions options;
     options.zero_owner = true;
@@ -96,18 +99,27 @@ snapshot::Tree Context::scan() {
     options.walk.filter = [&](std::string_view path, bool is_directory) {
         return filter.decide(path, is_directory);
     };
-    auto tree = snapshot::scan(directory_, options);
+    // All that the functions above decide by. To be counted up when what they do changes.
+    const auto rules =
+        Key("context-rules-1").add("ignore", ignore_.text).add("needed", needed_.text()).finish();
+    auto scanned = watch::scan(directory_, store_.watched_path(), options, nullptr, rules.hex());
     cache.save();
-    return tree;
+    if (scanned.incremental)
+        tracker_.progress().output(vertex, sandbox::OutputStream::Stdout,
+                                   fmt::format("watched: {} paths looked at\n", scanned.looked_at));
+    return std::move(scanned.tree);
 }
 
-dockerfile::IgnoreMatcher Context::load_ignore(const std::string& directory,
-                                               const std::string& dockerfile_path) {
+IgnoreRules Context::load_ignore(const std::string& directory, const std::string& dockerfile_path) {
     for (const auto& path : {dockerfile_path.empty() ? "" : dockerfile_path + ".dockerignore",
                              join_path(directory, ".dockerignore")})
         if (!path.empty() && path_exists(path))
             return in_context([&] { return "failed parsing " + path; },
-                              [&] { return dockerfile::IgnoreMatcher::parse(read_file(path)); });
+                              [&] {
+                                  std::string text = read_file(path);
+                                  auto matcher = dockerfile::IgnoreMatcher::parse(text);
+                                  return IgnoreRules{std::move(matcher), std::move(text)};
+                              });
     return {};
 }
 

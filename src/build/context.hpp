@@ -1,7 +1,8 @@
 // A build context: a directory seen through .dockerignore, or files that came from elsewhere.
 //
 // A directory is walked and hashed once per build, when the first step needs it; unchanged files
-// are known from the store's stat cache and not opened. What came from elsewhere is a root already.
+// are known from the store's stat cache and not opened, and where `shale watch` runs, only what
+// changed since the last build is looked at. What came from elsewhere is a root already.
 #pragma once
 
 #include "needed_paths.hpp"
@@ -20,11 +21,16 @@ namespace shale::build {
 
 class Sources;
 
+struct IgnoreRules {
+    dockerfile::IgnoreMatcher matcher;
+    std::string text;  // what the matcher was made of
+};
+
 class Context {
   public:
     // `title` is the vertex of the walk.
-    Context(std::string directory, dockerfile::IgnoreMatcher ignore, store::Store& store,
-            Tracker& tracker, std::string title = "[internal] load build context");
+    Context(std::string directory, IgnoreRules ignore, store::Store& store, Tracker& tracker,
+            std::string title = "[internal] load build context");
     // `name` says what it is, for those who compare builds.
     Context(std::string name, Source source, store::Store& store, Tracker& tracker);
 
@@ -48,19 +54,19 @@ class Context {
     }
     const std::string& directory() const { return directory_; }  // empty if it is none
     const std::string& name() const { return name_; }
-    const dockerfile::IgnoreMatcher& ignore() const { return ignore_; }
+    const dockerfile::IgnoreMatcher& ignore() const { return ignore_.matcher; }
 
     // The patterns that apply to the Dockerfile at `dockerfile_path`: its own
     // "<path>.dockerignore", else ".dockerignore" of the context, else none.
-    static dockerfile::IgnoreMatcher load_ignore(const std::string& directory,
-                                                 const std::string& dockerfile_path);
+    static IgnoreRules load_ignore(const std::string& directory,
+                                   const std::string& dockerfile_path);
 
   private:
-    snapshot::Tree scan();
+    snapshot::Tree scan(VertexId vertex);
 
     std::string directory_, name_;
     Source source_;
-    dockerfile::IgnoreMatcher ignore_;
+    IgnoreRules ignore_;
     store::Store& store_;
     Tracker& tracker_;
     std::string title_;

@@ -82,6 +82,17 @@ bool NeededPaths::admits(std::string_view path) const {
     });
 }
 
+std::string NeededPaths::text() const {
+    std::vector<std::string> lines;
+    for (const Need& need : needs_)
+        lines.push_back((need.is_pattern ? "pattern " : "path ") + need.path);
+    std::sort(lines.begin(), lines.end());
+    std::string joined;
+    for (const auto& line : lines)
+        joined.append(line).push_back('\0');
+    return joined;
+}
+
 bool NeededPaths::follow_links(const snapshot::Tree& tree) {
     const snapshot::TreeBuilder view(tree);
     std::vector<Need> found;

@@ -35,6 +35,9 @@ class NeededPaths {
     // Also on the way to something needed: a directory to look through, or a symbolic link.
     bool admits(std::string_view path) const;
 
+    // Equal for equal needs, other for others.
+    std::string text() const;
+
     // Operands are followed through symbolic links, which may lead to parts that were not walked.
     // Adds where the links of `tree` lead; true if that was something new.
     bool follow_links(const snapshot::Tree& tree);

@@ -117,7 +117,7 @@ class Opener {
             definition =
                 read_local(path, request_.dockerfile.empty() ? kDefaultName : request_.dockerfile);
         }
-        dockerfile::IgnoreMatcher ignore;
+        IgnoreRules ignore;
         tracker_.run("[internal] load .dockerignore", [&](VertexId) {
             ignore = Context::load_ignore(directory, definition->path);
             return Outcome::Done;

@@ -21,6 +21,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <utility>
 
 namespace shale::snapshot {
 
@@ -63,8 +64,11 @@ bool is_trusted_filesystem(int fd) {
 }
 
 StatCache::Impl::Impl(std::string file, const Clock& its_clock)
-    : path_(std::move(file)), clock_(its_clock) {
-    if (!path_.empty()) load();
+    : path_(std::move(file)), clock_(its_clock) {}
+
+void StatCache::Impl::load_once() {
+    if (std::exchange(is_loaded_, true) || path_.empty()) return;
+    load();
 }
 
 std::uint32_t StatCache::Impl::today() const {
@@ -73,6 +77,7 @@ std::uint32_t StatCache::Impl::today() const {
 
 std::optional<Digest> StatCache::Impl::find(const FileStamp& stamp) {
     const std::lock_guard lock(mutex_);
+    load_once();
     if (const auto at = fresh_.find({stamp.dev, stamp.ino}); at != fresh_.end()) {
         if (at->second.stamp != stamp) return std::nullopt;
         return at->second.digest;
@@ -97,6 +102,7 @@ void StatCache::Impl::insert(const FileStamp& stamp, const Digest& digest) {
 void StatCache::Impl::save() {
     const std::lock_guard lock(mutex_);
     if (path_.empty() || !changed_) return;
+    load_once();
     const std::uint32_t now = today();
     std::vector<Record> kept;
     kept.reserve(loaded_.size() + fresh_.size());

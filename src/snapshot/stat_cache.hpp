@@ -53,6 +53,7 @@ struct StatCache::Impl {
         }
     };
 
+    void load_once();
     void load();
     std::uint32_t today() const;
     std::string encode(const std::vector<Record>& records) const;
@@ -61,7 +62,8 @@ struct StatCache::Impl {
     const Clock& clock_;
     std::mutex mutex_;
     // Guarded by mutex_:
-    std::vector<Record> loaded_;                          // sorted by stamp, one per inode
+    bool is_loaded_ = false;      // on first use: whoever knows better may never look
+    std::vector<Record> loaded_;  // sorted by stamp, one per inode
     std::unordered_map<Inode, Record, InodeHash> fresh_;  // of this run; they hide loaded ones
     bool changed_ = false;
 };

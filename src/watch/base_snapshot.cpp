@@ -6,8 +6,15 @@
 #include <shale/codec.hpp>
 #include <shale/snapshot_file.hpp>
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+#include <vector>
 
 namespace shale::watch {
 
@@ -15,6 +22,8 @@ namespace {
 
 constexpr std::string_view kFormat = "shale-watch-base-1";
 constexpr std::uint64_t kMaxTokenBytes = 256 << 20;
+// A snapshot of a million entries takes 136 MB.
+constexpr std::size_t kMostBases = 8;
 
 std::string stem_of(const std::string& state_directory, const std::string& directory,
                     std::string_view variant) {
@@ -28,6 +37,24 @@ bool is_ours(const std::string& path, mode_t type) {
     struct stat status {};
     return ::lstat(path.c_str(), &status) == 0 && (status.st_mode & S_IFMT) == type &&
            status.st_uid == ::geteuid() && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+// Whatever goes is missed by nobody: the next snapshot walks, and writes it again.
+void drop_oldest(const std::string& state_directory) {
+    namespace fs = std::filesystem;
+    std::vector<std::pair<fs::file_time_type, fs::path>> tokens;
+    std::error_code ignored;
+    for (fs::directory_iterator at(state_directory, ignored), end; !ignored && at != end;
+         at.increment(ignored))
+        if (at->path().extension() == ".token") {
+            std::error_code vanished;
+            tokens.emplace_back(at->last_write_time(vanished), at->path());
+        }
+    std::sort(tokens.begin(), tokens.end(), std::greater<>());
+    for (std::size_t i = kMostBases; i < tokens.size(); ++i) {
+        fs::remove(tokens[i].second, ignored);
+        fs::remove(tokens[i].second.replace_extension(".snap"), ignored);
+    }
 }
 
 }  // namespace
@@ -51,6 +78,7 @@ std::optional<BaseSnapshot> load_base(const std::string& state_directory,
             return std::nullopt;
         auto tree = snapshot::open_tree(stem + ".snap");
         if (tree.digest().str() != fields[1]) return std::nullopt;
+        ::utimensat(AT_FDCWD, (stem + ".token").c_str(), nullptr, 0);  // used now
         return BaseSnapshot{{fields[2], std::stoull(fields[3])},
                             {fields.begin() + 5, fields.end()},
                             std::move(tree)};
@@ -76,6 +104,7 @@ void save_base(const std::string& state_directory, const std::string& directory,
     for (const auto& path : base.linked)
         put(path);
     write_file_atomic(stem + ".token", as_bytes(text), 0600);
+    drop_oldest(state_directory);
 }
 
 }  // namespace shale::watch

@@ -33,16 +33,17 @@ using snapshot::Tree;
 constexpr std::size_t kRebaseAfter = 2000, kMaxLinked = 20'000;
 
 // What decides what a scan yields, apart from the directory.
-std::string variant_of(const ScanOptions& options) {
+std::string variant_of(const ScanOptions& options, const std::string& rules) {
     return std::string(options.zero_owner ? "zero-owner " : "") +
            (options.keep_sockets ? "sockets " : "") +
            (options.walk.cross_mounts ? "" : "one-file-system ") +
-           (options.walk.read_xattrs ? "xattrs" : "");
+           (options.walk.read_xattrs ? "xattrs " : "") + rules;
 }
 
-// Functions cannot be compared with those of the last time.
-bool can_be_incremental(const ScanOptions& options) {
-    return !options.walk.filter && !options.walk.keep_xattr && !options.skip_content;
+// Functions cannot be compared with those of the last time, but their names can.
+bool can_be_incremental(const ScanOptions& options, const std::string& rules) {
+    const bool has_functions = options.walk.filter || options.walk.keep_xattr;
+    return (!has_functions || !rules.empty()) && !options.skip_content;
 }
 
 // Notes the paths of regular files with several names on the way.
@@ -91,11 +92,13 @@ class Incremental {
         ScanOptions options = noting_links(options_, linked);
         options.stat_cache = nullptr;  // loading it would cost more than reading what changed
         options.walk.filter = [this](std::string_view path, bool is_directory) {
-            if (is_dirty(path)) return walk::Decision::Include;
-            return is_directory && above_.contains(path) ? walk::Decision::Skip
-                                                         : walk::Decision::Prune;
+            return decide(path, is_directory);
         };
         const Tree seen = snapshot::scan(root_, options, stats);
+        if (!left_out_.empty()) {
+            why = "'" + left_out_ + "' is left out, but not all that is below it";
+            return std::nullopt;
+        }
         for (const auto& path : all_linked(root_, seen, std::move(linked)))
             if (!std::binary_search(base_.linked.begin(), base_.linked.end(), path)) {
                 why = "'" + path + "' has several names now";
@@ -112,6 +115,17 @@ class Incremental {
         for (auto slash = path.find('/'); slash != std::string::npos;
              slash = path.find('/', slash + 1))
             above_.insert(path.substr(0, slash));
+    }
+
+    // The caller's filter is asked as in a full walk, about every path on the way.
+    walk::Decision decide(std::string_view path, bool is_directory) {
+        const bool dirty = is_dirty(path);
+        if (!dirty && !(is_directory && above_.contains(path))) return walk::Decision::Prune;
+        auto verdict = walk::Decision::Include;
+        if (options_.walk.filter) verdict = options_.walk.filter(path, is_directory);
+        // Such a directory comes and goes with what is included below it.
+        if (verdict == walk::Decision::Skip && is_directory) left_out_ = path;
+        return dirty || verdict == walk::Decision::Prune ? verdict : walk::Decision::Skip;
     }
 
     bool is_dirty(std::string_view path) const {
@@ -157,18 +171,19 @@ class Incremental {
     std::map<std::string, bool, std::less<>> dirty_;  // path -> with all below
     std::set<std::string, std::less<>> subtrees_, above_;
     std::unordered_map<std::uint64_t, std::uint64_t> groups_;  // of the scan -> of the builder
+    std::string left_out_;  // a directory that the filter skips without pruning it
 };
 
 }  // namespace
 
 ScanResult scan(const std::string& directory, const std::string& state_directory,
-                const ScanOptions& options, ScanStats* stats) {
+                const ScanOptions& options, ScanStats* stats, const std::string& rules) {
     const auto walk_all = [&](std::string why) -> ScanResult {
         return {snapshot::scan(directory, options, stats), false, std::move(why), 0};
     };
-    if (!can_be_incremental(options)) return walk_all("a filter decides what is looked at");
+    if (!can_be_incremental(options, rules)) return walk_all("a filter decides what is looked at");
     const std::string root = identify(directory).path;
-    const std::string variant = variant_of(options);
+    const std::string variant = variant_of(options, rules);
     const auto base = load_base(state_directory, root, variant);
     const auto answer = ask(root, base ? base->token : Token{});
     if (!answer) return walk_all("nobody watches it");

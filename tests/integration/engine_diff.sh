@@ -85,6 +85,22 @@ if pid=$("$SHALE" watch --background "$b" 2> "$T/watch.log"); then
     printf '5' >> "$b/etc/config"
     check "the next one looks at what changed" equal "$(snapshot | field incremental)" True
     check "and is right" "$SHALE" diff "$T/b.snap" "$b"
+    printf 'FROM scratch\nCOPY . /\n' > "$T/Dockerfile"
+    printf 'left-out\n' > "$T/Dockerfile.dockerignore"
+    printf 'not copied' > "$b/left-out"
+    build() {
+        "$SHALE" build --progress plain -t seen -f "$T/Dockerfile" "$b" > "$T/build.log" 2>&1
+    }
+    says_watched() { grep -q 'watched: [0-9]* paths looked at' "$T/build.log"; }
+    check "a build of a watched context" build
+    check_fails "the first one walks" 1 "" says_watched
+    printf 'copied' > "$b/etc/new"
+    printf 'not copied either' > "$b/left-out"
+    check "the next one" build
+    check "looks at what changed" says_watched
+    check "and sees it" equal "$("$SHALE" cat seen:/etc/new)" copied
+    check_fails "with the same files left out" 1 "left-out" "$SHALE" cat seen:/left-out
+    rm "$b/left-out"
     check_fails "two watchers of one directory" 1 "being watched already" "$SHALE" watch "$b"
     kill -9 "$pid"
     printf '6' >> "$b/etc/config"

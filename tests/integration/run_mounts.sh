@@ -383,9 +383,10 @@ D
 fi
 
 # --- what is left of caches -----------------------------------------------------------------------
-check "du lists the caches" sh -c "'$SHALE' du --filter type=exec.cachemount | grep -q 'cache mount '"
+caches() { "$SHALE" du --filter type=exec.cachemount; }
+check "du lists the caches" contains "$(caches)" 'cache mount '
 check "prune takes them alone" "$SHALE" prune -f --filter type=exec.cachemount
 check "their directories are gone" equal "$(ls "$SHALE_ROOT/cache-mounts")" ''
-check "du lists none" equal "$("$SHALE" du --filter type=exec.cachemount | grep -c 'cache mount ')" 0
-check "steps are left" sh -c "'$SHALE' du --filter type=regular | grep -q RUN"
+check "du lists none" equal "$(caches | grep -c 'cache mount ')" 0
+check "steps are left" contains "$("$SHALE" du --filter type=regular)" RUN
 check_fails "a type that is none" 1 'known types are' "$SHALE" du --filter type=file

@@ -91,11 +91,15 @@ const Command& watch_command() {
         .summary = "Remember what changes below a directory, so that snapshots of it are quick",
         .usage = "[OPTIONS] DIR",
         .details =
-            "Runs until it is interrupted. While it does, `shale snapshot DIR` looks only at what "
-            "has changed since the last snapshot instead of walking all of DIR. It is never "
-            "needed: without it, and whenever it cannot vouch for having seen everything (its "
+            "Runs until it is interrupted. While it does, `shale snapshot DIR` and `shale build "
+            "DIR` "
+            "look only at what has changed since the last time instead of walking all of DIR. (A "
+            "build whose .dockerignore brings back parts of an excluded directory walks when "
+            "something changes there.) It is never needed: without it, and whenever it cannot "
+            "vouch for having seen everything (its "
             "queue overflowed, it was restarted, DIR was moved, something was mounted), all is "
-            "walked. `shale snapshot --stats` says which it was.\n\n"
+            "walked. `shale snapshot --stats` and `shale build --progress plain` say which it "
+            "was.\n\n"
             "fanotify marks the whole file system of DIR in one call and needs root; inotify "
             "watches every directory, of which fs.inotify.max_user_watches limits the number. "
             "Other file systems mounted below DIR cannot be watched with it. A file that a program "

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <future>
 #include <random>
 #include <thread>
@@ -306,6 +307,78 @@ TEST_P(Watched, IncrementalSnapshotsEqualFullOnes) {
         ASSERT_EQ(result.tree.digest(), full.digest()) << "round " << round;
     }
     EXPECT_GT(incremental, 75);
+}
+
+// What .dockerignore does: "b" is left out with all below it; with `exceptions`, "c" is left out
+// but for what is named "d" below it.
+snapshot::ScanOptions filtered(bool exceptions) {
+    snapshot::ScanOptions options;
+    options.walk.filter = [exceptions](std::string_view path, bool is_directory) {
+        const auto name = path.substr(path.rfind('/') + 1);
+        if (name == "b") return walk::Decision::Prune;
+        if (!exceptions || path.substr(0, path.find('/')) != "c" || name == "d")
+            return walk::Decision::Include;
+        return is_directory ? walk::Decision::Skip : walk::Decision::Prune;
+    };
+    return options;
+}
+
+TEST_P(Watched, FilteredSnapshotsEqualFullOnes) {
+    for (const bool exceptions : {false, true}) {
+        const auto options = filtered(exceptions);
+        const std::string rules = exceptions ? "b, c but d" : "b";
+        const auto look = [&] {
+            return watch::scan(root_, state_.path(), options, nullptr, rules);
+        };
+        Editor editor(root_, testing::seed_for_test(exceptions ? 32 : 33));
+        for (int at = 0; at < 40; ++at)
+            editor.edit();
+        serve();
+        look();
+        int incremental = 0;
+        for (int round = 0; round < 100; ++round) {
+            for (int edits = round % 5; edits > 0; --edits)
+                editor.edit();
+            const auto result = look();
+            incremental += result.incremental;
+            ASSERT_EQ(result.tree.digest(), snapshot::scan(root_, options).digest())
+                << rules << ", round " << round;
+        }
+        EXPECT_GT(incremental, 20) << rules;
+        server_ = {};
+    }
+}
+
+TEST_P(Watched, SnapshotsUnderOtherRulesAreNotMixedUp) {
+    write(path("a"), "1");
+    write(path("b"), "2");
+    serve();
+    const auto look = [&](const snapshot::ScanOptions& options, const std::string& rules) {
+        return watch::scan(root_, state_.path(), options, nullptr, rules);
+    };
+    const auto without_b = filtered(false);
+    EXPECT_FALSE(look(without_b, "b").incremental);
+    EXPECT_EQ(look(without_b, "b").tree.size(), 2u);
+    EXPECT_FALSE(look({}, "").incremental) << "another variant";
+    EXPECT_EQ(look({}, "").tree.size(), 3u);
+    EXPECT_FALSE(look(without_b, "").incremental) << "a filter without a name";
+    write(path("b"), "3");
+    const auto left_out = look(without_b, "b");
+    EXPECT_TRUE(left_out.incremental) << left_out.why;
+    EXPECT_EQ(left_out.tree.size(), 2u);
+}
+
+TEST_P(Watched, OldSnapshotsMakeRoom) {
+    write(path("a"), "1");
+    serve();
+    for (int at = 0; at < 20; ++at)
+        watch::scan(root_, state_.path(), filtered(false), nullptr, std::to_string(at));
+    std::size_t files = 0;
+    for ([[maybe_unused]] const auto& file : std::filesystem::directory_iterator(state_.path()))
+        ++files;
+    EXPECT_EQ(files, 16u);  // eight, of two files each
+    const auto last = watch::scan(root_, state_.path(), filtered(false), nullptr, "19");
+    EXPECT_TRUE(last.incremental) << last.why;
 }
 
 INSTANTIATE_TEST_SUITE_P(Both, Watched, ::testing::Values(Backend::Fanotify, Backend::Inotify),
