@@ -43,7 +43,7 @@ std::vector<std::string> offered(const std::string& line) {
 }
 
 TEST(BashCompletion, OffersCommands) {
-    EXPECT_THAT(offered("shale bu"), ElementsAre("build"));
+    EXPECT_THAT(offered("shale bu"), ElementsAre("build", "builds"));
     EXPECT_THAT(offered("shale "), Contains("images"));
     EXPECT_THAT(offered("shale --root /x pu"), ElementsAre("pull", "push"));
 }
