@@ -100,7 +100,7 @@ class RunKey : public testing::Test {
     // As a build of its own would compute it.
     Digest key(const RunSpec& spec, bool by_content = false) {
         Tracker tracker(*progress);
-        Context context(directory.path(), dockerfile::IgnoreMatcher{}, store, tracker);
+        Context context(directory.path(), IgnoreRules{}, store, tracker);
         context.need({{"", false}});
         return run_key(spec, hosts, context, {by_content, Digest{}});
     }
