@@ -115,6 +115,8 @@ std::string toc_tail(store::Store& store, const oci::Descriptor& layer) {
 // Vouches for the layer's table of contents, so that it can be believed without the layer.
 void annotate_toc(store::Store& store, oci::Descriptor& layer) {
     if (oci::layer_compression(layer.media_type) != oci::Compression::Zstd) return;
+    // One that was never fetched keeps what its own manifest says about it.
+    if (!store.has_blob(layer.digest)) return;
     // A foreign layer has a framed twin if its own table was found wanting.
     if (path_exists(join_path(store.root(), "frames/" + layer.digest.hex()))) return;
     const auto tail = toc_tail(store, layer);

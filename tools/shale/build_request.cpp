@@ -183,9 +183,10 @@ void declare_build_flags(CLI::App& app, BuildFlags& flags) {
                "Annotate the image: manifest (default), index, manifest-descriptor, "
                "index-descriptor");
     add_values(app, "--attest", flags.attestations, "type=TYPE[,KEY=VALUE]",
-               "Attach a statement to the result: type=provenance[,mode=min|max][,version=v1|v0.2]"
-               "[,builder-id=ID][,filename=NAME][,reproducible=true][,inline-only=true] or "
-               "type=sbom[,generator=IMAGE[,PARAMETER=VALUE]]; disabled=true takes it back");
+               "Attach a statement to the result: type=provenance (with mode=min|max, "
+               "version=v1|v0.2, builder-id=ID, filename=NAME, reproducible=true, "
+               "inline-only=true) or type=sbom (with generator=IMAGE and its parameters); "
+               "disabled=true takes it back");
     add_value(app, "--provenance", flags.provenance, "BOOLEAN",
               "Attach how the result was made: true (mode=max), false, or options of --attest "
               "type=provenance such as mode=min");

@@ -55,7 +55,8 @@ TEST(BashCompletion, OffersTheFlagsOfTheCommand) {
 
 TEST(BashCompletion, OffersTheWordsOfAChoice) {
     EXPECT_THAT(offered("shale build --progress r"), ElementsAre("rawjson"));
-    EXPECT_THAT(offered("shale layer --compression "), ElementsAre("zstd", "gzip", "uncompressed"));
+    EXPECT_THAT(offered("shale layer --compression "),
+                ElementsAre("zstd", "gzip", "uncompressed", "zstd-plain", "zstd:chunked", "estargz"));
 }
 
 TEST(BashCompletion, OffersImages) {

@@ -66,10 +66,11 @@ TEST(BuildFlags, NamesTheFlagsOfDockerThatAreNotImplemented) {
     EXPECT_THAT(refusal({"--cache-from=type=registry"}), HasSubstr("--cache-from"));
 }
 
-TEST(BuildFlags, AttestationsMayBeTurnedOffButNotOn) {
+TEST(BuildFlags, AttestationsTakeOptionsThatBelongToThem) {
     EXPECT_EQ(refusal({"--provenance=false", "--sbom", "false"}), "accepted");
-    EXPECT_THAT(refusal({"--provenance=true"}), HasSubstr("--provenance true is not implemented"));
-    EXPECT_THAT(refusal({"--sbom=mode=max"}), HasSubstr("--sbom mode=max is not implemented"));
+    EXPECT_EQ(refusal({"--provenance=mode=max", "--sbom=true"}), "accepted");
+    EXPECT_THAT(refusal({"--sbom=mode=max"}), HasSubstr("mode is for a generator"));
+    EXPECT_THAT(refusal({"--attest", "type=signature"}), HasSubstr("signature"));
 }
 
 TEST(BuildFlags, NeedsExactlyOneContext) {

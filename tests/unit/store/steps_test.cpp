@@ -171,7 +171,7 @@ TEST_F(StepTest, ANewerDatabaseIsUnsupported) {
     sql("PRAGMA user_version = 7");
     const std::string text = error_of(ErrorKind::Unsupported, [&] { Store store(root()); });
     EXPECT_NE(text.find("schema 7"), std::string::npos) << text;
-    EXPECT_NE(text.find("up to 2"), std::string::npos) << text;
+    EXPECT_NE(text.find("up to 3"), std::string::npos) << text;
     EXPECT_NE(text.find(root() + "/shale.db"), std::string::npos) << text;
 }
 
