@@ -111,6 +111,7 @@ class CacheImage {
         const auto [place, is_new] = places_.try_emplace(layer.diff_id, manifest_.layers.size());
         if (!is_new) return place->second;
         manifest_.layers.push_back(layer.blob);
+        vouch_for_toc(services_.store, manifest_.layers.back());
         config_.diff_ids.push_back(layer.diff_id);
         return place->second;
     }

@@ -5,6 +5,18 @@
 #include "oci_layout.hpp"
 
 namespace shale::build {
+namespace {
+
+// Of what a cache's manifest says about a layer, what vouches for its table of contents: an image
+// with the layer says the same, whether it was fetched or not.
+void keep_toc_annotations(oci::Annotations& annotations) {
+    std::erase_if(annotations, [](const auto& annotation) {
+        return annotation.first != layer::kAnnotationTocDigest &&
+               annotation.first != layer::kAnnotationTocBytes;
+    });
+}
+
+}  // namespace
 
 CacheImports::CacheImports(const Request& request, Services& services, Tracker& tracker)
     : services_(services), tracker_(tracker) {
@@ -74,7 +86,7 @@ std::optional<oci::Descriptor> CacheImports::known_layer(const ImportedStep& ste
     const auto compression = oci::layer_compression(step.layer->descriptor.media_type);
     if (compression != oci::Compression::Zstd) return std::nullopt;
     auto descriptor = step.layer->descriptor;
-    descriptor.annotations.clear();
+    keep_toc_annotations(descriptor.annotations);
     return descriptor;
 }
 
@@ -92,7 +104,7 @@ StoredLayer CacheImports::fetch(const ImportedStep& step) {
     const auto& source = caches_[step.cache].source;
     const auto bring = [&] {
         FormedLayer layer{carried, step.layer->diff_id};
-        layer.blob.annotations.clear();
+        keep_toc_annotations(layer.blob.annotations);
         auto& store = services_.store;
         const bool is_here =
             store.has_blob(carried.digest) && store.blob_size(carried.digest) == carried.size;

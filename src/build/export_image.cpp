@@ -37,7 +37,7 @@ oci::Annotations kept_annotations(const oci::Annotations& annotations) {
     for (const auto& [name, value] : annotations)
         for (const std::string_view prefix :
              {"io.github.containers.zstd-chunked.", "io.containers.zstd-chunked.",
-              "io.containers.estargz.", "containerd.io/snapshot/stargz/"})
+              "io.containers.estargz.", "containerd.io/snapshot/stargz/", "dev.shale.toc."})
             if (name.starts_with(prefix)) kept.emplace(name, value);
     return kept;
 }
@@ -98,33 +98,6 @@ std::string_view docker_layer_type(oci::Compression compression) {
                                                  : oci::media::kDockerLayerGzip;
 }
 
-// The end of a blob with the table of contents in it; empty if it has none that is sound.
-std::string toc_tail(store::Store& store, const oci::Descriptor& layer) {
-    try {
-        const auto bytes = layer::toc_tail_bytes(store, layer.digest).value_or(0);
-        std::string tail(bytes <= layer::kMaxTocBytes ? bytes : 0, '\0');
-        store.read_blob(layer.digest, layer.size - tail.size(),
-                        std::as_writable_bytes(std::span(tail)));
-        return tail;
-    } catch (const Error& error) {  // a base layer may end in anything
-        if (error.kind() != ErrorKind::Corrupt && error.kind() != ErrorKind::Unsupported) throw;
-        return {};
-    }
-}
-
-// Vouches for the layer's table of contents, so that it can be believed without the layer.
-void annotate_toc(store::Store& store, oci::Descriptor& layer) {
-    if (oci::layer_compression(layer.media_type) != oci::Compression::Zstd) return;
-    // One that was never fetched keeps what its own manifest says about it.
-    if (!store.has_blob(layer.digest)) return;
-    // A foreign layer has a framed twin if its own table was found wanting.
-    if (path_exists(join_path(store.root(), "frames/" + layer.digest.hex()))) return;
-    const auto tail = toc_tail(store, layer);
-    if (tail.empty()) return;
-    layer.annotations[std::string(layer::kAnnotationTocDigest)] = codec::sha256(tail).str();
-    layer.annotations[std::string(layer::kAnnotationTocBytes)] = std::to_string(tail.size());
-}
-
 // How a manifest names the layer.
 oci::Descriptor named_layer(store::Store& store, const FormedLayer& layer, const Output& output,
                             bool as_plain_tar) {
@@ -138,7 +111,7 @@ oci::Descriptor named_layer(store::Store& store, const FormedLayer& layer, const
     if (compression)  // Docker's media types have no place in an OCI manifest, nor the reverse
         descriptor.media_type = output.docker_types ? docker_layer_type(*compression)
                                                     : oci::layer_media_type(*compression);
-    if (!as_plain_tar) annotate_toc(store, descriptor);
+    if (!as_plain_tar) vouch_for_toc(store, descriptor);
     return descriptor;
 }
 

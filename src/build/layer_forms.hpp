@@ -36,4 +36,9 @@ std::uint64_t layer_tar_bytes(store::Store& store, const FormedLayer& layer);
 // Everything `source` gives, to `sink`.
 void pump(const codec::Source& source, const codec::Sink& sink);
 
+// Writes into the descriptor what vouches for the layer's table of contents, so that it can be
+// believed without the layer; takes out what is not so. One that is not in the store keeps what is
+// said about it.
+void vouch_for_toc(store::Store& store, oci::Descriptor& layer);
+
 }  // namespace shale::build

@@ -70,10 +70,14 @@ for layer in json.load(open(image))["manifest"]["layers"]:
     tables += tail
     toc = json.loads(subprocess.run(["zstd", "-dc"], input=blob[at:at + packed],
                                     stdout=subprocess.PIPE, check=True).stdout)
+    end = 0
     for entry in toc["entries"]:
+        if entry["type"] != "reg" or not entry.get("size"):
+            continue
+        place = entry.get("tarOffset", end + 512 + entry.get("gap", 0))
+        end = place + -(-entry["size"] // 512) * 512
         if entry["name"] == path:
-            frame = [f[1] for f in toc["frames"]
-                     if f[2] <= entry["tarOffset"] < f[2] + f[3]][0]
+            frame = [f[1] for f in toc["frames"] if f[2] <= place < f[2] + f[3]][0]
 print(tables, frame)
 P
 }

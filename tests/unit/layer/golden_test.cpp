@@ -52,7 +52,7 @@ Expected expected() {
 }
 
 std::string path_of(const std::string& name) {
-    return std::string(SHALE_GOLDEN_DIR "/") + name;
+    return std::string(SHALE_GOLDEN_LAYERS "/") + name;
 }
 
 std::string unpacked(const std::string& blob) {
