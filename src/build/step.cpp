@@ -91,8 +91,10 @@ LoadedRoot load_imported(Session& session, Root& parent, const Digest& definitio
         record.sources = merge_sources(base.sources, {layer.descriptor.digest});
         record.layer = layer.descriptor;
         record.diff_id = layer.diff_id;
+        // Under the key that was computed here only. The content key is the cache's word: it is
+        // handed on with the cache, and another step that has this key must not get this one's
+        // result.
         store.put_step(definition_key, record);
-        if (record.content_key) store.put_step(*record.content_key, record);
         return {std::move(tree), record.sources};
     } catch (const Error& error) {
         if (error.kind() != ErrorKind::Cancelled) imports.give_up(step.cache, error.what());
