@@ -41,13 +41,14 @@ BuildRecord without_hidden_values(BuildRecord record) {
     for (auto& step : record.steps) {
         for (auto& [name, value] : step.values)
             hide(name, value);
-        for (auto& input : step.inputs) {
-            const auto equals = input.value.find('=');
-            if (input.name != "env" || equals == std::string::npos) continue;
-            auto value = input.value.substr(equals + 1);
-            hide(input.value.substr(0, equals), value);
-            input.value.replace(equals + 1, std::string::npos, value);
-        }
+        for (auto* inputs : {&step.inputs, &step.contents})
+            for (auto& input : *inputs) {
+                const auto equals = input.value.find('=');
+                if (input.name != "env" || equals == std::string::npos) continue;
+                auto value = input.value.substr(equals + 1);
+                hide(input.value.substr(0, equals), value);
+                input.value.replace(equals + 1, std::string::npos, value);
+            }
     }
     return record;
 }

@@ -5,6 +5,7 @@
 #include <shale/build_record.hpp>
 #include <shale/codec.hpp>
 #include <shale/dockerfile.hpp>
+#include <shale/http.hpp>
 #include <shale/oci.hpp>
 
 #include <nlohmann/json.hpp>
@@ -257,9 +258,9 @@ void decode_lists(const Json& json, BuildRecord& record) {
 }  // namespace
 
 std::string shown_value(std::string_view name, const std::string& value) {
-    return dockerfile::looks_secret(name) || value.size() > kLongestValue
-               ? codec::sha256(value).str()
-               : value;
+    // A proxy or a repository with a password in it is a secret under any name.
+    const bool is_hidden = dockerfile::looks_secret(name) || http::without_password(value) != value;
+    return is_hidden || value.size() > kLongestValue ? codec::sha256(value).str() : value;
 }
 
 RecordedInput recorded_input(const std::string& name, const std::string& value) {

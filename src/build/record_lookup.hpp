@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace shale::build {
@@ -20,6 +22,18 @@ inline std::string shown(std::string_view text) {
     for (const char c : text.substr(0, kShownValue))
         out.push_back(static_cast<unsigned char>(c) < 0x20 ? ' ' : c);
     return text.size() > kShownValue ? out + "..." : out;
+}
+
+// Both sides of a change, from shortly before where they begin to differ: long texts often have the
+// same beginning.
+inline std::pair<std::string, std::string> shown_difference(std::string_view now,
+                                                            std::string_view before) {
+    constexpr std::size_t kLead = 20;
+    const auto differs = std::mismatch(now.begin(), now.end(), before.begin(), before.end()).first;
+    const auto same = static_cast<std::size_t>(differs - now.begin());
+    const auto begin = same > 2 * kLead ? same - kLead : 0;
+    const std::string cut = begin > 0 ? "..." : "";
+    return {cut + shown(now.substr(begin)), cut + shown(before.substr(begin))};
 }
 
 inline Values values_of(const std::vector<RecordedInput>& inputs, std::string_view name) {
@@ -58,13 +72,20 @@ inline const RecordedRoot* find_root(const BuildRecord& build, const std::string
 }
 
 // The step that made the root; of one laid over another, the upper.
-inline const RecordedStep* last_step_in(const BuildRecord& build, const RecordedRoot& root,
-                                        unsigned depth = 0) {
-    if (root.kind == RecordedRoot::Kind::Step) return build.step(root.step);
-    if (root.kind != RecordedRoot::Kind::LaidOver || depth > 1000) return nullptr;
-    for (const auto& part : {root.upper, root.lower})
-        if (const auto* found = find_root(build, part.hex()))
-            if (const auto* step = last_step_in(build, *found, depth + 1)) return step;
+// A record may be a stranger's, with roots laid over each other in any way: each is looked at once.
+inline const RecordedStep* last_step_in(const BuildRecord& build, const RecordedRoot& root) {
+    std::set<const RecordedRoot*> seen;
+    std::vector<const RecordedRoot*> waiting{&root};
+    while (!waiting.empty()) {
+        const auto* next = waiting.back();
+        waiting.pop_back();
+        if (next->kind == RecordedRoot::Kind::Step) {
+            if (const auto* step = build.step(next->step)) return step;
+        }
+        if (next->kind != RecordedRoot::Kind::LaidOver || !seen.insert(next).second) continue;
+        for (const auto& part : {next->lower, next->upper})  // the upper is looked at first
+            if (const auto* found = find_root(build, part.hex())) waiting.push_back(found);
+    }
     return nullptr;
 }
 

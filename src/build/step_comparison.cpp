@@ -52,9 +52,9 @@ class Comparison {
 
     void instruction() {
         if (step_.instruction != old_.instruction) {
+            const auto [now, before] = shown_difference(step_.instruction, old_.instruction);
             add(Kind::Instruction, {}, old_.instruction, step_.instruction,
-                fmt::format("instruction changed: \"{}\" was \"{}\"", shown(step_.instruction),
-                            shown(old_.instruction)));
+                fmt::format("instruction changed: \"{}\" was \"{}\"", now, before));
             return;
         }
         auto now = values_of(step_.inputs, "argv"), before = values_of(old_.inputs, "argv");

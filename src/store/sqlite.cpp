@@ -1,11 +1,16 @@
 // The few SQLite calls that the store needs, with their result codes as Errors.
 #include "sqlite.hpp"
 
+#include <fcntl.h>
+
 #include <cerrno>
 
 namespace shale::store {
 
 SqliteConnection::SqliteConnection(std::string path, int busy_ms) : path_(std::move(path)) {
+    // What builds were told is for their user's eyes. SQLite gives its other files the same mode.
+    const UniqueFd made(
+        ::open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     // NOMUTEX: Database has its own lock, which also covers the statements.
     const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     const int code = sqlite3_open_v2(path_.c_str(), &handle_, flags, nullptr);

@@ -149,6 +149,15 @@ TEST_F(ExplainTest, ChangedInstructionIsComparedWithWhatItWas) {
                      "\"COPY other.txt /other\"");
 }
 
+TEST_F(ExplainTest, LongTextsAreShownFromWhereTheyDiffer) {
+    const std::string name(100, 'n');
+    built("FROM scratch\nCOPY other.txt /" + name + "/a\n");
+    built("FROM scratch\nCOPY other.txt /" + name + "/b\n");
+    const std::string cut = "..." + std::string(19, 'n');
+    EXPECT_EQ(why(),
+              "1: [instruction] instruction changed: \"" + cut + "/b\" was \"" + cut + "/a\"");
+}
+
 TEST_F(ExplainTest, InsertedInstructionIsNewAndWhatIsBehindItFollows) {
     built(kTwoCopies);
     built("FROM scratch\nCOPY src /src/\nWORKDIR /w\nCOPY other.txt /other\n");
