@@ -90,6 +90,18 @@ std::string read_content(layer::ContentReader& reader, const snapshot::Entry& en
 
 // --- built in ------------------------------------------------------------------------------------
 
+// As a statement they are read again, by us and by others, up to kMaxStatementBytes.
+constexpr std::uint64_t kMaxPackageBytes = kMaxStatementBytes / 2;
+
+// What a package adds to the statement, roughly: its fields as they are and in its URL, where a
+// character may take three, and the words around them.
+std::uint64_t statement_bytes(const Package& package) {
+    constexpr std::uint64_t kWords = 500;
+    return kWords + package.license.size() + package.source.size() +
+           4 * (package.name.size() + package.version.size() + package.architecture.size() +
+                package.origin.size());
+}
+
 // Everything that the databases of one root list.
 std::vector<Package> packages_of(const snapshot::Tree& tree, layer::ContentReader& reader) {
     std::string distribution;
@@ -99,7 +111,8 @@ std::vector<Package> packages_of(const snapshot::Tree& tree, layer::ContentReade
             entry.type == FileType::Regular && entry.size <= kMaxPackageFileBytes)
             distribution = distribution_of(read_content(reader, entry));
     std::vector<Package> packages;
-    for (NodeId node = 0; node < tree.size() && packages.size() < kMaxPackages; ++node) {
+    std::uint64_t bytes = 0;
+    for (NodeId node = 0; node < tree.size(); ++node) {
         const auto entry = tree.entry(node);
         if (entry.type != FileType::Regular || entry.size > kMaxPackageFileBytes) continue;
         const auto path = tree.path(node);
@@ -113,8 +126,15 @@ std::vector<Package> packages_of(const snapshot::Tree& tree, layer::ContentReade
             if (auto package = package_of_npm(text, path)) found = {std::move(*package)};
         if (kind == PackageFile::PythonMetadata)
             if (auto package = package_of_python(text, path)) found = {std::move(*package)};
-        packages.insert(packages.end(), std::make_move_iterator(found.begin()),
-                        std::make_move_iterator(found.end()));
+        for (auto& package : found) {
+            bytes += statement_bytes(package);
+            if (bytes > kMaxPackageBytes || packages.size() == kMaxPackages) {
+                log(LogLevel::Warn, "the list of packages is cut off at /" + path +
+                                        ": it would be too long to be read");
+                return packages;
+            }
+            packages.push_back(std::move(package));
+        }
     }
     return packages;
 }

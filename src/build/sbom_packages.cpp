@@ -118,6 +118,9 @@ std::string package_url(const Package& package) {
     return out;
 }
 
+// It is repeated for each package.
+constexpr std::size_t kMaxDistributionBytes = 64;
+
 std::string distribution_of(std::string_view os_release) {
     while (!os_release.empty()) {
         auto line = trimmed(take_line(os_release));
@@ -126,7 +129,7 @@ std::string distribution_of(std::string_view os_release) {
         if (line.size() > 1 && (line.front() == '"' || line.front() == '\'') &&
             line.back() == line.front())
             line = line.substr(1, line.size() - 2);
-        return line.size() <= kMaxFieldBytes ? std::string(line) : std::string();
+        return line.size() <= kMaxDistributionBytes ? std::string(line) : std::string();
     }
     return {};
 }
