@@ -52,15 +52,14 @@ class ViewMounter final : public build::TreeMounter {
 };
 
 // Whoever looks around in a stranger's image shall not run its set-id programs by accident.
+// Where nobody else can reach it first, so that there is no moment in which they could: a bind
+// mount inherits the flags.
 void bind_for_inspection(const std::string& from, const std::string& target) {
+    if (::mount(nullptr, from.c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV,
+                nullptr) != 0)
+        throw_errno("remounting", from);
     if (::mount(from.c_str(), target.c_str(), nullptr, MS_BIND, nullptr) != 0)
         throw_errno("mounting at", target);
-    if (::mount(nullptr, target.c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV,
-                nullptr) != 0) {
-        const int error = errno;
-        ::umount2(target.c_str(), MNT_DETACH);
-        throw_errno(error, "remounting", target);
-    }
 }
 
 void detach(const std::string& target) {
