@@ -238,6 +238,7 @@ Toc decode_foreign_toc(const ForeignTable& table, const ForeignJson& json) {
     std::vector<TocPlace> places;
     Toc toc = parse_toc(as_bytes(json.json), &places);
     toc.frames.clear();  // keys of ours mean nothing here
+    toc.frame_digests.clear();
     toc.tar_bytes = 0;
     PieceTable pieces(table, toc, std::move(places));
     pieces.make();

@@ -251,6 +251,7 @@ check "is what the mount shows" "$SHALE" diff lay:2 "$m"
 check "a step of the history" contains "$("$SHALE" history lay:2)" "by hand"
 check "commit with changes" "$SHALE" commit -c 'ENV B=2' -c 'CMD ["/bin/sh", "-c", "echo $B"]' \
     "$m" lay:3
+check "is no build to look back at" equal "$("$SHALE" builds --json | grep -c shale-commit)" 0
 check "which are in the config" contains "$("$SHALE" inspect lay:3)" '"B=2"'
 check "and the files too" equal "$("$SHALE" cat lay:3:/etc/conf)" conf
 check_fails "no instruction that makes files" 1 "RUN is not possible" \

@@ -129,6 +129,16 @@ void summarise(const BuildFlags& flags, const build::Request& request, const bui
                                result.warnings == 1 ? "warning" : "warnings"));
 }
 
+// Before a build, so that nobody learns of it at the end.
+void check_place(const char* flag, const std::string& path) {
+    const auto slash = path.rfind('/');
+    const auto folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+    if (::access(folder.c_str(), W_OK) != 0) throw_errno(std::string(flag) + ": write in", folder);
+    struct stat status {};
+    if (::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode))
+        fail(ErrorKind::Invalid, std::string(flag) + ": " + path + " is a directory");
+}
+
 bool left_files(const build::BuildRecord& record) {
     return std::ranges::any_of(record.steps, [](const build::RecordedStep& step) {
         return step.state == build::RecordedStep::State::Failed && !step.tree.is_zero();
@@ -178,6 +188,7 @@ int run(const BuildFlags& flags, Workspace& workspace) {
         record = made;
         if (!flags.trace.empty()) write_output_file(flags.trace, as_bytes(build_trace(made)));
     };
+    if (!flags.trace.empty()) check_place("--trace", flags.trace);
     const auto stop = workspace.stop();
     build::Result result;
     try {

@@ -9,6 +9,8 @@
 #include "writable_mount.hpp"
 
 #include <shale/build.hpp>
+#include <shale/build_history.hpp>
+#include <shale/build_record.hpp>
 #include <shale/codec.hpp>
 #include <shale/diff.hpp>
 #include <shale/dockerfile.hpp>
@@ -133,7 +135,19 @@ void apply_changes(const oci::Reference& name, const oci::Platform& platform,
     FuseMounter mounter;
     build::Services services{workspace.store(), workspace.images(), mounter,
                              [&]() -> sandbox::Runtime& { return workspace.runtime(); }, *progress};
-    build::build(request, services, workspace.stop());
+    // A build by means only; what people look back at are their own.
+    std::string record;
+    services.on_record = [&](const build::BuildRecord& made) { record = made.id; };
+    const auto forget = [&] {
+        if (!record.empty()) store::BuildHistory(workspace.store()).forget(record);
+    };
+    try {
+        build::build(request, services, workspace.stop());
+    } catch (...) {
+        forget();
+        throw;
+    }
+    forget();
 }
 
 int run(const Flags& flags, Workspace& workspace) {
@@ -145,6 +159,9 @@ int run(const Flags& flags, Workspace& workspace) {
     if (!mount)
         fail(ErrorKind::Invalid, flags.directory + " is no writable mount of this store; `shale "
                                                    "mount --rw` makes one");
+    // They would run, and be gone from the result: --change is a build on the image.
+    if (!text.empty() && !mount->base.image->config.config.onbuild.empty())
+        fail(ErrorKind::Unsupported, "the image has ONBUILD triggers; commit without --change");
     auto& store = workspace.store();
     const auto before = store.resolve(name);
     const auto layer = write_changes(store, *mount);
