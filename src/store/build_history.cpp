@@ -5,8 +5,6 @@
 #include <shale/build_history.hpp>
 #include <shale/codec.hpp>
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -57,14 +55,7 @@ std::optional<std::string> unpack(Bytes packed, std::uint64_t limit) {
 
 struct BuildHistory::State {
     explicit State(const std::string& path) : connection(path, kBusyMs) {
-        connection.run("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE;");
-        const auto version = number("PRAGMA user_version");
-        if (version == 0)
-            connection.run(std::string(kSchema) +
-                           "PRAGMA user_version = " + std::to_string(kVersion) + ";");
-        connection.run("COMMIT;");
-        if (version != 0 && version != kVersion)
-            fail(ErrorKind::Unsupported, "build history of another version");
+        connection.use_schema(kSchema, kVersion, "build history");
     }
     std::int64_t number(const char* query) {
         SqliteStatement statement(connection, query);
@@ -137,21 +128,11 @@ BuildHistory::BuildHistory(Store& store, const Limits& limits)
 BuildHistory::~BuildHistory() = default;
 
 BuildHistory::State& BuildHistory::state() {
-    if (state_) return *state_;
-    try {
-        state_ = std::make_unique<State>(path_);
-    } catch (const Error& error) {
-        if (error.kind() != ErrorKind::Corrupt && error.kind() != ErrorKind::Unsupported) throw;
-        drop();
-        state_ = std::make_unique<State>(path_);
-    }
-    return *state_;
+    return open_or_begin_anew(state_, path_);
 }
 
 void BuildHistory::drop() {
-    state_.reset();
-    for (const char* suffix : {"", "-wal", "-shm"})
-        ::unlink((path_ + suffix).c_str());
+    begin_anew(state_, path_);
 }
 
 // Runs `body(state)`; damage that only shows now empties the history and gives an empty answer. A

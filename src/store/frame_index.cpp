@@ -4,8 +4,6 @@
 
 #include <shale/frame_index.hpp>
 
-#include <unistd.h>
-
 #include <cstring>
 
 namespace shale::store {
@@ -67,18 +65,7 @@ std::optional<layer::StoredFrame> decode(Bytes record) {
 
 struct FrameIndex::State {
     explicit State(const std::string& path) : connection(path, kBusyMs) {
-        connection.run("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE;");
-        {
-            SqliteStatement query(connection, "PRAGMA user_version");
-            query.step();
-            version = query.integer(0);
-        }
-        if (version == 0)
-            connection.run(std::string(kSchema) +
-                           "PRAGMA user_version = " + std::to_string(kVersion) + ";");
-        connection.run("COMMIT;");
-        if (version != 0 && version != kVersion)
-            fail(ErrorKind::Unsupported, "frame index of another version");
+        connection.use_schema(kSchema, kVersion, "frame index");
         const auto statement = [&](const char* text) {
             return std::make_unique<SqliteStatement>(connection, text);
         };
@@ -92,7 +79,6 @@ struct FrameIndex::State {
     }
 
     SqliteConnection connection;
-    std::int64_t version = 0;
     std::unique_ptr<SqliteStatement> find, put, forget_blob, forget_old, count, forget_oldest;
 };
 
@@ -101,21 +87,11 @@ FrameIndex::FrameIndex(Store& store, std::int64_t most_rows)
 FrameIndex::~FrameIndex() = default;
 
 FrameIndex::State& FrameIndex::state() {
-    if (state_) return *state_;
-    try {
-        state_ = std::make_unique<State>(path_);
-    } catch (const Error& error) {
-        if (error.kind() != ErrorKind::Corrupt && error.kind() != ErrorKind::Unsupported) throw;
-        drop();
-        state_ = std::make_unique<State>(path_);
-    }
-    return *state_;
+    return open_or_begin_anew(state_, path_);
 }
 
 void FrameIndex::drop() {
-    state_.reset();
-    for (const char* suffix : {"", "-wal", "-shm"})
-        ::unlink((path_ + suffix).c_str());
+    begin_anew(state_, path_);
 }
 
 std::optional<layer::StoredFrame> FrameIndex::find(const Digest& key) {

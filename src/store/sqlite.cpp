@@ -30,6 +30,22 @@ void SqliteConnection::run(const std::string& statements) {
     if (code != SQLITE_OK) fail_with(code, statements);
 }
 
+void SqliteConnection::use_schema(std::string_view schema, std::int64_t version,
+                                  std::string_view what) {
+    run("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE;");
+    std::int64_t found = 0;
+    {
+        SqliteStatement query(*this, "PRAGMA user_version");
+        query.step();
+        found = query.integer(0);
+    }
+    if (found == 0)
+        run(std::string(schema) + "PRAGMA user_version = " + std::to_string(version) + ";");
+    run("COMMIT;");
+    if (found != 0 && found != version)
+        fail(ErrorKind::Unsupported, std::string(what) + " of another version");
+}
+
 void SqliteConnection::fail_with(int code, std::string_view doing) const {
     std::string text = "database '" + path_ + "': " + std::string(doing) + ": " +
                        (handle_ ? sqlite3_errmsg(handle_) : sqlite3_errstr(code));

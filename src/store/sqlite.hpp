@@ -1,9 +1,10 @@
-// SQLite in RAII form. Private to database.cpp; sqlite3.h stays behind it.
+// SQLite in RAII form, for the databases of the store; sqlite3.h stays behind it.
 #pragma once
 
 #include <shale/base.hpp>
 
 #include <sqlite3.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <memory>
@@ -21,6 +22,9 @@ class SqliteConnection {
     SqliteConnection& operator=(const SqliteConnection&) = delete;
     ~SqliteConnection();
     void run(const std::string& statements);
+    // Of a file without tables makes it one of this version. Unsupported, naming `what`, if it is
+    // of another one. Writers do not wait for readers from here on.
+    void use_schema(std::string_view schema, std::int64_t version, std::string_view what);
     sqlite3* get() const { return handle_; }
     // Turns a result code into an Error that names the file and says what to do.
     [[noreturn]] void fail_with(int code, std::string_view doing) const;
@@ -52,5 +56,29 @@ class SqliteStatement {
     SqliteConnection& connection_;
     sqlite3_stmt* handle_ = nullptr;
 };
+
+// ---------------------------------------------------------------------------------------------
+// Databases whose rows are only ever a saving: opened when first needed, and begun anew when the
+// file is damaged or of another version. `State` holds the connection and is made from the path.
+
+template <typename State>
+void begin_anew(std::unique_ptr<State>& state, const std::string& path) {
+    state.reset();
+    for (const char* suffix : {"", "-wal", "-shm"})
+        ::unlink((path + suffix).c_str());
+}
+
+template <typename State>
+State& open_or_begin_anew(std::unique_ptr<State>& state, const std::string& path) {
+    if (state) return *state;
+    try {
+        state = std::make_unique<State>(path);
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::Corrupt && error.kind() != ErrorKind::Unsupported) throw;
+        begin_anew(state, path);
+        state = std::make_unique<State>(path);
+    }
+    return *state;
+}
 
 }  // namespace shale::store
