@@ -54,7 +54,7 @@ class CacheImage {
         }
     }
 
-    void publish(Tracker& tracker, VertexId vertex) {
+    void publish(Tracker& tracker, VertexId vertex, const std::stop_token& stop) {
         std::vector<CachedStep> steps;
         for (const auto& [key, step] : steps_)
             steps.push_back(step);
@@ -76,7 +76,7 @@ class CacheImage {
         tracker.progress().status(vertex, "writing cache manifest " + descriptor.digest.str(), 0,
                                   0);
         if (layout_)
-            layout_->publish(descriptor, manifest_, target_.name.tag, target_.reset, store);
+            layout_->publish(descriptor, manifest_, target_.name.tag, target_.reset, store, stop);
         else
             services_.images.push(target_.name, descriptor, tracker);
     }
@@ -131,7 +131,7 @@ void export_cache(const std::vector<Built>& builds, const CacheTarget& target) {
         CacheImage image(session.services, target);
         for (const auto& build : builds)
             image.add(build);
-        image.publish(session.tracker, vertex);
+        image.publish(session.tracker, vertex, session.stop);
         return Outcome::Done;
     });
 }

@@ -3,6 +3,7 @@
 #include "cache_layout.hpp"
 
 #include "export.hpp"
+#include "lock_wait.hpp"
 #include "oci_layout.hpp"
 
 #include <fcntl.h>
@@ -20,10 +21,15 @@ namespace {
 constexpr const char* kRefName = "org.opencontainers.image.ref.name";
 constexpr int kMaxNesting = 4;
 
-UniqueFd locked(const std::string& directory) {
+// Anybody who may read the directory may hold it.
+UniqueFd locked(const std::string& directory, const std::stop_token& stop) {
     auto fd = open_file(directory, O_RDONLY | O_DIRECTORY);
-    while (::flock(fd.get(), LOCK_EX) != 0)
-        if (errno != EINTR) throw_errno("flock", directory);
+    const auto attempt = [&] {
+        if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) return true;
+        if (errno != EWOULDBLOCK && errno != EINTR) throw_errno("flock", directory);
+        return false;
+    };
+    wait_for_lock(attempt, nullptr, stop);
     return fd;
 }
 
@@ -37,7 +43,7 @@ oci::Index read_index(const std::string& directory) {
 // Every blob that the document leads to.
 void reach(const std::string& blobs, const Digest& document, int depth,
            std::set<std::string>& out) {
-    out.insert(document.hex());
+    if (!out.insert(document.hex()).second) return;  // indexes may name one child again and again
     const auto json = read_file(join_path(blobs, document.hex()), oci::kMaxManifestBytes);
     if (!oci::is_index(json)) {
         const auto manifest = oci::decode_manifest(json);
@@ -108,8 +114,9 @@ void CacheLayout::remove_unreferenced() const {
 }
 
 void CacheLayout::publish(const oci::Descriptor& descriptor, const oci::Manifest& manifest,
-                          const std::string& tag, bool reset, store::Store& store) {
-    const auto lock = locked(directory_);
+                          const std::string& tag, bool reset, store::Store& store,
+                          const std::stop_token& stop) {
+    const auto lock = locked(directory_, stop);
     for (const auto& layer : manifest.layers)
         put(layer, store);
     put(manifest.config, store);

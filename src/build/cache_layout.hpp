@@ -5,6 +5,7 @@
 #include <shale/oci.hpp>
 #include <shale/store.hpp>
 
+#include <stop_token>
 #include <string>
 
 namespace shale::build {
@@ -16,9 +17,11 @@ class CacheLayout {
 
     bool has(const oci::Descriptor& blob) const;
     // Copies what is missing of the image out of the store, then lets the tag name it. `reset`
-    // removes the blobs that no tag reaches any more.
+    // removes the blobs that no tag reaches any more. Waits while another process publishes, until
+    // `stop` (Cancelled).
     void publish(const oci::Descriptor& descriptor, const oci::Manifest& manifest,
-                 const std::string& tag, bool reset, store::Store& store);
+                 const std::string& tag, bool reset, store::Store& store,
+                 const std::stop_token& stop);
 
   private:
     std::string blob_path(const Digest& blob) const;

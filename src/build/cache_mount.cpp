@@ -5,11 +5,10 @@
 //   cache-mounts/<digest of the identity>/about.json   the identity, for people and for collection
 //                                        /0.lock, /0/  the directory
 //                                        /1.lock, /1/  a second one, while 0 is in private use; ...
-//
-// Waiting is a loop of attempts: flock can be waited for, but not together with a stop request.
 #include "cache_mount.hpp"
 
 #include "key.hpp"
+#include "lock_wait.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -22,8 +21,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
-#include <thread>
 #include <vector>
 
 namespace shale::build {
@@ -40,14 +37,9 @@ bool try_lock(int fd, int mode) {
     return true;
 }
 
-void wait_for_lock(int fd, int mode, const std::function<void()>& waiting, std::stop_token stop) {
-    if (try_lock(fd, mode)) return;
-    waiting();
-    using namespace std::chrono_literals;
-    for (auto pause = 5ms; !try_lock(fd, mode); pause = std::min(pause * 2, 100ms)) {
-        if (stop.stop_requested()) fail(ErrorKind::Cancelled, "cancelled");
-        std::this_thread::sleep_for(pause);
-    }
+void wait_for_flock(int fd, int mode, const std::function<void()>& waiting,
+                    const std::stop_token& stop) {
+    wait_for_lock([&] { return try_lock(fd, mode); }, waiting, stop);
 }
 
 long open_in(int directory, const std::string& path, std::uint64_t flags, std::uint64_t resolve) {
@@ -141,7 +133,7 @@ void CacheMounts::renew(const Digest& digest, const std::string& directory,
         const std::string path = join_path(directory, std::to_string(copy));
         if (!path_exists(path)) break;
         const UniqueFd file = open_file(path + ".lock", O_RDWR | O_CREAT, 0600);
-        wait_for_lock(file.get(), LOCK_EX, waiting, stop);
+        wait_for_flock(file.get(), LOCK_EX, waiting, stop);
         rubbish.push_back(store_.scratch("cache-"));
         const auto away = join_path(rubbish.back().path(), "old");
         if (::rename(path.c_str(), away.c_str()) != 0 && errno != ENOENT)
@@ -167,12 +159,12 @@ CacheMount CacheMounts::take(const CacheIdentity& identity, CacheSharing sharing
         }
         const bool alone = sharing != CacheSharing::Shared || !path_exists(path);
         if (sharing != CacheSharing::Private)
-            wait_for_lock(lock.get(), alone ? LOCK_EX : LOCK_SH, waiting, stop);
+            wait_for_flock(lock.get(), alone ? LOCK_EX : LOCK_SH, waiting, stop);
         if (alone && !path_exists(path)) give_birth(path, birth);
         // From alone to shared is not one step for the kernel; and while this waited, somebody may
         // have emptied what was there before. Then from the beginning.
         if (sharing == CacheSharing::Shared && alone)
-            wait_for_lock(lock.get(), LOCK_SH, waiting, stop);
+            wait_for_flock(lock.get(), LOCK_SH, waiting, stop);
         if (!path_exists(path)) continue;
         ::futimens(lock.get(), nullptr);  // for collection: used now
         return {path, std::move(lock)};

@@ -1,18 +1,14 @@
 // One byte of one file for each key, locked through an open file description (F_OFD_SETLK): there
 // are no lock files to clean up, and threads of one process exclude each other, too. Two keys meet
 // on one byte in one of 2^62 cases; then one waits without need.
-//
-// Waiting is a loop of attempts: such a lock can be waited for, but not together with a stop
-// request.
 #include "step_lock.hpp"
+
+#include "lock_wait.hpp"
 
 #include <fcntl.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cstring>
-#include <thread>
 
 namespace shale::build {
 namespace {
@@ -40,16 +36,10 @@ off_t byte_of(const Digest& key) {
 
 StepLock::StepLock(store::Store& store, const Digest& definition_key,
                    const std::function<void()>& waiting, const std::stop_token& stop) {
-    using namespace std::chrono_literals;
     const auto path = join_path(store.root(), "steps.lock");
     file_ = open_file(path, O_RDWR | O_CREAT, 0600);
     const auto byte = byte_of(definition_key);
-    if (try_lock(file_.get(), byte, path)) return;
-    waiting();
-    for (auto pause = 5ms; !try_lock(file_.get(), byte, path); pause = std::min(pause * 2, 100ms)) {
-        if (stop.stop_requested()) fail(ErrorKind::Cancelled, "cancelled");
-        std::this_thread::sleep_for(pause);
-    }
+    wait_for_lock([&] { return try_lock(file_.get(), byte, path); }, waiting, stop);
 }
 
 }  // namespace shale::build
