@@ -86,4 +86,10 @@ Formed write_seekable(const std::vector<diff::Change>& changes, const snapshot::
 inline constexpr std::uint64_t kMaxPieceBytes = 64 << 20;
 std::optional<Toc> read_layer_toc(oci::BlobSource& blobs, const oci::Descriptor& layer);
 
+// For a manifest to vouch for the table of a framed layer (kAnnotationTocDigest and -Bytes): writes
+// the two annotations, or takes them out if the blob has no table or no sound one. The blob must be
+// in `blobs`, with the descriptor's size.
+void vouch_for_toc(oci::BlobSource& blobs, oci::Descriptor& layer);
+bool is_toc_annotation(std::string_view name);  // one of the two
+
 }  // namespace shale::layer

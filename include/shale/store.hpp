@@ -137,6 +137,8 @@ class Store : public oci::BlobSource {
 
     // --- blobs -----------------------------------------------------------------------------
     bool has_blob(const Digest& blob) const;
+    // Of a foreign layer, or of one whose own table was found wanting: see framed().
+    bool has_twin(const Digest& layer) const;
     std::string blob_path(const Digest& blob) const;
     BlobWriter new_blob();
     Digest put_blob(Bytes bytes);

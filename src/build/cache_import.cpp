@@ -11,8 +11,7 @@ namespace {
 // with the layer says the same, whether it was fetched or not.
 void keep_toc_annotations(oci::Annotations& annotations) {
     std::erase_if(annotations, [](const auto& annotation) {
-        return annotation.first != layer::kAnnotationTocDigest &&
-               annotation.first != layer::kAnnotationTocBytes;
+        return !layer::is_toc_annotation(annotation.first);
     });
 }
 

@@ -129,20 +129,6 @@ layer::Formed write_form(store::Store& store, const FormedLayer& layer, const La
                                options_of(form), sink);
 }
 
-// The end of a blob with the table of contents in it; empty if it has none that is sound.
-std::string toc_tail(store::Store& store, const oci::Descriptor& layer) {
-    try {
-        const auto bytes = layer::toc_tail_bytes(store, layer.digest).value_or(0);
-        std::string tail(bytes <= layer::kMaxTocBytes ? bytes : 0, '\0');
-        store.read_blob(layer.digest, layer.size - tail.size(),
-                        std::as_writable_bytes(std::span(tail)));
-        return tail;
-    } catch (const Error& error) {  // a base layer may end in anything
-        if (error.kind() != ErrorKind::Corrupt && error.kind() != ErrorKind::Unsupported) throw;
-        return {};
-    }
-}
-
 }  // namespace
 
 void pump(const codec::Source& source, const codec::Sink& sink) {
@@ -205,15 +191,13 @@ FormedLayer form_layer(Services& services, const FormedLayer& layer, const Layer
 
 void vouch_for_toc(store::Store& store, oci::Descriptor& layer) {
     if (!store.has_blob(layer.digest)) return;
-    layer.annotations.erase(std::string(layer::kAnnotationTocDigest));
-    layer.annotations.erase(std::string(layer::kAnnotationTocBytes));
-    if (oci::layer_compression(layer.media_type) != oci::Compression::Zstd) return;
-    // A foreign layer has a framed twin if its own table was found wanting.
-    if (path_exists(join_path(store.root(), "frames/" + layer.digest.hex()))) return;
-    const auto tail = toc_tail(store, layer);
-    if (tail.empty()) return;
-    layer.annotations[std::string(layer::kAnnotationTocDigest)] = codec::sha256(tail).str();
-    layer.annotations[std::string(layer::kAnnotationTocBytes)] = std::to_string(tail.size());
+    // With a twin, its own table was found wanting.
+    if (oci::layer_compression(layer.media_type) == oci::Compression::Zstd &&
+        !store.has_twin(layer.digest))
+        layer::vouch_for_toc(store, layer);
+    else
+        std::erase_if(layer.annotations,
+                      [](const auto& pair) { return layer::is_toc_annotation(pair.first); });
 }
 
 }  // namespace shale::build

@@ -6,6 +6,8 @@
 #include "footer.hpp"
 #include "toc_check.hpp"
 
+#include <shale/layer_form.hpp>
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -132,6 +134,24 @@ std::optional<std::uint64_t> toc_tail_bytes(oci::BlobSource& blobs, const Digest
         check_toc_place(blobs, blob, *footer, size - kTailBytes);
         return size - footer->toc_offset + kSkippableHeaderBytes;
     });
+}
+
+bool is_toc_annotation(std::string_view name) {
+    return name == kAnnotationTocDigest || name == kAnnotationTocBytes;
+}
+
+void vouch_for_toc(oci::BlobSource& blobs, oci::Descriptor& layer) {
+    std::erase_if(layer.annotations,
+                  [](const auto& pair) { return is_toc_annotation(pair.first); });
+    try {
+        const auto bytes = toc_tail_bytes(blobs, layer.digest);
+        if (!bytes || *bytes > kMaxTocBytes) return;
+        const auto tail = read_range(blobs, layer.digest, layer.size - *bytes, *bytes);
+        layer.annotations[std::string(kAnnotationTocDigest)] = codec::sha256(tail).str();
+        layer.annotations[std::string(kAnnotationTocBytes)] = std::to_string(*bytes);
+    } catch (const Error& error) {  // a foreign blob may end in anything
+        if (error.kind() != ErrorKind::Corrupt && error.kind() != ErrorKind::Unsupported) throw;
+    }
 }
 
 namespace {

@@ -80,6 +80,10 @@ Digest BlobWriter::commit(const std::optional<Digest>& expected) {
     return digest;
 }
 
+bool Store::has_twin(const Digest& layer) const {
+    return path_exists(join_path(state_->layout.frames, layer.hex()));
+}
+
 bool Store::has_blob(const Digest& blob) const {
     return path_exists(blob_path(blob));
 }

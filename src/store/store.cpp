@@ -142,9 +142,6 @@ void Store::put_step(const Digest& key, const StepRecord& record) {
     // The step that wrote the layer hashed its tar: nobody needs to read it again to know its
     // DiffID. One with a twin came from elsewhere, and its own table was found wanting: nothing may
     // vouch for that when the twin is lost.
-    const auto has_twin = [&](const Digest& blob) {
-        return path_exists(join_path(state_->layout.frames, blob.hex()));
-    };
     if (record.layer && record.diff_id && !has_twin(record.layer->digest))
         state_->database->put_diff_id(record.layer->digest, *record.diff_id);
     state_->database->put_step(key, record);

@@ -14,6 +14,7 @@
 #include <shale/codec.hpp>
 #include <shale/diff.hpp>
 #include <shale/dockerfile.hpp>
+#include <shale/layer_form.hpp>
 
 #include <memory>
 #include <variant>
@@ -65,16 +66,6 @@ struct NewLayer {
     Digest diff_id;
 };
 
-// So that docker://REF can be read in parts once the image is pushed.
-void vouch_for_table(store::Store& store, oci::Descriptor& layer) {
-    const auto bytes = layer::toc_tail_bytes(store, layer.digest);
-    SHALE_ENSURE(bytes);
-    std::string tail(*bytes, '\0');
-    store.read_blob(layer.digest, layer.size - *bytes, std::as_writable_bytes(std::span(tail)));
-    layer.annotations[std::string(layer::kAnnotationTocDigest)] = codec::sha256(tail).str();
-    layer.annotations[std::string(layer::kAnnotationTocBytes)] = std::to_string(*bytes);
-}
-
 // Nothing if nothing was written.
 std::optional<NewLayer> write_changes(store::Store& store, const WritableMount& mount) {
     const auto after = tree_in(mount);
@@ -88,7 +79,8 @@ std::optional<NewLayer> write_changes(store::Store& store, const WritableMount& 
     layer.descriptor.media_type = oci::media::kLayerZstd;
     layer.descriptor.digest = writer.commit(written.blob);
     layer.descriptor.size = written.blob_bytes;
-    vouch_for_table(store, layer.descriptor);
+    // So that docker://REF can be read in parts once the image is pushed.
+    layer::vouch_for_toc(store, layer.descriptor);
     return layer;
 }
 
