@@ -196,6 +196,9 @@ origins() {
 }
 check "origins of files" with_mount lay:1 -- origins
 no_origins() { case $(attribute "$m/bin/sh" layer) in 1) return 1 ;; esac; }
+none_listed() { equal "$(listed "$m/bin/sh")" "[]" && equal "$(listed "$m/data")" "[]"; }
+check "none is listed" with_mount lay:1 -- none_listed
+check "nor without origins" with_mount --no-origin lay:1 -- none_listed
 check "can be turned off" with_mount --no-origin lay:1 -- no_origins
 
 # ------------------------------------------------------------------------------------------------
@@ -257,6 +260,15 @@ check "and the files too" equal "$("$SHALE" cat lay:3:/etc/conf)" conf
 check_fails "no instruction that makes files" 1 "RUN is not possible" \
     "$SHALE" commit -c 'RUN true' "$m" lay:4
 check_fails "nor nonsense" 1 "--change: " "$SHALE" commit -c 'NONSENSE' "$m" lay:4
+printf 'FROM lay:1\nONBUILD COPY nowhere /\n' > "$lay/onbuild"
+check "build with a trigger" "$SHALE" build -q -t onbuild:1 -f "$lay/onbuild" "$lay"
+mkdir "$T/on"
+check "mount it --rw" "$SHALE" mount --rw onbuild:1 "$T/on"
+check_fails "triggers do not run" 1 "has ONBUILD triggers" \
+    "$SHALE" commit -c 'ENV B=2' "$T/on" lay:4
+check "without changes they stay" "$SHALE" commit "$T/on" onbuild:2
+check "in the config" contains "$("$SHALE" inspect onbuild:2)" "COPY nowhere /"
+check "umount" "$SHALE" umount "$T/on"
 check "no name was given" equal "$("$SHALE" images --names | grep -c lay:4)" 0
 check "prune beside it" "$SHALE" prune -a -f
 check "it still reads" cmp "$m/bin/sh" "$busybox"

@@ -320,6 +320,21 @@ TEST_F(Attested, PackagesOfTheResultAreListed) {
               "pkg:deb/debian/bash@5.2.15-2%2Bb2?arch=amd64");
 }
 
+TEST_F(Attested, AListOfPackagesStaysReadable) {
+    std::string status;
+    for (int i = 0; i < 80'000; ++i)
+        status +=
+            "Package: p" + std::to_string(i) + "\nStatus: install ok installed\nVersion: 1\n\n";
+    machine.file("status", status);
+    machine.build(request("FROM scratch\nCOPY status /var/lib/dpkg/\n", "type=sbom"));
+    const auto images = index();
+    ASSERT_EQ(images.manifests.size(), 2u);
+    const auto manifest = oci::decode_manifest(document(images.manifests[1].digest));
+    ASSERT_EQ(manifest.layers.size(), 1u);
+    EXPECT_LE(manifest.layers[0].size, kMaxStatementBytes);
+    EXPECT_GT(manifest.layers[0].size, kMaxStatementBytes / 4) << "what fits is listed";
+}
+
 TEST_F(Attested, OtherStagesAndTheContextAreScannedIfAskedFor) {
     machine.file("package.json", R"({"name":"left-pad","version":"1.3.0"})");
     const std::string text = "FROM scratch AS one\nCOPY package.json /node_modules/left-pad/\n"

@@ -342,6 +342,28 @@ TEST_F(Caches, ALayerThatGivesAnotherTreeIsNotBelieved) {
     EXPECT_EQ(there.text("it", "b"), "B");
 }
 
+TEST_F(Caches, AForeignContentKeyGivesNothingToAnotherProject) {
+    const auto steps_of = [&] {
+        const auto config = cache_config();
+        return decode_cache(config.unknown_top.at(std::string(kCacheMember)),
+                            config.diff_ids.size());
+    };
+    const char* const victim = "FROM scratch\nCOPY b /b\n";
+    export_from(here, victim, to_registry());
+    const auto key = steps_of().at(0).key;
+    export_from(here, "FROM scratch\nCOPY a /a\n", to_registry());
+    auto config = cache_config();
+    auto steps = steps_of();
+    steps.at(0).content_key = key;
+    config.unknown_top.at(std::string(kCacheMember)) = encode_cache(steps);
+    replace_config(config);
+
+    EXPECT_EQ(import_into(there, "FROM scratch\nCOPY a /a\n", to_registry()).cached_steps, 1u);
+    const auto alone = there.build(request(there, victim));
+    EXPECT_EQ(alone.cached_steps, 0u);
+    EXPECT_EQ(there.text("it", "b"), "B");
+}
+
 TEST_F(Caches, ATreeThatIsNotTheStepsDoesNotReachTheStore) {
     export_from(here, kTwoStages, to_registry(",mode=min"));
     auto config = cache_config();

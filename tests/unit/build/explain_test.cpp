@@ -1,5 +1,6 @@
 // Records of builds and what they explain: one thing changes between two builds, and it is named.
 #include "build_fixture.hpp"
+#include "record_lookup.hpp"
 
 #include <shale/build_history.hpp>
 #include <shale/explain.hpp>
@@ -65,13 +66,41 @@ constexpr const char* kTwoCopies = "FROM scratch\nCOPY src /src/\nCOPY other.txt
 
 TEST_F(ExplainTest, RecordSurvivesItsTextForm) {
     const auto record = built(kTwoCopies, [](Request& request) {
-        request.build_args = {{"A", "1"}, {"API_TOKEN", "hunter2"}};
+        request.build_args = {{"A", "1"},
+                              {"API_TOKEN", "hunter2"},
+                              {"REPOSITORY", "https://bob:hunter2@git.test/app"}};
     });
     EXPECT_EQ(encode(decode_build_record(encode(record))), encode(record));
     EXPECT_EQ(record.steps.size(), 2u);
     EXPECT_EQ(record.steps[1].line, 3u);
     EXPECT_EQ(record.cached_steps(), 0u);
     EXPECT_EQ(encode(record).find("hunter2"), std::string::npos);
+}
+
+TEST(BuildRecord, HidesPasswordsInUrls) {
+    const auto input = recorded_input("env", "HTTPS_PROXY=http://u:hunter2@proxy.test:3128");
+    EXPECT_TRUE(input.is_digest);
+    EXPECT_EQ(input.value.find("hunter2"), std::string::npos);
+    EXPECT_EQ(recorded_input("env", "SITE=http://proxy.test").value, "SITE=http://proxy.test");
+}
+
+// Each of them twice in the next would be 2^64 calls.
+TEST(BuildRecord, RootsOfAStrangerAreLookedAtOnce) {
+    BuildRecord record;
+    const auto key = [](int number) { return codec::sha256(std::to_string(number)); };
+    RecordedRoot root;
+    root.kind = RecordedRoot::Kind::LaidOver;
+    for (int number = 0; number < 64; ++number) {
+        root.lower = root.upper = key((number + 1) % 64);
+        record.roots[key(number)] = root;
+    }
+    EXPECT_EQ(last_step_in(record, record.roots.at(key(0))), nullptr);
+    RecordedRoot made;
+    made.kind = RecordedRoot::Kind::Step;
+    made.step = 1;
+    record.steps.resize(1);
+    record.roots[key(63)] = made;
+    EXPECT_EQ(last_step_in(record, record.roots.at(key(0))), &record.steps[0]);
 }
 
 TEST_F(ExplainTest, FirstBuildHasNothingToCompareWith) {

@@ -72,6 +72,7 @@ TEST(PackageFiles, ReleasesNameTheDistribution) {
     EXPECT_EQ(distribution_of("NAME=x\nID=debian\n"), "debian");
     EXPECT_EQ(distribution_of("ID=\"alpine\""), "alpine");
     EXPECT_EQ(distribution_of("VERSION_ID=1\n"), "");
+    EXPECT_EQ(distribution_of("ID=" + std::string(65, 'x') + "\n"), "") << "it is in every URL";
 }
 
 TEST(Spdx, IsTheSameForTheSamePackagesInAnyOrder) {

@@ -2,6 +2,7 @@
 #include "store_fixture.hpp"
 
 #include <sqlite3.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <thread>
@@ -165,6 +166,13 @@ TEST_F(StepTest, ManyThreadsShareOneStore) {
 }
 
 // ---------------------------------------------------------------------------------------------
+
+TEST_F(StepTest, DatabasesAreForTheirOwnerOnly) {
+    Store store(root());
+    struct stat status {};
+    ASSERT_EQ(::stat((root() + "/shale.db").c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 07777, 0600u);
+}
 
 TEST_F(StepTest, ANewerDatabaseIsUnsupported) {
     { Store store(root()); }
