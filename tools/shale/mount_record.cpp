@@ -82,7 +82,6 @@ void remove_record(const std::string& device) noexcept {
 PublishedRecord::PublishedRecord(std::string device, const MountRecord& record)
     : device_(std::move(device)) {
     if (directory().empty()) return;
-    make_directories(directory());
     const Json value = {{"reference", record.reference},
                         {"target", record.target},
                         {"root", record.root},
@@ -91,14 +90,23 @@ PublishedRecord::PublishedRecord(std::string device, const MountRecord& record)
                         {"upper", record.upper},
                         {"pid", record.pid},
                         {"since", record.since_ns}};
-    write_file_atomic(path_of(device_),
-                      as_bytes(value.dump(-1, ' ', false, Json::error_handler_t::replace)));
+    const auto text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+    try {
+        make_directories(directory());
+        write_file_atomic(path_of(device_), as_bytes(text));
+    } catch (const Error& error) {  // a /run that is read-only, say: the mount serves without
+        log(LogLevel::Warn,
+            std::string("`shale mounts` will not list this mount: ") + error.what());
+    }
 }
 
 PublishedRecord::~PublishedRecord() {
     // The kernel may have given the number to another mount already.
-    const auto record = find_record(device_);
-    if (record && record->pid == ::getpid()) remove_record(device_);
+    try {
+        const auto record = find_record(device_);
+        if (record && record->pid == ::getpid()) remove_record(device_);
+    } catch (const std::exception&) {  // what is left is found to be dead by the next who looks
+    }
 }
 
 }  // namespace shale::cli
