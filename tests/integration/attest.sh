@@ -3,6 +3,7 @@
 # jq in files. Commands, secrets, git repositories, downloads and a scanner image are here; what
 # needs none of them is in the unit tests.
 . "$(dirname "$0")/../support/harness.sh"
+. "$(dirname "$0")/../support/servers.sh"
 [ "$(id -u)" -eq 0 ] || skip "needs root for overlayfs and the OCI runtime"
 [ -e /dev/fuse ] || skip "needs /dev/fuse"
 busybox=$(command -v busybox) || skip "needs busybox (package busybox-static)"
@@ -17,17 +18,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 ctx=$T/ctx
 o=$T/out
 mkdir -p "$ctx" "$T/web" "$T/git"
-python3 "$here/../support/file_server.py" "$T/web" "$T/http.log" "$T/http.port" &
-servers=$!
-"$(git --exec-path)/git-daemon" --base-path="$T/git" --export-all --reuseaddr --listen=127.0.0.1 \
-    --port="$(python3 -c 'import socket
-s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])' | tee "$T/git.port")" \
-    --pid-file="$T/git.pid" "$T/git" > "$T/git.log" 2>&1 &
-servers="$servers $!"
-registry=$("$here/../../tools/dev" registry start "$T/registry")
-on_exit='"$here/../../tools/dev" registry stop "$T/registry"; kill $servers 2>/dev/null; wait'
-[ -n "$registry" ] || exit 1
-for _ in $(seq 200); do [ -s "$T/http.port" ] && [ -s "$T/git.pid" ] && break; sleep 0.1; done
+start_web_and_git "$T/web" "$T/git"
+registry=$("$here/../../tools/dev" registry start "$T/registry") || exit 1
+on_exit="\"$here/../../tools/dev\" registry stop \"$T/registry\"; $on_exit"
 cp "$busybox" "$ctx/busybox"
 cat > "$T/base" <<'D'
 FROM scratch AS base
@@ -105,7 +98,7 @@ repository() {  # FORMAT
 echo data > "$T/web/data"
 port=$(cat "$T/http.port")
 for format in sha1 sha256; do
-    url=git://127.0.0.1:$(cat "$T/git.port")/$format.git
+    url=$daemon/$format.git
     check "a repository of $format" repository $format
     check "as a context" "$SHALE" build -t git --provenance=mode=min "$url#main"
     check "is what the build was configured by ($format)" equal "$(said provenance git \

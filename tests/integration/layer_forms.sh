@@ -97,20 +97,10 @@ if ! command -v podman > /dev/null || ! command -v docker-registry > /dev/null; 
     exit
 fi
 
-port=$(python3 -c 'import socket
-s = socket.socket()
-s.bind(("127.0.0.1", 0))
-print(s.getsockname()[1])')
-cat > "$T/registry.yml" <<Y
-version: 0.1
-storage: {filesystem: {rootdirectory: $T/registry}}
-http: {addr: "127.0.0.1:$port"}
-Y
-docker-registry serve "$T/registry.yml" > "$T/registry.log" 2>&1 &
-registry=$!
+dev=$(realpath "$(dirname "$0")/../../tools/dev")
+address=$("$dev" registry start "$T/registry") || exit 1
 on_exit='podman rmi -af > /dev/null 2>&1; umount "$T/podman/overlay" 2>/dev/null
-    kill $registry 2>/dev/null; wait 2>/dev/null; true'
-for _ in $(seq 100); do curl -fs "http://127.0.0.1:$port/v2/" > /dev/null && break; sleep 0.1; done
+    "$dev" registry stop "$T/registry"'
 export CONTAINERS_STORAGE_CONF=$T/storage.conf
 cat > "$CONTAINERS_STORAGE_CONF" <<Y
 [storage]
@@ -122,14 +112,14 @@ pull_options = {enable_partial_images = "true"}
 Y
 # Pulls in parts, and what it unpacked is what went in.
 pulled() {
-    skopeo copy -q --dest-tls-verify=false "$1" "docker://127.0.0.1:$port/$2:1" &&
-        podman --log-level=debug pull --tls-verify=false "127.0.0.1:$port/$2:1" 2> "$T/pull" &&
+    skopeo copy -q --dest-tls-verify=false "$1" "docker://$address/$2:1" &&
+        podman --log-level=debug pull --tls-verify=false "$address/$2:1" 2> "$T/pull" &&
         grep 'Retrieved partial blob' "$T/pull" &&
-        m=$(podman image mount "127.0.0.1:$port/$2:1") &&
+        m=$(podman image mount "$address/$2:1") &&
         diff -r --no-dereference "$ctx/tree" "$m/tree" &&
         equal "$(stat -c %h "$m/tree/holes.bin")" 2
     local code=$?
-    podman image unmount -f "127.0.0.1:$port/$2:1" > /dev/null 2>&1
+    podman image unmount -f "$address/$2:1" > /dev/null 2>&1
     return $code
 }
 check "podman pulls zstd:chunked in parts" pulled "oci-archive:$T/chunked.tar" chunked

@@ -7,24 +7,16 @@ command -v docker-registry > /dev/null || skip "needs docker-registry"
 command -v zstd > /dev/null || skip "needs zstd, to look into a table of contents"
 support=$(realpath "$(dirname "$0")/../support")
 
-cat > "$T/registry.yml" <<Y
-version: 0.1
-storage: {filesystem: {rootdirectory: $T/registry}}
-http: {addr: "127.0.0.1:0"}
-Y
-port=$(python3 -c 'import socket
-s = socket.socket()
-s.bind(("127.0.0.1", 0))
-print(s.getsockname()[1])')
-sed -i "s/:0\"/:$port\"/" "$T/registry.yml"
-docker-registry serve "$T/registry.yml" > "$T/registry.log" 2>&1 &
-registry=$!
+dev=$(realpath "$support/../../tools/dev")
+address=$("$dev" registry start "$T/registry") || exit 1
+port=${address##*:}
 mkdir "$T/proxy"
 python3 "$support/registry_proxy.py" "127.0.0.1:$port" "$T/proxy" &
 proxy=$!
-on_exit='umount -l "$m" 2>/dev/null; kill $registry $proxy 2>/dev/null; wait 2>/dev/null; true'
+on_exit='umount -l "$m" 2>/dev/null; "$dev" registry stop "$T/registry"
+    kill $proxy 2>/dev/null; wait 2>/dev/null; true'
 for _ in $(seq 100); do
-    curl -fs "http://127.0.0.1:$port/v2/" > /dev/null && [ -e "$T/proxy/port" ] && break
+    [ -e "$T/proxy/port" ] && break
     sleep 0.1
 done
 remote=localhost:$(cat "$T/proxy/port")/team/app

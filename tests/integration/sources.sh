@@ -2,7 +2,7 @@
 # Where files come from: ADD of URLs and git repositories, contexts that are no directory, named
 # contexts. Servers are this machine's own: a small HTTP server and git's daemon on loopback.
 . "$(dirname "$0")/../support/harness.sh"
-here=$(cd "$(dirname "$0")" && pwd)
+. "$(dirname "$0")/../support/servers.sh"
 for tool in python3 git jq tar; do command -v $tool > /dev/null || skip "needs $tool"; done
 [ -x "$(git --exec-path)/git-daemon" ] || skip "needs git daemon"
 unset SSH_AUTH_SOCK http_proxy https_proxy HTTP_PROXY HTTPS_PROXY 2>/dev/null || true
@@ -11,18 +11,7 @@ export HOME=$T TZ=UTC0
 # --- the world ----------------------------------------------------------------------------------
 web=$T/web
 mkdir -p "$web" "$T/empty" "$T/git"
-python3 "$here/../support/file_server.py" "$web" "$T/http.log" "$T/http.port" &
-servers=$!
-"$(git --exec-path)/git-daemon" --base-path="$T/git" --export-all --reuseaddr --listen=127.0.0.1 \
-    --port="$(python3 -c 'import socket
-s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])' | tee "$T/git.port")" \
-    --pid-file="$T/git.pid" "$T/git" > "$T/git.log" 2>&1 &
-servers="$servers $!"
-on_exit='kill $servers 2>/dev/null; wait 2>/dev/null'
-for _ in $(seq 200); do [ -s "$T/http.port" ] && [ -s "$T/git.pid" ] && break; sleep 0.1; done
-[ -s "$T/http.port" ] || skip "the HTTP server did not start"
-http=http://127.0.0.1:$(cat "$T/http.port")
-daemon=git://127.0.0.1:$(cat "$T/git.port")
+start_web_and_git "$web" "$T/git"
 
 export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=$T/gitconfig
 git config --global user.name t && git config --global user.email t@example.org
