@@ -1,5 +1,6 @@
 // The mount against the kernel: a generated tree, written as a layer and mounted, must scan back as
 // the same tree; an overlay must work on top; damage must be an I/O error.
+#include "mount_fixture.hpp"
 #include "tree_generator.hpp"
 
 #include <shale/fuse.hpp>
@@ -17,36 +18,7 @@
 namespace shale::fuse {
 namespace {
 
-struct FuseTest : ::testing::Test {
-    TempDir top;
-    std::unique_ptr<store::Store> store;
-    std::string disk, target;
-
-    void SetUp() override {
-        if (::access("/dev/fuse", R_OK | W_OK) != 0 || ::geteuid() != 0)
-            GTEST_SKIP() << "needs root and /dev/fuse";
-        store = std::make_unique<store::Store>(top.path() + "/store");
-        disk = top.path() + "/disk";
-        target = top.path() + "/mnt";
-        make_directories(disk);
-        make_directories(target);
-    }
-
-    // The tree of `disk`, as one layer of the store.
-    std::shared_ptr<mount::View> view_of_disk(Digest* blob = nullptr) {
-        auto tree = std::make_shared<snapshot::Tree>(snapshot::scan(disk));
-        auto writer = store->new_blob();
-        const auto empty = snapshot::TreeBuilder().finish();
-        const auto written = layer::write_layer(diff::compare(empty, *tree), *tree,
-                                                layer::content_from_directory(disk), {},
-                                                [&](Bytes bytes) { writer.write(bytes); });
-        writer.commit(written.blob);
-        layer::ContentIndex index;
-        index.add(written.blob, std::make_shared<layer::Toc>(written.toc));
-        if (blob) *blob = written.blob;
-        return std::make_shared<mount::View>(tree, std::move(index), *store);
-    }
-};
+using FuseTest = testing::MountTest;
 
 TEST_F(FuseTest, AMountedTreeScansAsItself) {
     testing::Shape shape;
@@ -125,8 +97,7 @@ TEST_F(FuseTest, AnOverlayOnTopExecutesCopiesUpAndRenames) {
 
 TEST_F(FuseTest, DamageIsAnInputOutputErrorNeverZeros) {
     std::ofstream(disk + "/f") << std::string(100'000, 'x') << "end";
-    Digest blob;
-    const auto view = view_of_disk(&blob);
+    const auto view = view_of_disk();
     {
         const UniqueFd fd = open_file(store->blob_path(blob), O_RDWR);
         const std::string noise(32, '\x5a');

@@ -1,6 +1,7 @@
 // Both ways of showing a tree, FUSE alone and a metadata image over contents by digest, against the
 // kernel: each must be the tree, take an upper layer, survive what users do to mounts, and ask us
 // no more often than it has to.
+#include "mount_fixture.hpp"
 #include "tree_generator.hpp"
 
 #include <shale/erofs.hpp>
@@ -68,40 +69,7 @@ class Shown {
     std::optional<sandbox::OverlayMount> overlay_;
 };
 
-struct TiersTest : ::testing::TestWithParam<Tier> {
-    TempDir top;
-    std::unique_ptr<store::Store> store;
-    std::string disk, target;
-    Digest blob;
-
-    void SetUp() override {
-        if (::access("/dev/fuse", R_OK | W_OK) != 0 || ::geteuid() != 0)
-            GTEST_SKIP() << "needs root and /dev/fuse";
-        store = std::make_unique<store::Store>(top.path() + "/store");
-        disk = top.path() + "/disk";
-        target = top.path() + "/mnt";
-        make_directories(disk);
-        make_directories(target);
-    }
-
-    // The tree of `disk`, as one layer of the store.
-    std::shared_ptr<mount::View> view_of_disk() {
-        auto tree = std::make_shared<snapshot::Tree>(snapshot::scan(disk, with_xattrs()));
-        auto writer = store->new_blob();
-        const auto empty = snapshot::TreeBuilder().finish();
-        const auto written = layer::write_layer(diff::compare(empty, *tree), *tree,
-                                                layer::content_from_directory(disk), {},
-                                                [&](Bytes bytes) { writer.write(bytes); });
-        blob = writer.commit(written.blob);
-        layer::ContentIndex index;
-        index.add(written.blob, std::make_shared<layer::Toc>(written.toc));
-        return std::make_shared<mount::View>(tree, std::move(index), *store);
-    }
-    static snapshot::ScanOptions with_xattrs() {
-        snapshot::ScanOptions options;
-        options.walk.read_xattrs = true;
-        return options;
-    }
+struct TiersTest : testing::MountTest, ::testing::WithParamInterface<Tier> {
     Shown show(std::shared_ptr<mount::View> view, bool writable = false) {
         return {GetParam(), std::move(view), top.path(), target, writable};
     }
@@ -138,7 +106,7 @@ TEST_P(TiersTest, ATreeScansAsItself) {
         testing::write_to_disk(generator.tree(), disk);
         const auto view = view_of_disk();
         const auto shown = show(view);
-        const auto seen = snapshot::scan(target, with_xattrs());
+        const auto seen = snapshot::scan(target);
         EXPECT_EQ(seen.digest(), view->tree().digest())
             << diff::to_text(diff::compare(view->tree(), seen));
     }
@@ -228,7 +196,7 @@ TEST_P(TiersTest, AnUpperLayerHoldsWholeFilesWhateverIsBelow) {
     ASSERT_EQ(shell(kChanges), 0) << output();
     EXPECT_EQ(read_file(target + "/moved/a/b/f"), std::string(300'000, 'd'));
     shown.unmount_overlay();
-    const auto upper = snapshot::scan(top.path() + "/upper", with_xattrs());
+    const auto upper = snapshot::scan(top.path() + "/upper");
     for (snapshot::NodeId node = 0; node < upper.size(); ++node)
         for (const auto& xattr : upper.entry(node).xattrs) {
             EXPECT_NE(xattr.name, "trusted.overlay.metacopy") << upper.path(node);
@@ -246,7 +214,7 @@ TEST_P(TiersTest, AnUpperLayerHoldsWholeFilesWhateverIsBelow) {
                            "touch -r one twin-b")
                               .c_str()),
               0);
-    const auto expected = snapshot::scan(disk, with_xattrs());
+    const auto expected = snapshot::scan(disk);
     for (const auto& change : diff::compare(expected, result)) {
         const auto node = result.find(change.path);
         ASSERT_NE(node, snapshot::kNoNode) << change.path;

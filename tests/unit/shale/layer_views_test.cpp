@@ -1,26 +1,15 @@
 // Which layer an entry is from, what is wasted, and what stands behind a '#'.
+#include "error_kind.hpp"
 #include "layer_views.hpp"
 
 #include <shale/codec.hpp>
 
 #include <gmock/gmock.h>
 
-#include <functional>
-
 namespace shale::cli {
 namespace {
 
 using testing::ElementsAre;
-
-ErrorKind kind_of(const std::function<void()>& body) {
-    try {
-        body();
-    } catch (const Error& error) {
-        return error.kind();
-    }
-    ADD_FAILURE() << "no error";
-    return ErrorKind::System;
-}
 
 TEST(Part, IsWhatStandsBehindTheHash) {
     EXPECT_EQ(split_part("app:prod").second.kind, Part::Kind::Whole);

@@ -1,4 +1,5 @@
 // Layers read in parts from a registry that tells what it was asked, and that may lie.
+#include "error_kind.hpp"
 #include "remote_blobs.hpp"
 
 #include <shale/codec.hpp>
@@ -6,20 +7,9 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <functional>
 
 namespace shale::cli {
 namespace {
-
-ErrorKind kind_of(const std::function<void()>& body) {
-    try {
-        body();
-    } catch (const Error& error) {
-        return error.kind();
-    }
-    ADD_FAILURE() << "no error";
-    return ErrorKind::System;
-}
 
 class NoBlobs final : public oci::BlobSource {
   public:
