@@ -118,7 +118,8 @@ void migrate(SqliteConnection& connection, const std::string& path) {
 struct Database::State {
     explicit State(const std::string& database_path)
         : path(database_path), connection(database_path, kBusyMs) {
-        connection.run("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;");
+        connection.begin_wal();
+        connection.run("PRAGMA synchronous = NORMAL;");
         migrate(connection, path);
         prepare();
     }

@@ -4,10 +4,17 @@
 #include <fcntl.h>
 
 #include <cerrno>
+#include <chrono>
+#include <thread>
 
 namespace shale::store {
 
-SqliteConnection::SqliteConnection(std::string path, int busy_ms) : path_(std::move(path)) {
+namespace {
+constexpr const char* kBeginWal = "PRAGMA journal_mode = WAL";
+}  // namespace
+
+SqliteConnection::SqliteConnection(std::string path, int busy_ms)
+    : path_(std::move(path)), busy_ms_(busy_ms) {
     // What builds were told is for their user's eyes. SQLite gives its other files the same mode.
     const UniqueFd made(
         ::open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
@@ -30,9 +37,24 @@ void SqliteConnection::run(const std::string& statements) {
     if (code != SQLITE_OK) fail_with(code, statements);
 }
 
+// The first one to use a file, and the last one to let go of it, lock it in ways in which SQLite
+// does not wait, whatever the timeout.
+void SqliteConnection::begin_wal() {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(busy_ms_);
+    constexpr std::chrono::milliseconds kPause(5);
+    while (true) {
+        const int code = sqlite3_exec(handle_, kBeginWal, nullptr, nullptr, nullptr);
+        if (code == SQLITE_OK) return;
+        if ((code & 0xff) != SQLITE_BUSY || std::chrono::steady_clock::now() >= deadline)
+            fail_with(code, kBeginWal);
+        std::this_thread::sleep_for(kPause);
+    }
+}
+
 void SqliteConnection::use_schema(std::string_view schema, std::int64_t version,
                                   std::string_view what) {
-    run("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE;");
+    begin_wal();
+    run("PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE;");
     std::int64_t found = 0;
     {
         SqliteStatement query(*this, "PRAGMA user_version");

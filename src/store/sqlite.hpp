@@ -22,8 +22,10 @@ class SqliteConnection {
     SqliteConnection& operator=(const SqliteConnection&) = delete;
     ~SqliteConnection();
     void run(const std::string& statements);
-    // Of a file without tables makes it one of this version. Unsupported, naming `what`, if it is
-    // of another one. Writers do not wait for readers from here on.
+    // Writers do not wait for readers from here on.
+    void begin_wal();
+    // As begin_wal(), and of a file without tables makes it one of this version. Unsupported,
+    // naming `what`, if it is of another one.
     void use_schema(std::string_view schema, std::int64_t version, std::string_view what);
     sqlite3* get() const { return handle_; }
     // Turns a result code into an Error that names the file and says what to do.
@@ -31,6 +33,7 @@ class SqliteConnection {
 
   private:
     std::string path_;
+    int busy_ms_;
     sqlite3* handle_ = nullptr;
 };
 

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <thread>
 
 namespace shale::store::test {
 namespace {
@@ -137,6 +139,27 @@ TEST_F(FrameIndexTest, DamageBehindTheFirstPageIsMadeAnewToo) {
     other.put(rows, 100);  // gives up what it cannot read
     other.put(rows, 100);
     EXPECT_TRUE(other.find(key(1)));
+}
+
+// SQLite does not wait by itself for whoever opens a file first, or closes it last.
+TEST(FrameIndexFile, ManyThatOpenAndCloseItAtOnceAllSucceed) {
+    const TempDir directory;
+    Store store(directory.path() + "/store");
+    std::atomic<int> failures = 0;
+    {
+        std::vector<std::jthread> threads;
+        for (int number = 0; number < 8; ++number)
+            threads.emplace_back([&] {
+                try {
+                    for (int round = 0; round < 40; ++round)
+                        FrameIndex(store).find(codec::sha256("nothing"));
+                } catch (const Error& error) {
+                    ++failures;
+                    ADD_FAILURE() << error.what();
+                }
+            });
+    }
+    EXPECT_EQ(failures, 0);
 }
 
 }  // namespace
