@@ -54,6 +54,9 @@ struct Options {
     // before children. Not called for the root, which is always included. Null includes everything.
     // An included entry below a skipped directory makes that directory appear, before it.
     std::function<Decision(std::string_view path, bool is_directory)> filter;
+    // The filter may instead be called on any of the walk's threads and by several at once; still
+    // about a directory before anything in it. Then whole subtrees are read ahead.
+    bool filter_is_concurrent = false;
 };
 
 struct Stats {

@@ -12,8 +12,8 @@
 namespace shale::build {
 namespace {
 
-// Turns .dockerignore rules and the needed paths into the walk's decisions. States of open
-// directories are kept by path: the walk may read several directories ahead.
+// Turns .dockerignore rules and the needed paths into the walk's decisions. States of directories
+// are kept by path, because several are read at once. Safe from any thread.
 class ContextFilter {
   public:
     ContextFilter(const dockerfile::IgnoreMatcher& ignore, const NeededPaths& needed)
@@ -26,15 +26,26 @@ class ContextFilter {
         const auto slash = path.rfind('/');
         const std::string parent(slash == std::string_view::npos ? "" : path.substr(0, slash));
         dockerfile::IgnoreMatcher::State child;
-        const auto verdict = ignore_.decide(path, states_[parent], is_directory ? &child : nullptr);
-        if (is_directory && !verdict.may_prune) states_[std::string(path)] = std::move(child);
+        const auto verdict =
+            ignore_.decide(path, state_of(parent), is_directory ? &child : nullptr);
+        if (is_directory && !verdict.may_prune) state_of(std::string(path)) = std::move(child);
         if (!verdict.excluded) return walk::Decision::Include;
         return verdict.may_prune || !is_directory ? walk::Decision::Prune : walk::Decision::Skip;
     }
 
+    // Whether it ever says anything but Include.
+    bool has_a_say() const { return !ignore_.empty() || !needed_.covers(""); }
+
   private:
+    // Written once, before anything in the directory is asked about. References stay good.
+    dockerfile::IgnoreMatcher::State& state_of(const std::string& directory) {
+        const std::lock_guard lock(mutex_);
+        return states_[directory];
+    }
+
     const dockerfile::IgnoreMatcher& ignore_;
     const NeededPaths& needed_;
+    std::mutex mutex_;
     std::unordered_map<std::string, dockerfile::IgnoreMatcher::State> states_;
 };
 
@@ -96,9 +107,11 @@ snapshot::Tree Context::scan(VertexId vertex) {
     options.keep_sockets = true;  // a copy makes empty files of them
     options.stat_cache = &cache;
     options.walk.keep_xattr = belongs_to_file;
-    options.walk.filter = [&](std::string_view path, bool is_directory) {
-        return filter.decide(path, is_directory);
-    };
+    options.walk.filter_is_concurrent = true;
+    if (filter.has_a_say())
+        options.walk.filter = [&](std::string_view path, bool is_directory) {
+            return filter.decide(path, is_directory);
+        };
     // All that the functions above decide by. To be counted up when what they do changes.
     const auto rules =
         Key("context-rules-1").add("ignore", ignore_.text).add("needed", needed_.text()).finish();

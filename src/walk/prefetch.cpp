@@ -9,7 +9,7 @@ namespace {
 
 // Each listing that waits holds a descriptor, of which a process has 1024 by default; entries bound
 // the memory (about 120 bytes each).
-constexpr std::size_t kListingsAhead = 128;
+constexpr std::size_t kListingsAhead = 256, kListingsAtDepth = 48;
 constexpr std::size_t kEntriesAhead = 64 << 10;
 
 // A cold directory sleeps at least once, and a cold disk is kept busy only by many requests; on a
@@ -19,8 +19,8 @@ constexpr unsigned kSample = 8, kBlockedOfSample = 5;
 
 }  // namespace
 
-Prefetch::Prefetch(const Options& options, const EngineOptions& engine)
-    : options_(options), engine_(engine.engine),
+Prefetch::Prefetch(const std::string& root, const Options& options, const EngineOptions& engine)
+    : root_(root), options_(options), engine_(engine.engine),
       max_threads_(std::max(options.threads, engine.cold_threads)) {
     readers_.push_back(std::make_unique<ListingReader>(options, engine_));
     walker_ = readers_.front().get();
@@ -53,17 +53,20 @@ Prefetch::~Prefetch() {
     to_worker_.notify_all();
 }
 
-void Prefetch::schedule(std::vector<std::shared_ptr<Job>> jobs) {
+void Prefetch::schedule(const std::vector<std::shared_ptr<Job>>& jobs) {
     if (workers_.empty() || jobs.empty()) return;
-    std::list<std::shared_ptr<Job>> front;
-    for (auto& job : jobs) {
-        const auto place = front.insert(front.end(), std::move(job));
-        (*place)->place = place;
-        (*place)->state = Job::State::Queued;  // no worker has seen it yet
-    }
     const std::lock_guard lock(mutex_);
-    queue_.splice(queue_.begin(), front);
-    to_worker_.notify_all();
+    queue_first(jobs);
+}
+
+void Prefetch::queue_first(const std::vector<std::shared_ptr<Job>>& jobs) {
+    if (jobs.empty()) return;
+    const auto first = queue_.begin();
+    for (const auto& job : jobs) {
+        job->place = queue_.insert(first, job);
+        job->state = Job::State::Queued;
+    }
+    wake_if_room();
 }
 
 std::shared_ptr<Listing> Prefetch::take(Job& job) {
@@ -81,37 +84,79 @@ std::shared_ptr<Listing> Prefetch::take(Job& job) {
         else
             to_walker_.wait(lock, [&] { return job.state == Job::State::Ready; });
     --listings_ahead_;
+    --ahead_at_[job.depth];
     entries_ahead_ -= job.listing->records.size();
-    if (is_full_ && listings_ahead_ < kListingsAhead / 2 && entries_ahead_ < kEntriesAhead / 2) {
-        is_full_ = false;
-        to_worker_.notify_all();
-    }
+    if (is_full_) wake_if_room();
     return std::move(job.listing);
 }
 
-std::shared_ptr<Listing> Prefetch::read(ListingReader& reader, const Job& job) {
-    return reader.read(job.parent->fd.get(), job.name, job.where);
+std::shared_ptr<Listing> Prefetch::read(ListingReader& reader, const Job& job) const {
+    return reader.read(job.parent->fd.get(), job.name, join_path(root_, job.path));
 }
 
-// Once the bound is reached, workers stay away until half of it is used up; waking them for each
+Prefetch::Plan Prefetch::plan(const Job& job, const std::shared_ptr<Listing>& listing) const {
+    Plan plan;
+    for (const Record& record : listing->records) {
+        const bool is_directory = record.type == FileType::Directory;
+        if (!is_directory && !options_.filter) continue;
+        std::string path = join_path(job.path, listing->name(record));
+        auto decision = Decision::Include;
+        if (options_.filter) {
+            decision = options_.filter(path, is_directory);
+            plan.decisions.push_back(decision);
+        }
+        if (!is_directory || record.is_mount_point || decision == Decision::Prune) continue;
+        auto child = std::make_shared<Job>();
+        child->parent = listing;
+        child->name = listing->c_name(record);
+        child->path = std::move(path);
+        child->depth = job.depth + 1;
+        plan.children.push_back(std::move(child));
+    }
+    return plan;
+}
+
+// Once a bound is reached, workers stay away until half of it is used up; waking them for each
 // listing taken would be a context switch per directory.
+bool Prefetch::has_room() const {
+    const std::size_t share = is_full_ ? 2 : 1;
+    const std::size_t depth = queue_.front()->depth;
+    return listings_ahead_ < kListingsAhead / share && entries_ahead_ < kEntriesAhead / share &&
+           (depth >= ahead_at_.size() || ahead_at_[depth] < kListingsAtDepth / share);
+}
+
 bool Prefetch::may_read_ahead() {
-    is_full_ |= listings_ahead_ + busy_ >= kListingsAhead || entries_ahead_ >= kEntriesAhead;
-    return !is_full_ && !queue_.empty();
+    if (queue_.empty()) return false;
+    is_full_ = !has_room();
+    return !is_full_;
+}
+
+void Prefetch::wake_if_room() {
+    if (may_read_ahead()) to_worker_.notify_all();
 }
 
 void Prefetch::read_front(ListingReader& reader, std::unique_lock<std::mutex>& lock) {
     const std::shared_ptr<Job> job = std::move(queue_.front());
     queue_.pop_front();
     job->state = Job::State::Busy;
-    ++busy_;
+    ++listings_ahead_;
+    if (ahead_at_.size() <= job->depth) ahead_at_.resize(job->depth + 1);
+    ++ahead_at_[job->depth];
     lock.unlock();
     auto listing = read(reader, *job);
+    Plan planned;
+    try {
+        if (may_plan()) planned = plan(*job, listing);
+    } catch (...) {  // rethrown on the walking thread, in its place in the stream
+        listing->failure = std::current_exception();
+    }
     lock.lock();
-    --busy_;
-    ++listings_ahead_;
     consider(*listing);
     entries_ahead_ += listing->records.size();
+    queue_first(planned.children);
+    job->is_planned = may_plan();
+    job->decisions = std::move(planned.decisions);
+    job->children = std::move(planned.children);
     job->listing = std::move(listing);
     job->state = Job::State::Ready;
     to_walker_.notify_one();
@@ -128,7 +173,7 @@ void Prefetch::work(ListingReader& reader) {
 
 Stats Prefetch::stats() {
     const std::lock_guard lock(mutex_);
-    SHALE_ENSURE(busy_ == 0);
+    SHALE_ENSURE(listings_ahead_ == 0);
     Stats sum;
     for (const auto& reader : readers_) {
         const Stats stats = reader->stats();

@@ -19,24 +19,33 @@ struct Job {
     enum class State { Idle, Queued, Busy, Ready };
     std::shared_ptr<const Listing> parent;
     const char* name = nullptr;  // in parent->text
-    std::string where;           // full path, for errors
+    std::string path;            // relative to the root of the walk
+    std::size_t depth = 0;       // of the directory that holds it
     // Guarded by Prefetch's mutex:
     State state = State::Idle;
     std::shared_ptr<Listing> listing;
+    // What whoever read it ahead has found out about its records and begun with.
+    bool is_planned = false;
+    std::vector<Decision> decisions;                  // record by record; empty without a filter
+    std::vector<std::shared_ptr<Job>> children;       // of the directories not pruned, in order
     std::list<std::shared_ptr<Job>>::iterator place;  // while queued
 };
 
 // Jobs wait in stream order: those of the directory entered last come first, because the walk needs
 // them first. Workers take from the front. The walking thread takes the job it needs: if nobody has
 // begun it, it does the work itself; if somebody has, it reads ahead like a worker meanwhile. So it
-// never waits for a queue, and read-ahead can be bounded without a deadlock.
+// never waits for a queue, and read-ahead can be bounded without a deadlock. Each depth has a bound
+// of its own: else listings that are needed late, those of a large directory near the root, would
+// leave no room for those that are needed next. What is found in a directory that was read ahead is
+// read ahead, too, unless a filter insists on the walking thread: the walk alone would not know of
+// enough.
 class Prefetch {
   public:
-    Prefetch(const Options& options, const EngineOptions& engine);
+    Prefetch(const std::string& root, const Options& options, const EngineOptions& engine);
     ~Prefetch();
 
     // Puts `jobs` before all others, keeping their order.
-    void schedule(std::vector<std::shared_ptr<Job>> jobs);
+    void schedule(const std::vector<std::shared_ptr<Job>>& jobs);
     // The job's listing; reads it here if no worker has started.
     std::shared_ptr<Listing> take(Job& job);
     // Of all threads. Only after the last take().
@@ -44,15 +53,25 @@ class Prefetch {
     EngineReport report();
 
   private:
-    static std::shared_ptr<Listing> read(ListingReader& reader, const Job& job);
+    std::shared_ptr<Listing> read(ListingReader& reader, const Job& job) const;
+    struct Plan {
+        std::vector<Decision> decisions;
+        std::vector<std::shared_ptr<Job>> children;
+    };
+    bool may_plan() const { return !options_.filter || options_.filter_is_concurrent; }
+    Plan plan(const Job& job, const std::shared_ptr<Listing>& listing) const;
     void start_worker();
     // With the lock held: learns from a listing whether more threads would help.
     void consider(const Listing& listing);
     void work(ListingReader& reader);
     // Both with the lock held; reading releases it meanwhile.
     bool may_read_ahead();
+    bool has_room() const;
+    void wake_if_room();
+    void queue_first(const std::vector<std::shared_ptr<Job>>& jobs);
     void read_front(ListingReader& reader, std::unique_lock<std::mutex>& lock);
 
+    const std::string& root_;
     const Options& options_;
     const Engine engine_;
     const unsigned max_threads_;
@@ -62,8 +81,9 @@ class Prefetch {
     unsigned read_lately_ = 0, blocked_lately_ = 0;
     std::condition_variable to_worker_, to_walker_;
     std::list<std::shared_ptr<Job>> queue_;
-    std::size_t listings_ahead_ = 0, entries_ahead_ = 0, busy_ = 0;
-    bool is_full_ = false;  // enough has been read ahead for now
+    std::size_t listings_ahead_ = 0, entries_ahead_ = 0;  // those being read included, and not
+    std::vector<std::size_t> ahead_at_;                   // listings_ahead_ by depth
+    bool is_full_ = false;                                // enough has been read ahead for now
     bool stopping_ = false;
 
     ListingReader* walker_ = nullptr;    // the reader of the walking thread

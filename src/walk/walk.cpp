@@ -4,7 +4,8 @@
 // enters a directory it asks the filter about all its entries, in order, and schedules the
 // subdirectories that remain; only then does it deliver and descend. So the filter sees every
 // parent before its children and nothing excluded is ever opened, while workers still have a
-// directory's worth of subdirectories to read ahead.
+// directory's worth of subdirectories to read ahead. Where the filter does not mind being asked by
+// them they go on from there by themselves.
 //
 // A directory entry is delivered after its listing was obtained, so that one which vanished in
 // between is left out like any other entry. Directories the filter skipped are delivered late, when
@@ -25,15 +26,16 @@ class Walker {
   public:
     Walker(const std::string& root, const Options& options, const EngineOptions& engine,
            const std::function<void(const Entry&)>& on_entry)
-        : root_(root), options_(options), on_entry_(on_entry), prefetch_(options, engine) {}
+        : root_(root), options_(options), on_entry_(on_entry), prefetch_(root, options, engine) {}
 
     Stats run(EngineReport* report) {
         const auto holder = open_root();
         levels_.push_back({holder.get(), &holder->records.front(), 0, false});
         deliver_pending();
-        const auto listing = prefetch_.take(*job_for(holder, "."));
+        const auto job = job_for(holder, ".");
+        const auto listing = prefetch_.take(*job);
         if (listing->failure) std::rethrow_exception(listing->failure);
-        descend(listing);
+        descend(listing, *job);
         Stats stats = prefetch_.stats();
         if (report) *report = prefetch_.report();
         stats.entries = entries_;
@@ -75,7 +77,8 @@ class Walker {
         auto job = std::make_shared<Job>();
         job->parent = parent;
         job->name = name;
-        job->where = path_.empty() ? root_ : join_path(root_, path_);
+        job->depth = levels_.size();
+        job->path = path_;
         return job;
     }
 
@@ -91,17 +94,34 @@ class Walker {
             if (!is_directory && !options_.filter) continue;
             const Scope scope(path_, listing->name(record));
             if (options_.filter) plan.decisions[at] = options_.filter(path_, is_directory);
-            if (!is_directory || record.is_mount_point || plan.decision(at) == Decision::Prune)
-                continue;
+            if (!is_descended_into(record, plan.decision(at))) continue;
             plan.jobs[at] = job_for(listing, listing->c_name(record));
             to_read.push_back(plan.jobs[at]);
         }
-        prefetch_.schedule(std::move(to_read));
+        prefetch_.schedule(to_read);
         return plan;
     }
 
-    void descend(const std::shared_ptr<Listing>& listing) {
-        Plan plan = this->plan(listing);
+    // The same, where it was made by whoever read the directory ahead.
+    static Plan plan_of(Job& job, const Listing& listing) {
+        Plan plan;
+        plan.jobs.resize(listing.records.size());
+        plan.decisions = std::move(job.decisions);
+        auto next = job.children.begin();
+        for (std::size_t at = 0; at < listing.records.size(); ++at)
+            if (is_descended_into(listing.records[at], plan.decision(at)))
+                plan.jobs[at] = std::move(*next++);
+        job.children.clear();
+        return plan;
+    }
+
+    static bool is_descended_into(const Record& record, Decision decision) {
+        return record.type == FileType::Directory && !record.is_mount_point &&
+               decision != Decision::Prune;
+    }
+
+    void descend(const std::shared_ptr<Listing>& listing, Job& job) {
+        Plan plan = job.is_planned ? plan_of(job, *listing) : this->plan(listing);
         for (std::size_t at = 0; at < listing->records.size(); ++at) {
             const Record& record = listing->records[at];
             const Decision decision = plan.decision(at);
@@ -122,7 +142,7 @@ class Walker {
         if (listing->failure) std::rethrow_exception(listing->failure);
         levels_.push_back({&holder, &record, path_.size(), false});
         if (is_included) deliver_pending();
-        descend(listing);
+        descend(listing, job);
         levels_.pop_back();
     }
 

@@ -36,6 +36,7 @@ constexpr std::size_t kRebaseAfter = 2000, kMaxLinked = 20'000;
 std::string variant_of(const ScanOptions& options, const std::string& rules) {
     return std::string(options.zero_owner ? "zero-owner " : "") +
            (options.keep_sockets ? "sockets " : "") +
+           (options.whole_seconds ? "whole-seconds " : "") +
            (options.walk.cross_mounts ? "" : "one-file-system ") +
            (options.walk.read_xattrs ? "xattrs " : "") + rules;
 }
@@ -91,6 +92,7 @@ class Incremental {
         std::vector<std::string> linked;
         ScanOptions options = noting_links(options_, linked);
         options.stat_cache = nullptr;  // loading it would cost more than reading what changed
+        options.walk.filter_is_concurrent = false;
         options.walk.filter = [this](std::string_view path, bool is_directory) {
             return decide(path, is_directory);
         };

@@ -98,6 +98,7 @@ void save_cache(const Flags& flags, snapshot::StatCache& cache) {
 Scanned scan(const Flags& flags, snapshot::StatCache* cache) {
     snapshot::ScanOptions options;
     options.stat_cache = cache;
+    options.walk.filter_is_concurrent = true;
     if (!flags.exclude_from.empty()) options.walk.filter = exclude_filter(flags.exclude_from);
     snapshot::ScanStats stats;
     const auto began = std::chrono::steady_clock::now();

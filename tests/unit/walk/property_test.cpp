@@ -201,15 +201,21 @@ TEST(WalkProperties, FilteredStreamFollowsTheRule) {
             expected.insert(parents.begin(), parents.end());
             expected.insert(path);
         }
-        for (const unsigned threads : {1u, 2u, 8u}) {
-            Options options;
-            options.threads = threads;
-            options.filter = [&](std::string_view path, bool) { return decide(path); };
-            std::vector<std::string> seen;
-            walk(dir.path(), options, [&](const Entry& entry) { seen.emplace_back(entry.path); });
-            ASSERT_EQ(std::set<std::string>(seen.begin(), seen.end()), expected);
-            ASSERT_EQ(seen.size(), expected.size());
-        }
+        std::vector<std::string> order;
+        for (const unsigned threads : {1u, 2u, 8u})
+            for (const bool is_concurrent : {false, true}) {
+                Options options;
+                options.threads = threads;
+                options.filter_is_concurrent = is_concurrent;
+                options.filter = [&](std::string_view path, bool) { return decide(path); };
+                std::vector<std::string> seen;
+                walk(dir.path(), options,
+                     [&](const Entry& entry) { seen.emplace_back(entry.path); });
+                ASSERT_EQ(std::set<std::string>(seen.begin(), seen.end()), expected);
+                ASSERT_EQ(seen.size(), expected.size());
+                if (order.empty()) order = seen;
+                ASSERT_EQ(seen, order) << threads << " threads";
+            }
     }
 }
 

@@ -17,6 +17,8 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <mutex>
+#include <set>
 #include <thread>
 
 namespace shale::walk {
@@ -208,6 +210,44 @@ TEST_F(Walk, FilterSeesParentsBeforeChildrenAndSiblingsInOrder) {
     };
     paths(options);
     EXPECT_EQ(asked, (Paths{"a", "b", "c", "a/y", "a/z", "a/z/q", "b/x"}));
+}
+
+// Wide and deep enough that several threads are at it.
+TEST_F(Walk, AConcurrentFilterSeesParentsFirstAndNothingPrunedIsOpened) {
+    for (int i = 0; i < 30; ++i)
+        for (const char* below : {"/keep/a/b", "/keep/c", "/drop/x/y"})
+            mkdir("d" + std::to_string(i) + below);
+    for (const unsigned threads : {1u, 2u, 8u}) {
+        std::mutex mutex;
+        std::set<std::string> asked;
+        Options options;
+        options.threads = threads;
+        options.filter_is_concurrent = true;
+        options.filter = [&](std::string_view at, bool) {
+            const std::lock_guard lock(mutex);
+            const auto slash = at.rfind('/');
+            EXPECT_TRUE(slash == at.npos || asked.contains(std::string(at.substr(0, slash)))) << at;
+            EXPECT_TRUE(asked.emplace(at).second) << at << " is asked about twice";
+            return at.ends_with("/drop") ? Decision::Prune : Decision::Include;
+        };
+        Stats stats;
+        EXPECT_EQ(paths(options, &stats).size(), 1u + 30 * 5);
+        EXPECT_EQ(asked.size(), 30u * 6);
+        EXPECT_EQ(stats.directories_opened, 1u + 30 * 5);
+    }
+}
+
+TEST_F(Walk, WhatAConcurrentFilterThrowsReachesTheCaller) {
+    for (int i = 0; i < 30; ++i)
+        mkdir("d" + std::to_string(i) + "/e/f");
+    Options options;
+    options.threads = 4;
+    options.filter_is_concurrent = true;
+    options.filter = [](std::string_view at, bool) -> Decision {
+        if (at == "d20/e") fail(ErrorKind::Invalid, "the filter does not like it");
+        return Decision::Include;
+    };
+    EXPECT_THROW(paths(options), Error);
 }
 
 TEST_F(Walk, SkippedDirectoryAppearsOnlyForSomethingIncludedBelow) {
