@@ -20,6 +20,7 @@
 #include <sys/vfs.h>
 
 #include <algorithm>
+#include <bit>
 #include <ctime>
 #include <utility>
 
@@ -33,6 +34,9 @@ constexpr std::uint64_t kHeaderBytes = 24, kChecksumBytes = 16;
 constexpr std::uint32_t kKeepDays = 30;
 constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 constexpr std::int64_t kNsPerDay = 86'400 * kNsPerSecond;
+// Look-ups by search before a table is made.
+constexpr std::size_t kSearches = 4096;
+constexpr std::uint32_t kNoRecord = 0xffffffff;
 constexpr long kXfsMagic = 0x58465342;  // linux/magic.h leaves XFS out
 
 }  // namespace
@@ -82,15 +86,44 @@ std::optional<Digest> StatCache::Impl::find(const FileStamp& stamp) {
         if (at->second.stamp != stamp) return std::nullopt;
         return at->second.digest;
     }
+    const auto at = position_of(stamp);
+    if (!at) return std::nullopt;
+    used_[*at] = true;
+    changed_ |= loaded_[*at].day != today();
+    return loaded_[*at].digest;
+}
+
+// A search touches a cache line for each halving. Whoever looks up many is better off with a table,
+// which takes some tens of milliseconds to make for a million records.
+std::optional<std::size_t> StatCache::Impl::position_of(const FileStamp& stamp) {
+    if (slots_.empty() && ++searches_ > kSearches) index();
+    if (!slots_.empty()) {
+        const std::size_t mask = slots_.size() - 1;
+        for (std::size_t slot = InodeHash{}({stamp.dev, stamp.ino}) & mask;;
+             slot = (slot + 1) & mask) {
+            if (slots_[slot] == kNoRecord) return std::nullopt;
+            const FileStamp& known = loaded_[slots_[slot]].stamp;
+            if (known.ino != stamp.ino || known.dev != stamp.dev) continue;
+            return known == stamp ? std::optional<std::size_t>(slots_[slot]) : std::nullopt;
+        }
+    }
     const auto at = std::lower_bound(
         loaded_.begin(), loaded_.end(), stamp,
         [](const Record& record, const FileStamp& wanted) { return record.stamp < wanted; });
     if (at == loaded_.end() || at->stamp != stamp) return std::nullopt;
-    if (at->day != today()) {
-        at->day = today();
-        changed_ = true;
+    return static_cast<std::size_t>(at - loaded_.begin());
+}
+
+void StatCache::Impl::index() {
+    if (loaded_.size() >= kNoRecord) return;
+    slots_.assign(std::bit_ceil(2 * loaded_.size() + 1), kNoRecord);
+    const std::size_t mask = slots_.size() - 1;
+    for (std::size_t at = 0; at < loaded_.size(); ++at) {
+        std::size_t slot = InodeHash{}({loaded_[at].stamp.dev, loaded_[at].stamp.ino}) & mask;
+        while (slots_[slot] != kNoRecord)
+            slot = (slot + 1) & mask;
+        slots_[slot] = static_cast<std::uint32_t>(at);
     }
-    return at->digest;
 }
 
 void StatCache::Impl::insert(const FileStamp& stamp, const Digest& digest) {
@@ -103,28 +136,44 @@ void StatCache::Impl::save() {
     const std::lock_guard lock(mutex_);
     if (path_.empty() || !changed_) return;
     load_once();
-    const std::uint32_t now = today();
-    std::vector<Record> kept;
-    kept.reserve(loaded_.size() + fresh_.size());
-    for (const Record& record : loaded_)
-        if (record.day + kKeepDays >= now && !fresh_.contains({record.stamp.dev, record.stamp.ino}))
-            kept.push_back(record);
-    for (const auto& [inode, record] : fresh_)
-        if (record.day + kKeepDays >= now) kept.push_back(record);
-    std::sort(kept.begin(), kept.end(),
-              [](const Record& a, const Record& b) { return a.stamp < b.stamp; });
-    write_file_atomic(path_, as_bytes(encode(kept)), 0600);
-    loaded_ = std::move(kept);
+    write_file_atomic(path_, as_bytes(encode()), 0600);
     fresh_.clear();
     changed_ = false;
+    load();
 }
 
-std::string StatCache::Impl::encode(const std::vector<Record>& records) const {
-    std::string out(kMagic, sizeof kMagic);
+// What is still wanted of the file, and what is new, merged in order.
+std::string StatCache::Impl::encode() {
+    const std::uint32_t now = today();
+    const auto before = [](const Record& a, const Record& b) { return a.stamp < b.stamp; };
+    std::vector<Record> fresh;
+    fresh.reserve(fresh_.size());
+    for (const auto& [inode, record] : fresh_)
+        fresh.push_back(record);
+    std::sort(fresh.begin(), fresh.end(), before);
+
+    std::string out;
+    out.reserve(kHeaderBytes + (loaded_.size() + fresh.size()) * sizeof(Record) + kChecksumBytes);
+    out.assign(kMagic, sizeof kMagic);
     put_little(out, kVersion);
     put_little(out, std::uint32_t{0});
-    put_little(out, std::uint64_t{records.size()});
-    out.append(reinterpret_cast<const char*>(records.data()), records.size() * sizeof(Record));
+    put_little(out, std::uint64_t{0});  // how many, when it is known
+    const auto put = [&](const Record& record) {
+        if (record.day + kKeepDays >= now)
+            out.append(reinterpret_cast<const char*>(&record), sizeof record);
+    };
+    auto next = fresh.begin();
+    for (std::size_t at = 0; at < loaded_.size(); ++at) {
+        Record record = loaded_[at];
+        if (fresh_.contains({record.stamp.dev, record.stamp.ino})) continue;
+        if (used_[at]) record.day = now;
+        while (next != fresh.end() && before(*next, record))
+            put(*next++);
+        put(record);
+    }
+    std::for_each(next, fresh.end(), put);
+    const std::uint64_t count = (out.size() - kHeaderBytes) / sizeof(Record);
+    std::memcpy(out.data() + kHeaderBytes - sizeof count, &count, sizeof count);
     const auto checksum = codec::xxh3_128(as_bytes(out));
     put_little(out, checksum.low);
     put_little(out, checksum.high);
@@ -133,11 +182,15 @@ std::string StatCache::Impl::encode(const std::vector<Record>& records) const {
 
 // A cache is only ever a saving: whatever is wrong with the file, the answer is to start empty.
 void StatCache::Impl::load() {
+    loaded_ = {};
+    used_.clear();
+    searches_ = 0;
+    slots_.clear();
     const UniqueFd fd(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     struct stat status {};
     if (!fd || ::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) return;
-    const Mapping file(path_);
-    const Bytes bytes = file.bytes();
+    file_ = Mapping(path_);
+    const Bytes bytes = file_.bytes();
     if (bytes.size() < kHeaderBytes + kChecksumBytes) return;
     const Bytes covered = bytes.first(bytes.size() - kChecksumBytes);
     ByteReader trailer(bytes.last(kChecksumBytes), "stat cache");
@@ -148,11 +201,11 @@ void StatCache::Impl::load() {
     if (in.u32() != kVersion || in.u32() != 0) return;
     const std::uint64_t count = in.u64();
     if (in.remaining() % sizeof(Record) != 0 || count != in.remaining() / sizeof(Record)) return;
-    std::vector<Record> records(count);
-    if (count > 0)
-        std::memcpy(records.data(), in.take(in.remaining()).data(), count * sizeof(Record));
+    const std::span records(reinterpret_cast<const Record*>(covered.data() + kHeaderBytes), count);
     const auto by_stamp = [](const Record& a, const Record& b) { return a.stamp < b.stamp; };
-    if (std::is_sorted(records.begin(), records.end(), by_stamp)) loaded_ = std::move(records);
+    if (!std::is_sorted(records.begin(), records.end(), by_stamp)) return;
+    loaded_ = records;
+    used_.resize(count);
 }
 
 StatCache::StatCache() : impl_(std::make_unique<Impl>(std::string(), system_clock())) {}

@@ -4,6 +4,7 @@
 #include <shale/snapshot.hpp>
 
 #include <mutex>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -49,21 +50,28 @@ struct StatCache::Impl {
     };
     struct InodeHash {
         std::size_t operator()(const Inode& inode) const {
-            return (inode.ino ^ inode.dev << 32) * 0x9e3779b97f4a7c15ull;
+            const auto mixed = (inode.ino ^ inode.dev << 32) * 0x9e3779b97f4a7c15ull;
+            return mixed ^ mixed >> 32;
         }
     };
 
     void load_once();
     void load();
+    std::optional<std::size_t> position_of(const FileStamp& stamp);
+    void index();
     std::uint32_t today() const;
-    std::string encode(const std::vector<Record>& records) const;
+    std::string encode();
 
     std::string path_;  // empty: in memory only
     const Clock& clock_;
     std::mutex mutex_;
     // Guarded by mutex_:
-    bool is_loaded_ = false;      // on first use: whoever knows better may never look
-    std::vector<Record> loaded_;  // sorted by stamp, one per inode
+    bool is_loaded_ = false;  // on first use: whoever knows better may never look
+    Mapping file_;
+    std::span<const Record> loaded_;  // within file_: sorted by stamp, one per inode
+    std::vector<bool> used_;          // those of them that were found
+    std::size_t searches_ = 0;
+    std::vector<std::uint32_t> slots_;  // hash table: inode -> position, once it is worth it
     std::unordered_map<Inode, Record, InodeHash> fresh_;  // of this run; they hide loaded ones
     bool changed_ = false;
 };
