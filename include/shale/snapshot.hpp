@@ -137,9 +137,13 @@ class TreeBuilder {
     void put(std::string_view path, EntrySpec spec);
     void remove(std::string_view path);          // with everything below; absent is fine; not ""
     void clear_children(std::string_view path);  // keeps the directory itself
-    // Puts the base's directory `node`, with everything below it, at `path`, replacing what is
-    // there. Nothing is visited: a renamed directory costs one edit.
-    void put_base_directory(std::string_view path, NodeId node);
+    // Puts a directory of `tree`, the base or another that outlives the builder, with everything
+    // below it at `path`, replacing what is there. Nothing is visited: a renamed directory, or one
+    // copied from another tree, costs one edit. Links lead as they did within `tree`.
+    void put_subtree(std::string_view path, const Tree& tree, NodeId directory);
+    // From here on, whatever is put or laid in from another tree loses the fractions of a second of
+    // its times, as it would in an image: layers state whole seconds.
+    void use_whole_seconds();
     // State after the edits so far. Link groups are those of the base and those that were put.
     std::optional<EntrySpec> get(std::string_view path) const;
     std::vector<std::string> children(std::string_view path) const;
@@ -181,6 +185,7 @@ struct ScanOptions {
     // Forces 0:0 on every entry, as the build context requires.
     bool zero_owner = false;
     bool keep_sockets = false;
+    bool whole_seconds = false;  // times without their fractions
     // Regular files for which this is true are not read and get a zero content digest.
     std::function<bool(const walk::Entry&)> skip_content;
 };

@@ -24,12 +24,11 @@ bool is_other_algorithm(std::string_view text) {
 }  // namespace
 
 std::string to_hex(Bytes bytes) {
-    std::string out;
-    out.reserve(bytes.size() * 2);
-    for (std::byte byte : bytes) {
-        const auto value = std::to_integer<unsigned>(byte);
-        out.push_back(kHexDigits[value >> 4]);
-        out.push_back(kHexDigits[value & 15]);
+    std::string out(bytes.size() * 2, '\0');
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+        const auto value = std::to_integer<unsigned>(bytes[i]);
+        out[2 * i] = kHexDigits[value >> 4];
+        out[2 * i + 1] = kHexDigits[value & 15];
     }
     return out;
 }

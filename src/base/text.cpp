@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cctype>
+#include <chrono>
 #include <cstdio>
 #include <ctime>
 #include <vector>
@@ -46,20 +47,29 @@ const Clock& system_clock() {
     return clock;
 }
 
+// By hand, because a layer's table of contents has one for every file. 64 bits of nanoseconds end
+// in the year 2262.
 std::string format_rfc3339(std::int64_t ns_since_epoch) {
-    std::int64_t seconds = ns_since_epoch / kNsPerSecond;
-    std::int64_t ns = ns_since_epoch % kNsPerSecond;
-    if (ns < 0) {
-        ns += kNsPerSecond;
-        --seconds;
-    }
-    const auto time = static_cast<std::time_t>(seconds);
-    std::tm parts{};
-    ::gmtime_r(&time, &parts);
-    const auto date =
-        fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", parts.tm_year + 1900, parts.tm_mon + 1,
-                    parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
-    return ns == 0 ? date + "Z" : fmt::format("{}.{:09}Z", date, ns);
+    using namespace std::chrono;
+    const sys_time<nanoseconds> time{nanoseconds(ns_since_epoch)};
+    const auto day = floor<days>(time);
+    const year_month_day date{day};
+    const hh_mm_ss clock{time - day};
+    char text[] = "0000-00-00T00:00:00.000000000Z";
+    const auto put = [&](std::size_t at, std::size_t digits, auto value) {
+        for (std::size_t i = at + digits; i-- > at; value /= 10)
+            text[i] = static_cast<char>('0' + value % 10);
+    };
+    put(0, 4, static_cast<int>(date.year()));
+    put(5, 2, static_cast<unsigned>(date.month()));
+    put(8, 2, static_cast<unsigned>(date.day()));
+    put(11, 2, clock.hours().count());
+    put(14, 2, clock.minutes().count());
+    put(17, 2, clock.seconds().count());
+    const auto ns = clock.subseconds().count();
+    if (ns == 0) return std::string(text, 19) + "Z";
+    put(20, 9, ns);
+    return text;
 }
 
 std::optional<std::int64_t> parse_rfc3339(std::string_view text) {

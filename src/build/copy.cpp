@@ -89,6 +89,21 @@ class Copier {
         return with_options(std::move(spec), options_);
     }
 
+    // True if the copy of a directory and of all below it is like the original.
+    bool is_copied_whole() {
+        if (kept_ || !options_.excludes.empty() || options_.owner || options_.mode) return false;
+        if (!is_plain_) is_plain_ = is_plain();
+        return *is_plain_;
+    }
+    // Sockets become files, and links may lead from one directory to another.
+    bool is_plain() const {
+        for (NodeId node = 0; node < source_.size(); ++node) {
+            const auto entry = source_.entry(node);
+            if (entry.type == FileType::Socket || entry.link_group != 0) return false;
+        }
+        return true;
+    }
+
     // Decides a child; `below` gets the state for its own children. What is not taken may still
     // have something below it that is.
     bool takes(NodeId child, const Place& place, Place& below, bool& may_hold_more) const {
@@ -128,7 +143,9 @@ class Copier {
         bool may_hold_more = false;
         const bool taken = takes(child, place, below, may_hold_more);
         const bool is_directory = source_.entry(child).type == FileType::Directory;
-        if (taken) {
+        if (is_directory && is_copied_whole() && !out_.get(below.target)) {
+            out_.put_subtree(below.target, source_, child);
+        } else if (taken) {
             put_pending();
             is_directory ? put_directory(child, below.target) : copy_file(child, below.target);
             if (is_directory) copy_children(child, below);
@@ -159,6 +176,7 @@ class Copier {
     std::uint64_t group_base_;
     const Kept* kept_ = nullptr;
     std::vector<Pending> pending_;
+    std::optional<bool> is_plain_;  // once it was looked at
 };
 
 }  // namespace

@@ -315,6 +315,7 @@ void Dispatcher::operator()(const dockerfile::Workdir& workdir) {
         }
         options.now_ns = session_.creation_ns();
         snapshot::TreeBuilder builder(*loaded.tree);
+        builder.use_whole_seconds();
         make_parents(builder, resolve_destination(builder, path), options);
         Executed executed;
         executed.tree = std::make_shared<snapshot::Tree>(builder.finish());

@@ -127,7 +127,7 @@ class Merge {
         // What shows at this path so far is what the parent directory's lower has by this name.
         const NodeId showing =
             lower_parent == kNoNode ? kNoNode : parent_.child(lower_parent, upper_.name(node));
-        if (lower != kNoNode && lower != showing) builder_.put_base_directory(path_, lower);
+        if (lower != kNoNode && lower != showing) builder_.put_subtree(path_, parent_, lower);
         builder_.put(path_, unmarked(entry));
         if (lower == kNoNode) builder_.clear_children(path_);
         merge_children(node, lower, marks.has_xattr_whiteouts);

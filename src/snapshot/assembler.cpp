@@ -1,6 +1,6 @@
 // Filling the arrays of a tree.
 //
-// Two ways in: single entries (append), and whole untouched subtrees of a base tree, whose nodes
+// Two ways in: single entries (append), and whole untouched subtrees of other trees, whose nodes
 // are copied with their numbers shifted and whose digests are taken over. Everything that depends
 // on the tree as a whole (subtree ends, child index, numbers of link groups, digests of what is
 // new) waits for finish(). Xattr sets and link groups are numbered by first appearance, so equal
@@ -40,7 +40,6 @@ Entry view_of(const EntrySpec& spec) {
 
 Assembler::Assembler(const Tree::Data* base) : base_(base), data_(std::make_unique<Tree::Data>()) {
     if (!base_) return;
-    base_sets_.resize(base_->xattr_sets.size());
     data_->nodes.reserve(base_->nodes.size());
     data_->contents.reserve(base_->nodes.size());
     data_->digests.reserve(base_->nodes.size());
@@ -82,9 +81,10 @@ std::uint32_t Assembler::intern(std::span<const Xattr> xattrs) {
     return at->second;
 }
 
-std::uint32_t Assembler::intern_base_set(std::uint32_t set) {
-    if (set != 0 && base_sets_[set] == 0) base_sets_[set] = intern(base_->xattr_sets[set]);
-    return base_sets_[set];
+std::vector<std::uint32_t>& Assembler::sets_of(const Tree::Data& tree) {
+    auto& sets = copied_sets_[&tree];
+    sets.resize(tree.xattr_sets.size());
+    return sets;
 }
 
 NodeId Assembler::append(NodeId parent, std::string_view name, const Entry& entry) {
@@ -112,33 +112,48 @@ NodeId Assembler::append(NodeId parent, std::string_view name, const Entry& entr
         members_.push_back({id, 0, entry.link_group});
     data_->nodes.push_back(node);
     data_->contents.push_back(content);
-    if (base_) data_->digests.push_back({});  // else there is none before finish()
+    if (!data_->digests.empty()) data_->digests.push_back({});  // else there is none as yet
     dirty_.push_back(1);
     return id;
 }
 
-void Assembler::append_base_subtree(NodeId parent, NodeId top) {
-    base_->require_subtree(top);
-    const NodeId end = base_->nodes[top].end;
+void Assembler::append_subtree(NodeId parent, const Tree::Data& tree, NodeId top,
+                               const Changes& changes) {
+    tree.require_subtree(top);
+    auto& sets = sets_of(tree);
+    const NodeId end = tree.nodes[top].end;
     const NodeId at = next_id();
-    const Node& last = base_->nodes[end - 1];
-    const std::uint32_t names_begin = base_->nodes[top].name_offset;
+    const Node& last = tree.nodes[end - 1];
+    const std::uint32_t names_begin = tree.nodes[top].name_offset;
     const std::uint32_t names_at =
-        append_name({base_->names.data() + names_begin,
+        append_name({tree.names.data() + names_begin,
                      std::size_t{last.name_offset} + last.name_bytes - names_begin});
+    dirty_.resize(data_->nodes.size() + (end - top), 0);
+    data_->digests.resize(data_->nodes.size());  // of what was appended one by one
     for (NodeId from = top; from < end; ++from) {
-        Node node = base_->nodes[from];
+        Node node = tree.nodes[from];
         const NodeId id = next_id();
         node.parent = from == top ? parent : node.parent - top + at;
         node.name_offset = node.name_offset - names_begin + names_at;
-        node.xattr_set = intern_base_set(node.xattr_set);
-        if (node.type == FileType::Symlink) node.value = append_target(base_->target(from));
-        if (node.link_group) members_.push_back({id, node.link_group, node.link_group});
+        if (node.xattr_set != 0) {
+            auto& set = sets[node.xattr_set];
+            if (set == 0) set = intern(tree.xattr_sets[node.xattr_set]);
+            node.xattr_set = set;
+        }
+        if (node.type == FileType::Symlink) node.value = append_target(tree.target(from));
+        if (node.link_group) {
+            members_.push_back(
+                {id, &tree == base_ ? node.link_group : 0, node.link_group + changes.first_group});
+            if (&tree != base_) dirty_[id] = 1;  // its digest covers where the others are
+        }
+        if (changes.whole_seconds && whole_seconds(node.mtime_ns) != node.mtime_ns) {
+            node.mtime_ns = whole_seconds(node.mtime_ns);
+            dirty_[id] = 1;
+        }
         data_->nodes.push_back(node);
     }
-    data_->contents.append(base_->contents.data() + top, end - top);
-    data_->digests.append(base_->digests.data() + top, end - top);
-    dirty_.resize(data_->nodes.size(), 0);
+    data_->contents.append(tree.contents.data() + top, end - top);
+    data_->digests.append(tree.digests.data() + top, end - top);
 }
 
 void Assembler::set_content(NodeId node, const Digest& content, std::uint64_t size) {

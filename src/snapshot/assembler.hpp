@@ -16,14 +16,19 @@ Entry view_of(const EntrySpec& spec);
 
 class Assembler {
   public:
-    // `base`, if any, is the only tree whose subtrees may be copied; it must outlive finish().
+    // `base`, if any, is the tree that this one will mostly be; it must outlive finish(), as must
+    // all from which subtrees are copied.
     explicit Assembler(const Tree::Data* base = nullptr);
 
     // The caller appends in depth-first order with ascending names; the first is the root, with
     // parent kNoNode and an empty name. Fields that mean nothing for the type are dropped.
     NodeId append(NodeId parent, std::string_view name, const Entry& entry);
-    // The base's subtree at `top`, under its own name. Costs a copy, no hashing.
-    void append_base_subtree(NodeId parent, NodeId top);
+    struct Changes {
+        std::uint64_t first_group = 0;  // numbers of link groups are raised by it; 0 for the base
+        bool whole_seconds = false;     // times lose their fractions
+    };
+    // The subtree of `tree` at `top`, under its own name. Costs a copy, and hashing what changes.
+    void append_subtree(NodeId parent, const Tree::Data& tree, NodeId top, const Changes& changes);
     // For contents that become known after the node was appended.
     void set_content(NodeId node, const Digest& content, std::uint64_t size);
     void set_metadata(NodeId node, std::uint32_t mode, std::uint32_t uid, std::uint32_t gid,
@@ -46,7 +51,7 @@ class Assembler {
     std::uint32_t append_name(std::string_view name);
     std::uint64_t append_target(std::string_view target);
     std::uint32_t intern(std::span<const Xattr> xattrs);
-    std::uint32_t intern_base_set(std::uint32_t set);
+    std::vector<std::uint32_t>& sets_of(const Tree::Data& tree);
     void close_subtrees();
     void number_groups();
     void digest_groups();
@@ -56,7 +61,8 @@ class Assembler {
     std::vector<std::uint8_t> dirty_;  // per node: digest not known
     std::vector<LinkMember> members_;
     std::unordered_map<Digest, std::uint32_t, DigestHash> sets_;
-    std::vector<std::uint32_t> base_sets_;  // base set -> ours, 0 = not met yet
+    // Of trees that were copied from: their set -> ours, 0 = not met yet.
+    std::map<const Tree::Data*, std::vector<std::uint32_t>> copied_sets_;
 };
 
 }  // namespace shale::snapshot

@@ -1,9 +1,10 @@
 // TreeBuilder: edits laid over a base tree.
 //
 // An edit touches only the directories on its path. Each touched directory is a BuildNode that
-// holds its changed children by name and, for the rest, the base directory that shows through; a
-// removed child is a null entry. finish() walks touched directories merging the two sorted lists
-// and copies whole untouched subtrees, so k edits cost O(k log n) plus one copy of the arrays.
+// holds its changed children by name and, for the rest, the directory of the base, or of another
+// tree, that shows through; a removed child is a null entry. finish() walks touched directories
+// merging the two sorted lists and copies whole untouched subtrees, so k edits cost O(k log n) plus
+// one copy of the arrays.
 #include "assembler.hpp"
 
 #include <algorithm>
@@ -14,19 +15,31 @@ namespace shale::snapshot {
 
 namespace {
 
+// A node of the base or of a tree that was laid in.
+struct Origin {
+    const Tree* tree = nullptr;
+    NodeId node = kNoNode;
+    explicit operator bool() const { return node != kNoNode; }
+};
+
 struct BuildNode {
-    NodeId origin = kNoNode;  // base node whose metadata counts while `spec` is null
-    NodeId below = kNoNode;   // base directory whose children show through `edits`
+    Origin origin;  // whose metadata counts while `spec` is null
+    Origin below;   // the directory whose children show through `edits`
     std::unique_ptr<EntrySpec> spec;
     std::map<std::string, std::unique_ptr<BuildNode>, std::less<>> edits;  // null: removed
 };
 
-// Where a path leads: a touched node, else an untouched base node, else nowhere.
+// Where a path leads: a touched node, else an untouched one of a tree, else nowhere.
 struct Place {
     BuildNode* touched = nullptr;
-    NodeId base = kNoNode;
-    explicit operator bool() const { return touched || base != kNoNode; }
+    Origin origin;
+    explicit operator bool() const { return touched || origin; }
 };
+
+Origin child_of(const Origin& directory, std::string_view name) {
+    if (!directory) return {};
+    return {directory.tree, directory.tree->child(directory.node, name)};
+}
 
 std::vector<std::string_view> split(std::string_view path) {
     std::vector<std::string_view> parts;
@@ -73,25 +86,37 @@ struct TreeBuilder::State {
     const Tree* base = nullptr;
     BuildNode root;
     std::uint64_t last_group = 0;
+    bool whole_seconds = false;
+    // What the numbers of link groups of laid-in trees are raised by.
+    std::map<const Tree*, std::uint64_t> first_groups;
+
+    std::uint64_t first_group(const Tree* tree) const {
+        const auto known = first_groups.find(tree);
+        return known == first_groups.end() ? 0 : known->second;
+    }
+    Entry entry_of(const Origin& origin) const {
+        Entry entry = origin.tree->entry(origin.node);
+        if (origin.tree == base) return entry;
+        if (entry.link_group != 0) entry.link_group += first_group(origin.tree);
+        if (whole_seconds) entry.mtime_ns = shale::whole_seconds(entry.mtime_ns);
+        return entry;
+    }
 
     FileType type_of(const Place& place) const {
-        if (!place.touched) return base->entry(place.base).type;
+        if (!place.touched) return entry_of(place.origin).type;
         const BuildNode& node = *place.touched;
-        return node.spec ? node.spec->type : base->entry(node.origin).type;
+        return node.spec ? node.spec->type : entry_of(node.origin).type;
     }
 
     Place child(const Place& parent, std::string_view name) const {
-        NodeId below = parent.base;
-        if (parent.touched) {
-            const auto edit = parent.touched->edits.find(name);
-            if (edit != parent.touched->edits.end()) return {edit->second.get(), kNoNode};
-            below = parent.touched->below;
-        }
-        return {nullptr, below == kNoNode ? kNoNode : base->child(below, name)};
+        if (!parent.touched) return {nullptr, child_of(parent.origin, name)};
+        const auto edit = parent.touched->edits.find(name);
+        if (edit != parent.touched->edits.end()) return {edit->second.get(), {}};
+        return {nullptr, child_of(parent.touched->below, name)};
     }
 
     Place find(std::string_view path) {
-        Place at{&root, kNoNode};
+        Place at{&root, {}};
         for (const auto part : split(path)) {
             at = child(at, part);
             if (!at) break;
@@ -106,20 +131,20 @@ struct TreeBuilder::State {
         return *parent;
     }
 
-    // The touched form of the child `name` of `parent`, which must exist in the base.
-    BuildNode& touch(BuildNode& parent, std::string_view name, NodeId from) {
+    // The touched form of the child `name` of `parent`, which is what `from` is.
+    BuildNode& touch(BuildNode& parent, std::string_view name, const Origin& from) {
         auto node = std::make_unique<BuildNode>();
         node->origin = node->below = from;
         return *(parent.edits[std::string(name)] = std::move(node));
     }
 
     BuildNode& enter(BuildNode& parent, std::string_view name, std::string_view path) {
-        const Place place = child({&parent, kNoNode}, name);
+        const Place place = child({&parent, {}}, name);
         if (place && type_of(place) != FileType::Directory)
             fail(ErrorKind::Invalid, "'" + std::string(path) + "': '" + std::string(name) +
                                          "' on the way is not a directory");
         if (place.touched) return *place.touched;
-        if (place) return touch(parent, name, place.base);
+        if (place) return touch(parent, name, place.origin);
         auto& slot = parent.edits[std::string(name)];
         slot = std::make_unique<BuildNode>();
         slot->spec = plain_directory();
@@ -127,53 +152,56 @@ struct TreeBuilder::State {
     }
 
     void put_child(BuildNode& parent, std::string_view name, EntrySpec spec) {
-        const Place old = child({&parent, kNoNode}, name);
+        const Place old = child({&parent, {}}, name);
         const bool keeps_children =
             old && spec.type == FileType::Directory && type_of(old) == FileType::Directory;
         BuildNode* node = nullptr;
         if (keeps_children)
-            node = old.touched ? old.touched : &touch(parent, name, old.base);
+            node = old.touched ? old.touched : &touch(parent, name, old.origin);
         else
             node = (parent.edits[std::string(name)] = std::make_unique<BuildNode>()).get();
         node->spec = std::make_unique<EntrySpec>(std::move(spec));
     }
 
     EntrySpec spec_of(const Place& place) const {
-        if (!place.touched) return base->entry(place.base).spec();
+        if (!place.touched) return entry_of(place.origin).spec();
         const BuildNode& node = *place.touched;
-        return node.spec ? *node.spec : base->entry(node.origin).spec();
+        return node.spec ? *node.spec : entry_of(node.origin).spec();
     }
 
     NodeId append_self(Assembler& out, const BuildNode& node, NodeId parent,
                        std::string_view name) {
-        return out.append(parent, name, node.spec ? view_of(*node.spec) : base->entry(node.origin));
+        return out.append(parent, name, node.spec ? view_of(*node.spec) : entry_of(node.origin));
     }
 
-    // Calls `visit(name, edit, base child)` for every child in name order; exactly one is set.
+    // Calls `visit(name, edit, origin)` for every child in name order; exactly one is set.
     template <typename Visit>
     void for_each_child(const BuildNode& node, Visit&& visit) const {
-        NodeId from = node.below == kNoNode ? kNoNode : base->first_child(node.below);
+        const Tree* const tree = node.below.tree;
+        NodeId from = node.below ? tree->first_child(node.below.node) : kNoNode;
         auto edit = node.edits.begin();
         while (from != kNoNode || edit != node.edits.end()) {
             const int order = edit == node.edits.end()
                                   ? -1
-                                  : (from == kNoNode ? 1 : base->name(from).compare(edit->first));
+                                  : (from == kNoNode ? 1 : tree->name(from).compare(edit->first));
             if (order < 0) {
-                visit(base->name(from), static_cast<const BuildNode*>(nullptr), from);
+                visit(tree->name(from), static_cast<const BuildNode*>(nullptr), Origin{tree, from});
             } else {
-                if (edit->second) visit(std::string_view(edit->first), edit->second.get(), kNoNode);
+                if (edit->second)
+                    visit(std::string_view(edit->first), edit->second.get(), Origin{});
                 ++edit;
             }
-            if (order <= 0) from = base->next_sibling(from);
+            if (order <= 0) from = tree->next_sibling(from);
         }
     }
 
     void append_children(Assembler& out, const BuildNode& node, NodeId self) {
-        for_each_child(node, [&](std::string_view name, const BuildNode* edit, NodeId from) {
+        for_each_child(node, [&](std::string_view name, const BuildNode* edit, const Origin& from) {
             if (edit)
                 append_children(out, *edit, append_self(out, *edit, self, name));
             else
-                out.append_base_subtree(self, from);
+                out.append_subtree(self, from.tree->data(), from.node,
+                                   {first_group(from.tree), whole_seconds && from.tree != base});
         });
     }
 };
@@ -184,7 +212,7 @@ TreeBuilder::TreeBuilder() : state_(std::make_unique<State>()) {
 
 TreeBuilder::TreeBuilder(const Tree& base) : state_(std::make_unique<State>()) {
     state_->base = &base;
-    state_->root.origin = state_->root.below = kRoot;
+    state_->root.origin = state_->root.below = {&base, kRoot};
     state_->last_group = base.data().group_digests.size() - 1;
 }
 
@@ -196,6 +224,7 @@ void TreeBuilder::put(std::string_view path, EntrySpec spec) {
     tidy_xattrs(path, spec.xattrs);
     check_target(path, spec);
     state_->last_group = std::max(state_->last_group, spec.link_group);
+    if (state_->whole_seconds) spec.mtime_ns = whole_seconds(spec.mtime_ns);
     if (parts.empty()) {
         if (spec.type != FileType::Directory)
             fail(ErrorKind::Invalid, "the root of a tree must be a directory");
@@ -205,10 +234,14 @@ void TreeBuilder::put(std::string_view path, EntrySpec spec) {
     state_->put_child(state_->parent_of(parts, path), parts.back(), std::move(spec));
 }
 
-void TreeBuilder::put_base_directory(std::string_view path, NodeId node) {
+void TreeBuilder::put_subtree(std::string_view path, const Tree& tree, NodeId directory) {
     const auto parts = split(path);
-    SHALE_ENSURE(state_->base && !parts.empty() && state_->base->data().is_directory(node));
-    state_->touch(state_->parent_of(parts, path), parts.back(), node);
+    SHALE_ENSURE(!parts.empty() && tree.data().is_directory(directory));
+    if (&tree != state_->base) {
+        const auto [at, is_new] = state_->first_groups.try_emplace(&tree, state_->last_group);
+        if (is_new) state_->last_group += tree.data().group_digests.size() - 1;
+    }
+    state_->touch(state_->parent_of(parts, path), parts.back(), {&tree, directory});
 }
 
 void TreeBuilder::remove(std::string_view path) {
@@ -218,9 +251,7 @@ void TreeBuilder::remove(std::string_view path) {
     BuildNode* parent = &state_->root;
     for (std::size_t at = 0; at + 1 < parts.size(); ++at)
         parent = &state_->enter(*parent, parts[at], path);
-    const bool in_base =
-        parent->below != kNoNode && state_->base->child(parent->below, parts.back()) != kNoNode;
-    if (in_base)
+    if (child_of(parent->below, parts.back()))
         parent->edits[std::string(parts.back())] = nullptr;
     else
         parent->edits.erase(parent->edits.find(parts.back()));
@@ -232,7 +263,7 @@ void TreeBuilder::clear_children(std::string_view path) {
     BuildNode* node = &state_->root;
     for (const auto part : split(path))
         node = &state_->enter(*node, part, path);
-    node->below = kNoNode;
+    node->below = {};
     node->edits.clear();
 }
 
@@ -247,11 +278,15 @@ std::vector<std::string> TreeBuilder::children(std::string_view path) const {
     const Place place = state_->find(path);
     if (!place) return names;
     BuildNode untouched;
-    untouched.below = place.base;
+    untouched.below = place.origin;
     state_->for_each_child(
         place.touched ? *place.touched : untouched,
-        [&](std::string_view name, const BuildNode*, NodeId) { names.emplace_back(name); });
+        [&](std::string_view name, const BuildNode*, const Origin&) { names.emplace_back(name); });
     return names;
+}
+
+void TreeBuilder::use_whole_seconds() {
+    state_->whole_seconds = true;
 }
 
 std::uint64_t TreeBuilder::new_link_group() {

@@ -36,7 +36,10 @@ std::optional<WritableMount> find_writable_mount(Workspace& workspace,
 TreeArgument tree_in(const WritableMount& mount) {
     const auto base = mount.base.tree;
     TreeArgument out;
-    out.tree = std::make_shared<const snapshot::Tree>(diff::merge_upper(*base, mount.record.upper));
+    snapshot::ScanOptions options;
+    options.whole_seconds = true;
+    out.tree = std::make_shared<const snapshot::Tree>(
+        diff::merge_upper(*base, mount.record.upper, options));
     out.open = [base, of_base = mount.base.open,
                 of_upper = layer::content_from_directory(mount.record.upper)](
                    std::string_view path, const snapshot::Entry& entry) {

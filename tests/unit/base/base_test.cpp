@@ -229,5 +229,14 @@ TEST(BoundedQueue, DrainsAfterClose) {
     EXPECT_FALSE(queue.push(1));
 }
 
+TEST(WholeSeconds, RoundsDownBeforeTheEpochToo) {
+    EXPECT_EQ(whole_seconds(0), 0);
+    EXPECT_EQ(whole_seconds(1), 0);
+    EXPECT_EQ(whole_seconds(1'999'999'999), 1'000'000'000);
+    EXPECT_EQ(whole_seconds(2'000'000'000), 2'000'000'000);
+    EXPECT_EQ(whole_seconds(-1), -1'000'000'000);
+    EXPECT_EQ(whole_seconds(-1'000'000'000), -1'000'000'000);
+}
+
 }  // namespace
 }  // namespace shale

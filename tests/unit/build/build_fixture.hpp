@@ -5,7 +5,9 @@
 #include <shale/build.hpp>
 #include <shale/codec.hpp>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <map>
@@ -148,6 +150,8 @@ class Builder {
         const auto full = context_.path() + "/" + path;
         make_directories(full.substr(0, full.rfind('/')));
         write_file_atomic(full, as_bytes(text));
+        const timespec times[2] = {{file_time, 0}, {file_time, 0}};
+        ASSERT_EQ(::utimensat(AT_FDCWD, full.c_str(), times, 0), 0);
     }
     const std::string& context() const { return context_.path(); }
 
@@ -210,6 +214,7 @@ class Builder {
     Images images;
     Recorder progress;
     FixedClock clock;
+    std::int64_t file_time = 1'699'999'000;  // of files that are made from now on
 };
 
 inline Output output(const std::string& text) {

@@ -300,6 +300,9 @@ TEST_F(Caches, AStepThatWasFoundByContentIsMadeIfItsLayerIsGone) {
     export_from(here, kTwoStages, to_registry(",mode=max"));
     for (const auto& layer : oci::decode_manifest(registry.manifests.at("cache/1")).layers)
         registry.blobs.erase("cache/" + layer.digest.str());
+    ++there.file_time;  // equal but for times
+    there.file("a", "A");
+    there.file("b", "B");
     const auto again = import_into(there,
                                    "FROM scratch AS builder\nCOPY --chmod=600 b /b\nCOPY a /a\n"
                                    "FROM scratch\nCOPY --from=builder /a /\nWORKDIR /w\n"

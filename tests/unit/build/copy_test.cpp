@@ -1,5 +1,6 @@
 // The worked examples of the Dockerfile reference for COPY: context f, d/{x,s/y}, l -> d, lf -> f,
 // WORKDIR /w.
+#include "../../support/tree_generator.hpp"
 #include "copy.hpp"
 
 #include <shale/codec.hpp>
@@ -318,6 +319,42 @@ TEST(CopyKey, ExcludedFilesDoNotCount) {
     TreeBuilder changed(base);
     changed.put("d/s/y", file("changed"));
     EXPECT_EQ(key_of(context(), "d", options), key_of(changed.finish(), "d", options));
+}
+
+// Whole directories are taken over at once where nothing about them changes. An exclusion of
+// nothing makes the copy look at every entry instead.
+TEST(Copy, DirectoriesTakenWholeAreThoseTakenEntryByEntry) {
+    testing::TreeGenerator generator(testing::seed_for_test(51),
+                                     {.entries = 60, .max_content = 40});
+    for (int round = 0; round < 50; ++round) {
+        auto model = generator.tree();
+        const bool keeps_links = round % 2 == 0;
+        if (!keeps_links)
+            for (auto& [path, item] : model)
+                item.spec.link_group = 0;
+        const Tree source = testing::tree_of(model), base = testing::tree_of(generator.tree());
+        const auto copy = [&](bool whole) {
+            TreeBuilder builder(base);
+            CopyOptions options;
+            options.destination = "/into/";
+            options.now_ns = 99;
+            if (!whole) options.excludes = dockerfile::IgnoreMatcher::parse("no-such-name");
+            copy_into(builder, source, select(source, "."), options, 7);
+            options.destination = "/";
+            copy_into(builder, source, select(source, "."), options, 8);
+            return builder.finish();
+        };
+        std::string refusal;
+        try {
+            copy(false);
+        } catch (const Error& error) {  // a file where a directory is, or the other way round
+            refusal = error.what();
+        }
+        if (refusal.empty())
+            ASSERT_EQ(copy(true).serialise(), copy(false).serialise()) << "round " << round;
+        else
+            ASSERT_THROW(copy(true), Error) << refusal;
+    }
 }
 
 }  // namespace

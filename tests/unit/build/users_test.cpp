@@ -66,7 +66,7 @@ struct Accounts : testing::Test {
         const auto written = layer::write_layer(diff::compare(empty, *tree), *tree, open, {},
                                                 [&](Bytes bytes) { blob.bytes += as_text(bytes); });
         layer::ContentIndex index;
-        index.add(written.blob, std::make_shared<layer::Toc>(written.toc));
+        index.add(written.blob, written.toc);
         contents = std::make_unique<layer::ContentReader>(std::move(index), blob);
     }
 

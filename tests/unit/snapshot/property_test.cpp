@@ -49,6 +49,50 @@ TEST(TreeProperties, EditsGiveTheTreeThatBuildingFromScratchGives) {
     }
 }
 
+// What is taken whole from other trees must be what entries put one by one are.
+TEST(TreeProperties, SubtreesOfOtherTreesAreThoseThatEntriesGive) {
+    TreeGenerator generator(testing::seed_for_test(35), {.entries = 60, .max_content = 60});
+    for (int round = 0; round < kRounds; ++round) {
+        const Tree base = tree_of(generator.tree());
+        const Tree first = tree_of(generator.tree()), second = tree_of(generator.tree());
+        TreeBuilder grafted(base), by_entry(base);
+        const bool whole = round % 2 == 0;
+        if (whole) grafted.use_whole_seconds();
+        const auto edit = [&](auto&& apply) {
+            apply(grafted);
+            apply(by_entry);
+        };
+        const Tree* const kSources[] = {&first, &second, &first, &base};
+        const std::map<const Tree*, std::uint64_t> groups_of{
+            {&base, 0}, {&first, 1'000'000}, {&second, 2'000'000}};
+        for (std::size_t i = 0; i < std::size(kSources); ++i) {
+            const Tree& tree = *kSources[i];
+            const std::string top = "graft" + std::to_string(i);
+            grafted.put_subtree(top, tree, kRoot);
+            by_entry.remove(top);
+            for (NodeId node = kRoot; node < tree.size(); ++node) {
+                EntrySpec spec = tree.entry(node).spec();
+                // Links within one tree hold across the places where its parts were laid in.
+                if (spec.link_group) spec.link_group += groups_of.at(&tree);
+                if (whole && &tree != &base) spec.mtime_ns = whole_seconds(spec.mtime_ns);
+                by_entry.put(node == kRoot ? top : top + "/" + tree.path(node), spec);
+            }
+        }
+        // Edits below what was laid in, and a look at it.
+        const NodeId some = 1 + static_cast<NodeId>(generator.below(first.size() - 1));
+        const std::string victim = "graft0/" + first.path(some);
+        ASSERT_EQ(grafted.get(victim)->type, first.entry(some).type);
+        EntrySpec pipe;
+        pipe.type = FileType::Fifo;
+        edit([&](TreeBuilder& builder) { builder.remove(victim); });
+        edit([&](TreeBuilder& builder) { builder.put("graft1/new/pipe", pipe); });
+        ASSERT_EQ(grafted.children("graft1"), by_entry.children("graft1"));
+        const Tree result = grafted.finish(), expected = by_entry.finish();
+        ASSERT_EQ(result.serialise(), expected.serialise()) << "round " << round;
+        ASSERT_NO_THROW(result.verify_digests());
+    }
+}
+
 // A long chain of edits must not collect garbage or drift.
 TEST(TreeProperties, ChainsOfEditsStayExact) {
     TreeGenerator generator(testing::seed_for_test(32), {.entries = 100, .max_content = 60});
