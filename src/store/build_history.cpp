@@ -1,18 +1,23 @@
-// Three tables: builds, their logs, and the trees they share. Every value is one zstd frame behind
-// the length of its content; a row that does not decode is treated as absent.
+// Builds, their logs, and the trees they share. Trees are cut into pieces where their bytes say so:
+// two trees of a million files that differ in one share all but a few of their pieces. Every value
+// is one zstd frame behind the length of its content; a row that does not decode is treated as
+// absent.
+#include "piece_cutter.hpp"
 #include "sqlite.hpp"
 
 #include <shale/build_history.hpp>
 #include <shale/codec.hpp>
+#include <shale/snapshot_file.hpp>
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 namespace shale::store {
 
 namespace {
 
-constexpr std::int64_t kVersion = 1;
+constexpr std::int64_t kVersion = 2;
 constexpr int kBusyMs = 60'000;
 constexpr const char* kSchema = R"(
     CREATE TABLE builds(id BLOB PRIMARY KEY, started_ns INTEGER NOT NULL, document BLOB NOT NULL)
@@ -20,7 +25,9 @@ constexpr const char* kSchema = R"(
     CREATE INDEX builds_by_time ON builds(started_ns);
     CREATE TABLE logs(build BLOB NOT NULL, step INTEGER NOT NULL, text BLOB NOT NULL,
                       PRIMARY KEY(build, step)) WITHOUT ROWID;
-    CREATE TABLE trees(digest BLOB PRIMARY KEY, tree BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE trees(digest BLOB PRIMARY KEY, bytes INTEGER NOT NULL, pieces BLOB NOT NULL)
+        WITHOUT ROWID;
+    CREATE TABLE pieces(digest BLOB PRIMARY KEY, piece BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE tree_uses(build BLOB NOT NULL, digest BLOB NOT NULL,
                            PRIMARY KEY(build, digest)) WITHOUT ROWID;
     CREATE INDEX uses_by_tree ON tree_uses(digest);
@@ -30,12 +37,18 @@ Bytes bytes_of(const Digest& digest) {
     return std::as_bytes(std::span(digest.bytes));
 }
 
-std::string pack(std::string_view content) {
-    std::string packed;
-    put_little(packed, static_cast<std::uint64_t>(content.size()));
-    codec::FrameCompressor(1).compress(as_bytes(content), packed);
-    return packed;
-}
+class Packer {
+  public:
+    std::string pack(std::string_view content) {
+        std::string packed;
+        put_little(packed, static_cast<std::uint64_t>(content.size()));
+        compressor_.compress(as_bytes(content), packed);
+        return packed;
+    }
+
+  private:
+    codec::FrameCompressor compressor_{1};
+};
 
 std::optional<std::string> unpack(Bytes packed, std::uint64_t limit) {
     try {
@@ -50,6 +63,21 @@ std::optional<std::string> unpack(Bytes packed, std::uint64_t limit) {
         return std::nullopt;
     }
 }
+
+std::vector<Digest> digests_of(Bytes bytes) {
+    std::vector<Digest> digests(bytes.size() / sizeof(Digest));
+    std::memcpy(digests.data(), bytes.data(), digests.size() * sizeof(Digest));
+    return digests;
+}
+
+struct NewTree {
+    std::string pieces;  // digests, one after another
+    std::uint64_t bytes = 0;
+};
+struct NewTrees {
+    std::map<Digest, NewTree> trees;
+    std::map<Digest, std::string> pieces;  // packed
+};
 
 }  // namespace
 
@@ -81,28 +109,87 @@ struct BuildHistory::State {
     }
     void forget_unused_trees() {
         connection.run("DELETE FROM trees WHERE digest NOT IN (SELECT digest FROM tree_uses)");
+        if (::sqlite3_changes(connection.get()) > 0) forget_unused_pieces();
+    }
+    void forget_unused_pieces() {
+        std::set<Digest> used;
+        {
+            SqliteStatement rows(connection, "SELECT pieces FROM trees");
+            while (rows.step())
+                for (const Digest& piece : digests_of(rows.blob(0)))
+                    used.insert(piece);
+        }
+        std::vector<Digest> unused;
+        {
+            SqliteStatement rows(connection, "SELECT digest FROM pieces");
+            while (rows.step())
+                for (const Digest& piece : digests_of(rows.blob(0)))
+                    if (!used.contains(piece)) unused.push_back(piece);
+        }
+        for (const Digest& piece : unused)
+            run("DELETE FROM pieces WHERE digest = ?1", {bytes_of(piece)});
     }
     std::int64_t bytes() {
         return number("SELECT (SELECT coalesce(sum(length(document)), 0) FROM builds) + "
                       "(SELECT coalesce(sum(length(text)), 0) FROM logs) + "
-                      "(SELECT coalesce(sum(length(tree)), 0) FROM trees)");
+                      "(SELECT coalesce(sum(length(pieces)), 0) FROM trees) + "
+                      "(SELECT coalesce(sum(length(piece)), 0) FROM pieces)");
     }
-    bool has_tree(const Digest& digest) {
-        SqliteStatement query(connection, "SELECT 1 FROM trees WHERE digest = ?1");
-        query.bind_blob(1, bytes_of(digest));
-        return query.step();
+    bool has(const char* query, const Digest& digest) {
+        SqliteStatement statement(connection, query);
+        statement.bind_blob(1, bytes_of(digest));
+        return statement.step();
     }
     // Trees that are new here, ready to be written: packing a large one takes a while, during which
     // nobody should have to wait for the file.
-    std::map<Digest, std::string> pack_new(const std::vector<const snapshot::Tree*>& trees) {
-        std::map<Digest, std::string> packed;
-        for (const auto* tree : trees) {
-            if (packed.contains(tree->digest()) || has_tree(tree->digest())) continue;
-            const auto serialised = tree->serialise();
-            if (serialised.size() <= kMostTreeBytes)
-                packed.emplace(tree->digest(), pack(serialised));
-        }
+    NewTrees pack_new(const std::vector<const snapshot::Tree*>& trees) {
+        NewTrees packed;
+        for (const auto* tree : trees)
+            if (!packed.trees.contains(tree->digest()) &&
+                !has("SELECT 1 FROM trees WHERE digest = ?1", tree->digest()))
+                pack_tree(*tree, packed);
         return packed;
+    }
+    void pack_tree(const snapshot::Tree& tree, NewTrees& packed) {
+        NewTree made;
+        Packer packer;
+        PieceCutter cutter([&](Bytes piece) {
+            if (made.bytes += piece.size(); made.bytes > kMostTreeBytes) return;
+            const Digest digest = codec::sha256(piece);
+            made.pieces.append(as_text(bytes_of(digest)));
+            if (!packed.pieces.contains(digest) &&
+                !has("SELECT 1 FROM pieces WHERE digest = ?1", digest))
+                packed.pieces.emplace(digest, packer.pack(as_text(piece)));
+        });
+        snapshot::write_tree(tree, [&](Bytes bytes) { cutter.add(bytes); });
+        cutter.finish();
+        if (made.bytes <= kMostTreeBytes) packed.trees.emplace(tree.digest(), std::move(made));
+    }
+    void put(const NewTrees& packed) {
+        for (const auto& [digest, piece] : packed.pieces)
+            run("REPLACE INTO pieces VALUES (?1, ?2)", {bytes_of(digest), as_bytes(piece)});
+        for (const auto& [digest, tree] : packed.trees)
+            run("REPLACE INTO trees(digest, pieces, bytes) VALUES (?1, ?2, ?3)",
+                {bytes_of(digest), as_bytes(tree.pieces)}, {static_cast<std::int64_t>(tree.bytes)});
+    }
+    // The bytes of a tree; nullopt if one of its pieces is missing or damaged.
+    std::optional<std::string> unpack_tree(const Digest& digest) {
+        SqliteStatement row(connection, "SELECT bytes, pieces FROM trees WHERE digest = ?1");
+        row.bind_blob(1, bytes_of(digest));
+        if (!row.step()) return std::nullopt;
+        const auto bytes = static_cast<std::uint64_t>(row.integer(0));
+        if (bytes > kMostTreeBytes) return std::nullopt;
+        std::string tree;
+        tree.reserve(bytes);
+        for (const Digest& piece : digests_of(row.blob(1))) {
+            SqliteStatement query(connection, "SELECT piece FROM pieces WHERE digest = ?1");
+            query.bind_blob(1, bytes_of(piece));
+            if (!query.step()) return std::nullopt;
+            const auto content = unpack(query.blob(0), bytes - tree.size());
+            if (!content) return std::nullopt;
+            tree.append(*content);
+        }
+        return tree.size() == bytes ? std::optional(std::move(tree)) : std::nullopt;
     }
     // The oldest first, until the limits hold.
     void keep_within(const Limits& limits, const std::string& spared) {
@@ -156,19 +243,19 @@ void BuildHistory::put(const BuildRow& build, const std::map<std::uint32_t, std:
                        const std::vector<const snapshot::Tree*>& trees) {
     if (build.document.size() > kMostDocumentBytes)
         fail(ErrorKind::Invalid, "the record of build " + build.id + " is too large");
-    const auto document = pack(build.document);
+    Packer packer;
+    const auto document = packer.pack(build.document);
     guarded([&](State& state) {
         const auto new_trees = state.pack_new(trees);
         state.begin();
         state.run("REPLACE INTO builds(id, document, started_ns) VALUES (?1, ?2, ?3)",
                   {as_bytes(build.id), as_bytes(document)}, {build.started_ns});
         for (const auto& [step, text] : logs) {
-            const auto packed = pack(std::string_view(text).substr(0, kMostLogBytes));
+            const auto packed = packer.pack(std::string_view(text).substr(0, kMostLogBytes));
             state.run("REPLACE INTO logs(build, text, step) VALUES (?1, ?2, ?3)",
                       {as_bytes(build.id), as_bytes(packed)}, {step});
         }
-        for (const auto& [digest, packed] : new_trees)
-            state.run("REPLACE INTO trees VALUES (?1, ?2)", {bytes_of(digest), as_bytes(packed)});
+        state.put(new_trees);
         for (const auto* tree : trees)
             state.run("REPLACE INTO tree_uses VALUES (?1, ?2)",
                       {as_bytes(build.id), bytes_of(tree->digest())});
@@ -216,10 +303,7 @@ std::optional<std::string> BuildHistory::log(const std::string& id, std::uint32_
 
 std::shared_ptr<const snapshot::Tree> BuildHistory::tree(const Digest& digest) {
     return guarded([&](State& state) -> std::shared_ptr<const snapshot::Tree> {
-        SqliteStatement row(state.connection, "SELECT tree FROM trees WHERE digest = ?1");
-        row.bind_blob(1, bytes_of(digest));
-        if (!row.step()) return nullptr;
-        const auto serialised = unpack(row.blob(0), kMostTreeBytes);
+        const auto serialised = state.unpack_tree(digest);
         if (!serialised) return nullptr;
         try {
             auto tree = std::make_shared<const snapshot::Tree>(

@@ -19,10 +19,12 @@ struct Caches : testing::Test {
     TempDir directory;
 
     Caches() {
-        for (auto* machine : {&here, &there}) {
-            machine->file("a", "A");
-            machine->file("b", "B");
-        }
+        for (auto* machine : {&here, &there})
+            put_files(*machine);
+    }
+    static void put_files(Builder& machine) {
+        machine.file("a", "A");
+        machine.file("b", "B");
     }
     static Request request(Builder& machine, const std::string& dockerfile) {
         auto made = machine.request(dockerfile);
@@ -93,8 +95,7 @@ TEST_F(Caches, OnlyTheResultsLayersAreFetched) {
     import_into(there, kTwoStages, to_registry());
     EXPECT_EQ(layers_fetched(), 3u);  // not the builder's two
     Builder third(registry);
-    third.file("a", "A");
-    third.file("b", "B");
+    put_files(third);
     const auto nothing = import_into(third, kTwoStages, to_registry(), "type=cacheonly");
     EXPECT_EQ(nothing.cached_steps, nothing.steps);
     EXPECT_EQ(layers_fetched(), 0u);
@@ -232,8 +233,7 @@ TEST_F(Caches, OfEveryCompressionComesTheSameImage) {
     for (const auto* compression : {"gzip", "uncompressed", "zstd,compression-level=12"}) {
         export_from(here, kTwoStages, to_registry(std::string(",compression=") + compression));
         Builder machine(registry);
-        machine.file("a", "A");
-        machine.file("b", "B");
+        put_files(machine);
         const auto again = import_into(machine, kTwoStages, to_registry());
         EXPECT_EQ(again.cached_steps, again.steps) << compression;
         const auto diff_ids = [](Builder& of) {
@@ -301,8 +301,7 @@ TEST_F(Caches, AStepThatWasFoundByContentIsMadeIfItsLayerIsGone) {
     for (const auto& layer : oci::decode_manifest(registry.manifests.at("cache/1")).layers)
         registry.blobs.erase("cache/" + layer.digest.str());
     ++there.file_time;  // equal but for times
-    there.file("a", "A");
-    there.file("b", "B");
+    put_files(there);
     const auto again = import_into(there,
                                    "FROM scratch AS builder\nCOPY --chmod=600 b /b\nCOPY a /a\n"
                                    "FROM scratch\nCOPY --from=builder /a /\nWORKDIR /w\n"
@@ -392,8 +391,7 @@ TEST_F(Caches, TruncatedDocumentsAreAWarning) {
         member = "\"" + std::string(keep, 'x') + "\"";
         replace_config(config);
         Builder machine(registry);
-        machine.file("a", "A");
-        machine.file("b", "B");
+        put_files(machine);
         import_into(machine, kTwoStages, to_registry());
         EXPECT_EQ(machine.text("it", "w/b"), "B");
         EXPECT_NE(warnings(machine).find("is not used"), std::string::npos) << keep;
@@ -435,8 +433,7 @@ TEST_F(Caches, WhatWasImportedIsExportedAgainWithoutEnd) {
     const auto first = cache_config().unknown_top;
     for (int round = 0; round < 3; ++round) {
         Builder machine(registry);
-        machine.file("a", "A");
-        machine.file("b", "B");
+        put_files(machine);
         auto wanted = request(machine, kTwoStages);
         wanted.cache_from = {parse_cache_source(to_registry())};
         wanted.cache_to = {parse_cache_target(to_registry(",mode=max"))};

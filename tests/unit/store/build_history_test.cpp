@@ -1,5 +1,6 @@
 // The history of builds: what is kept, what goes first, and that no damage is worse than an empty
 // history.
+#include "sqlite.hpp"
 #include "store_fixture.hpp"
 
 #include <shale/build_history.hpp>
@@ -79,6 +80,53 @@ TEST_F(BuildHistoryTest, TreeStaysAsLongAsABuildHasIt) {
     EXPECT_TRUE(history.forget("build2"));
     EXPECT_EQ(history.tree(shared.digest()), nullptr);
     EXPECT_FALSE(history.forget("build2"));
+}
+
+// A tree of many files, of which one has another mode.
+snapshot::Tree large_tree(int changed) {
+    snapshot::TreeBuilder builder;
+    for (int i = 0; i < 20'000; ++i) {
+        snapshot::EntrySpec spec;
+        spec.type = FileType::Regular;
+        spec.mode = i == changed ? 0600 : 0644;
+        spec.size = 1;
+        spec.content = codec::sha256(std::to_string(i));
+        builder.put("directory/file" + std::to_string(i), spec);
+    }
+    return builder.finish();
+}
+
+TEST_F(BuildHistoryTest, TreesThatDifferInOneFileShareTheirPieces) {
+    const auto first = large_tree(-1), second = large_tree(15'000);
+    BuildHistory history(store_);
+    history.put(row(1), {}, {&first});
+    const auto pieces = [&] {
+        SqliteConnection file(root() + "/builds.db", 1000);
+        SqliteStatement count(file, "SELECT count(*) FROM pieces");
+        return count.step() ? count.integer(0) : -1;
+    };
+    const auto before = pieces();
+    ASSERT_GT(before, 30);
+    history.put(row(2), {}, {&second});
+    const auto both = pieces();
+    EXPECT_LT(both, before + 12);
+    EXPECT_EQ(history.tree(second.digest())->serialise(), second.serialise());
+    EXPECT_TRUE(history.forget("build1"));
+    EXPECT_EQ(history.tree(first.digest()), nullptr);
+    EXPECT_EQ(history.tree(second.digest())->serialise(), second.serialise());
+    EXPECT_LT(pieces(), both);
+    EXPECT_TRUE(history.forget("build2"));
+    EXPECT_EQ(pieces(), 0);
+}
+
+TEST_F(BuildHistoryTest, ATreeThatLacksAPieceIsNotThere) {
+    const auto tree = large_tree(-1);
+    BuildHistory(store_).put(row(1), {}, {&tree});
+    {
+        SqliteConnection file(root() + "/builds.db", 1000);
+        file.run("DELETE FROM pieces WHERE digest = (SELECT digest FROM pieces LIMIT 1)");
+    }
+    EXPECT_EQ(BuildHistory(store_).tree(tree.digest()), nullptr);
 }
 
 TEST_F(BuildHistoryTest, DamagedFileIsAnEmptyHistory) {
