@@ -31,7 +31,7 @@ struct Sample {
         const auto written = layer::write_layer(
             diff::compare(empty, *tree), *tree, layer::content_from_directory(directory.path()), {},
             [this](Bytes bytes) { blob.bytes.append(as_text(bytes)); });
-        index.add(written.blob, std::make_shared<layer::Toc>(written.toc));
+        index.add(written.blob, written.toc);
     }
 };
 

@@ -76,6 +76,8 @@ class FrameDecompressor {
     ~FrameDecompressor();
     // Decodes exactly one frame whose content is exactly `out.size()` bytes; Corrupt otherwise.
     void decompress(Bytes frame, MutableBytes out);
+    // The same for one or more frames, one right behind another.
+    void decompress_all(Bytes frames, MutableBytes out);
 
   private:
     struct State;

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -17,7 +18,7 @@ namespace shale::layer {
 // A frame that the blob of some layer holds.
 struct StoredFrame {
     Digest blob;
-    Frame frame;          // tar_offset means nothing
+    Frame frame;          // tar_offset means nothing; blob_digest may be zero: not known
     codec::Xxh128 check;  // of the compressed bytes
     // The DiffID computed so far, behind this frame, if the tar up to here is the one of which
     // `prefix` is the name: every key from the layer's first frame through this one.
@@ -43,6 +44,7 @@ struct WriteStats {
 
 struct Rewritten {
     Written written;
+    std::shared_ptr<const ContentTable> contents;
     // What a FrameStore may remember about the blob, under each frame's keys.
     std::vector<std::pair<Digest, StoredFrame>> frames;
     WriteStats stats;

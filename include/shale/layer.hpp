@@ -47,14 +47,17 @@ struct TocEntry {
 // Ours, or the pieces that a table of another program names (layer_form.hpp).
 enum class FrameCoding { Frames, ZstdPieces, GzipPieces };
 
-struct Toc {
-    std::vector<TocEntry> entries;  // in tar order
+struct FrameTable {
     std::vector<Frame> frames;
     std::uint64_t tar_bytes = 0;
     // Foreign pieces hold contents alone, one after another: "tar" offsets number these, tar_bytes
     // is not known and 0. Each has a digest by which it is checked when it is read.
     FrameCoding coding = FrameCoding::Frames;
     std::vector<Digest> frame_digests{};  // SHA-256 of each frame's bytes; empty for ours
+};
+
+struct Toc : FrameTable {
+    std::vector<TocEntry> entries;  // in tar order
 };
 
 std::string encode_toc(const Toc& toc);
@@ -79,6 +82,8 @@ struct WriteOptions {
     // most. A content too large for that has frames of its own, twice as large. (0001-frame-groups)
     std::uint32_t frame_bytes = 512 << 10;
     unsigned threads = 2;  // compressors; the bytes written do not depend on it
+    // Whether Written::toc lists the entries; some 300 bytes each. The blob always does.
+    bool keep_entries = true;
 };
 
 struct Written {
@@ -126,27 +131,58 @@ snapshot::Tree merge(const snapshot::Tree& base, const Toc& toc);
 // would leave it is Corrupt and names the member. Directory times are set last.
 void apply(codec::Source tar_stream, const std::string& what, const std::string& directory);
 
+// Where the contents of one layer lie, by digest: what reading needs of a table of contents, 48
+// bytes per content, in a form that can be kept in a file and used where it lies. Immutable. The
+// file: docs/formats/store.md, "places".
+class ContentTable {
+  public:
+    struct Range {
+        std::uint64_t tar_offset = 0, size = 0;
+    };
+    struct Content {
+        Digest digest;
+        Range range;
+    };
+    // Of several contents with one digest the first counts.
+    ContentTable(FrameTable frames, const std::vector<Content>& contents);
+    explicit ContentTable(const Toc& toc);
+    // Corrupt unless the file is whole and what bytes() gave.
+    explicit ContentTable(Mapping file);
+    ContentTable(const ContentTable&) = delete;
+    ContentTable& operator=(const ContentTable&) = delete;
+
+    std::optional<Range> find(const Digest& content) const;
+    const FrameTable& frames() const { return frames_; }
+    std::size_t size() const { return count_; }  // contents
+    Bytes bytes() const { return bytes_; }
+
+  private:
+    Mapping file_;
+    std::string memory_;  // the same, if there is no file
+    Bytes bytes_;         // of either
+    std::size_t count_ = 0;
+    FrameTable frames_;
+};
+
 // Where the bytes of contents lie: content digest -> range of a layer's tar stream.
 class ContentIndex {
   public:
     struct Place {
         Digest blob;
-        std::shared_ptr<const Toc> toc;
-        std::uint64_t tar_offset = 0;
-        std::uint64_t size = 0;
+        std::shared_ptr<const ContentTable> layer;
+        ContentTable::Range range;
     };
-    ContentIndex();
-    ContentIndex(const ContentIndex&);
-    ContentIndex(ContentIndex&&) noexcept;
-    ContentIndex& operator=(ContentIndex&&) noexcept;
-    ~ContentIndex();
     // Earlier layers win for a content that several hold.
-    void add(const Digest& blob, std::shared_ptr<const Toc> toc);
+    void add(const Digest& blob, std::shared_ptr<const ContentTable> layer);
+    void add(const Digest& blob, const Toc& toc);
     std::optional<Place> find(const Digest& content) const;
 
   private:
-    struct State;
-    std::unique_ptr<State> state_;
+    struct Layer {
+        Digest blob;
+        std::shared_ptr<const ContentTable> table;  // shared with whoever else reads the layer
+    };
+    std::vector<Layer> layers_;
 };
 
 // Reads contents through frames, keeping recently used decompressed frames. Safe from any thread;

@@ -2,6 +2,7 @@
 //
 //   oci-layout, index.json, blobs/sha256/   a valid OCI image layout, read in place by other tools
 //   frames/<hex>                            framed twin of a foreign layer blob (same DiffID)
+//   places/<hex>                            where the contents of a layer lie, by digest
 //   trees/<hex>                             snapshots, named by Tree::digest()
 //   stat-cache                              snapshot::StatCache of build contexts
 //   watched/                                last snapshots of watched build contexts
@@ -38,7 +39,8 @@ class BlobWriter {
     ~BlobWriter();
     void write(Bytes bytes);
     std::uint64_t size() const;
-    // Corrupt if the bytes written do not hash to `expected` (when given): "digest mismatch".
+    // Corrupt if the bytes written do not hash to `expected` (when given): "digest mismatch". A
+    // writer that does not hash must be given it.
     // Already present is fine.
     Digest commit(const std::optional<Digest>& expected = std::nullopt);
 
@@ -140,7 +142,9 @@ class Store : public oci::BlobSource {
     // Of a foreign layer, or of one whose own table was found wanting: see framed().
     bool has_twin(const Digest& layer) const;
     std::string blob_path(const Digest& blob) const;
-    BlobWriter new_blob();
+    // ByCaller: the bytes are not hashed again, commit() takes the caller's word.
+    enum class Hashing { Here, ByCaller };
+    BlobWriter new_blob(Hashing hashing = Hashing::Here);
     Digest put_blob(Bytes bytes);
     std::string read_document(const Digest& blob, std::uint64_t limit);  // verified on every read
     std::uint64_t blob_size(const Digest& blob) override;
@@ -154,6 +158,9 @@ class Store : public oci::BlobSource {
     std::shared_ptr<const layer::Toc> toc(const oci::Descriptor& layer,
                                           const std::optional<Digest>& diff_id = std::nullopt);
     layer::ContentIndex content_index(const std::vector<Digest>& sources);
+    // Where the contents of a layer of our own lie, which is known when it has just been written.
+    // Otherwise content_index() finds out.
+    void put_contents(const Digest& layer, std::shared_ptr<const layer::ContentTable> table);
 
     // --- images -----------------------------------------------------------------------------
     void tag(const oci::Reference& name, const oci::Descriptor& manifest);

@@ -25,38 +25,66 @@ struct DirectorySource {
     std::vector<Digest> layers;
 };
 
-// Opens contents of one or several directory sources by digest, as store_layer asks for them.
+// Opens contents of one or several directory sources by digest, as store_layer asks for them. Safe
+// from one thread.
 class DirectoryContents {
   public:
     void add(const DirectorySource& source, const std::vector<Selected>& selection) {
         auto& open = openers_[source.directory];
         if (!open) open = layer::content_from_directory(source.directory);
         for (const auto& selected : selection)
-            for (NodeId node = selected.node; node < source.tree->end(selected.node); ++node) {
-                const auto entry = source.tree->entry(node);
-                if (entry.type == FileType::Regular)
-                    places_.try_emplace(entry.content, Place{&open, source.tree, node});
-            }
+            ranges_.push_back({&open, source.tree, selected.node});
     }
-    layer::OpenContent opener() const {
+    layer::OpenContent opener() {
         return [this](std::string_view path, const snapshot::Entry& entry) -> codec::Source {
             // Nothing to read; a socket, too, is copied as an empty file.
             if (entry.size == 0) return [](MutableBytes) { return std::size_t{0}; };
-            const auto place = places_.find(entry.content);
-            SHALE_ENSURE(place != places_.end());
-            return in_context(
-                [&] { return "/" + std::string(path); },
-                [&, at = place->second] { return (*at.open)(at.tree->path(at.node), entry); });
+            const auto place = find(path, entry.content);
+            return in_context([&] { return "/" + std::string(path); },
+                              [&] { return (*place.open)(place.tree->path(place.node), entry); });
         };
     }
 
   private:
+    // A file, or all files of a directory.
     struct Place {
         const layer::OpenContent* open;
         const snapshot::Tree* tree;
         NodeId node;
     };
+    Place find(std::string_view path, const Digest& content) {
+        if (const auto place = find_by_name(path, content)) return *place;
+        if (places_.empty()) fill();
+        const auto place = places_.find(content);
+        SHALE_ENSURE(place != places_.end());
+        return place->second;
+    }
+    // Copies mostly keep the names below the directory that was copied. A layer that is made again
+    // asks for few files of many; a table of all of them would cost more than all the rest.
+    std::optional<Place> find_by_name(std::string_view path, const Digest& content) const {
+        for (const Place& range : ranges_) {
+            const std::string top = range.tree->path(range.node);
+            for (std::string_view rest = path; !rest.empty();) {
+                const NodeId node = range.tree->find(join_path(top, rest));
+                if (node != snapshot::kNoNode && range.tree->entry(node).content == content)
+                    return Place{range.open, range.tree, node};
+                const auto slash = rest.find('/');
+                rest.remove_prefix(slash == std::string_view::npos ? rest.size() : slash + 1);
+            }
+        }
+        return std::nullopt;
+    }
+    void fill() {
+        for (const Place& range : ranges_)
+            for (NodeId node = range.node; node < range.tree->end(range.node); ++node) {
+                const auto entry = range.tree->entry(node);
+                if (entry.type == FileType::Regular)
+                    places_.try_emplace(entry.content, Place{range.open, range.tree, node});
+            }
+    }
+
     std::map<std::string, layer::OpenContent> openers_;  // each keeps a directory open
+    std::vector<Place> ranges_;
     std::unordered_map<Digest, Place, DigestHash> places_;
 };
 
@@ -179,6 +207,7 @@ snapshot::Tree edit(const CopyPlan& plan, const snapshot::Tree& parent,
                     const std::vector<Selection>& selections, store::Store& store,
                     std::vector<Digest>& archives) {
     snapshot::TreeBuilder builder(parent);
+    builder.use_whole_seconds();
     std::uint64_t group_base = 1u << 20;  // beyond every group of the parent after << 32
     for (const auto& selection : selections)
         for (const auto& operand : selection.operands) {

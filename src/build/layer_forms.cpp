@@ -115,7 +115,7 @@ layer::Formed write_members(store::Store& store, const FormedLayer& layer, const
         for (auto& entry : members)
             entry.member.mtime_ns = std::min(entry.member.mtime_ns, *form.latest_mtime_ns);
     layer::ContentIndex index;
-    index.add(layer.blob.digest, toc);
+    index.add(layer.blob.digest, *toc);
     layer::ContentReader reader(std::move(index), store.framed());
     return layer::write_seekable(
         members, [&](const layer::TocEntry& entry) { return reader.open(entry.content); },

@@ -377,13 +377,15 @@ StoredLayer store_layer(store::Store& store, const snapshot::Tree& before,
         if (!content || reader.index().find(entry.content)) return reader.open(entry.content);
         return content(path, entry);
     };
-    auto writer = store.new_blob();
+    auto writer = store.new_blob(store::Store::Hashing::ByCaller);
     store::FrameIndex frames(store);
-    const auto rewritten =
-        layer::rewrite_layer(diff::compare(before, after), after, open, layer::WriteOptions{},
-                             &frames, [&](Bytes bytes) { writer.write(bytes); });
+    layer::WriteOptions options;
+    options.keep_entries = false;
+    const auto rewritten = layer::rewrite_layer(diff::compare(before, after), after, open, options,
+                                                &frames, [&](Bytes bytes) { writer.write(bytes); });
     const layer::Written& written = rewritten.written;
     writer.commit(written.blob);
+    store.put_contents(written.blob, rewritten.contents);
     constexpr std::int64_t kNsPerDay = 86'400'000'000'000;
     frames.put(rewritten.frames, system_clock().now_ns() / kNsPerDay);
     oci::Descriptor descriptor;

@@ -50,20 +50,35 @@ FrameDecompressor::FrameDecompressor() : state_(std::make_unique<State>()) {
 FrameDecompressor::FrameDecompressor(FrameDecompressor&&) noexcept = default;
 FrameDecompressor::~FrameDecompressor() = default;
 
-void FrameDecompressor::decompress(Bytes frame, MutableBytes out) {
-    // libzstd would take a skippable frame for one that decodes to nothing.
+namespace {
+
+// libzstd would take a skippable frame for one that decodes to nothing.
+void require_data_frame(Bytes frame) {
     if (!as_text(frame).starts_with("\x28\xb5\x2f\xfd"))
         fail(ErrorKind::Corrupt, "zstd frame: wrong magic number");
-    const std::size_t length = ZSTD_findFrameCompressedSize(frame.data(), frame.size());
-    if (ZSTD_isError(length))
-        fail(ErrorKind::Corrupt, fmt::format("zstd frame: {}", ZSTD_getErrorName(length)));
+}
+
+std::size_t checked(std::size_t result) {
+    if (ZSTD_isError(result))
+        fail(ErrorKind::Corrupt, fmt::format("zstd frame: {}", ZSTD_getErrorName(result)));
+    return result;
+}
+
+}  // namespace
+
+void FrameDecompressor::decompress(Bytes frame, MutableBytes out) {
+    require_data_frame(frame);
+    const std::size_t length = checked(ZSTD_findFrameCompressedSize(frame.data(), frame.size()));
     if (length != frame.size())
         fail(ErrorKind::Corrupt,
              fmt::format("zstd frame: {} bytes follow its end", frame.size() - length));
-    const std::size_t made = ZSTD_decompressDCtx(state_->context.get(), out.data(), out.size(),
-                                                 frame.data(), frame.size());
-    if (ZSTD_isError(made))
-        fail(ErrorKind::Corrupt, fmt::format("zstd frame: {}", ZSTD_getErrorName(made)));
+    decompress_all(frame, out);
+}
+
+void FrameDecompressor::decompress_all(Bytes frames, MutableBytes out) {
+    require_data_frame(frames);
+    const std::size_t made = checked(ZSTD_decompressDCtx(state_->context.get(), out.data(),
+                                                         out.size(), frames.data(), frames.size()));
     if (made != out.size())
         fail(ErrorKind::Corrupt,
              fmt::format("zstd frame: {} bytes where {} were promised", made, out.size()));

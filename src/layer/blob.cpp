@@ -50,8 +50,8 @@ Toc load_toc(oci::BlobSource& blobs, const Digest& blob, const Footer& footer) {
              fmt::format("a table of contents of {} bytes is too large", footer.toc_bytes));
     const auto packed = read_range(blobs, blob, footer.toc_offset, footer.toc_compressed);
     std::string json(footer.toc_bytes, '\0');
-    codec::FrameDecompressor().decompress(as_bytes(packed),
-                                          std::as_writable_bytes(std::span(json)));
+    codec::FrameDecompressor().decompress_all(as_bytes(packed),
+                                              std::as_writable_bytes(std::span(json)));
     Toc toc = decode_toc(as_bytes(json));
     const std::uint64_t frames_limit = footer.toc_offset - kSkippableHeaderBytes;
     for (const Frame& frame : toc.frames)

@@ -42,9 +42,9 @@ struct LoadScratch {
     std::vector<std::byte> packed;
 };
 
-FrameBytes load_frame(oci::BlobSource& blobs, const Digest& blob, const Toc& toc,
+FrameBytes load_frame(oci::BlobSource& blobs, const Digest& blob, const FrameTable& table,
                       std::size_t index) {
-    const Frame& frame = toc.frames[index];
+    const Frame& frame = table.frames[index];
     const auto where = [&] {
         return fmt::format("blob {} offset {}", blob.str(), frame.blob_offset);
     };
@@ -53,7 +53,7 @@ FrameBytes load_frame(oci::BlobSource& blobs, const Digest& blob, const Toc& toc
         scratch.packed.resize(frame.blob_bytes);
         blobs.read_blob(blob, frame.blob_offset, scratch.packed);
         auto bytes = std::make_shared<std::vector<std::byte>>(frame.tar_bytes);
-        decode_frame(scratch.decompressor, toc, index, scratch.packed, *bytes);
+        decode_frame(scratch.decompressor, table, index, scratch.packed, *bytes);
         return FrameBytes(std::move(bytes));
     });
 }
@@ -70,7 +70,7 @@ struct ContentReader::State {
     State(ContentIndex contents, oci::BlobSource& source, std::uint64_t budget)
         : index(std::move(contents)), blobs(source), cache_bytes(budget) {}
 
-    FrameBytes frame(const Digest& blob, const Toc& toc, std::size_t ordinal);
+    FrameBytes frame(const Digest& blob, const FrameTable& table, std::size_t ordinal);
     void publish(const FrameKey& key, const Frame& frame);
     void evict_over_budget();
 
@@ -86,8 +86,9 @@ struct ContentReader::State {
     Stats stats;
 };
 
-FrameBytes ContentReader::State::frame(const Digest& blob, const Toc& toc, std::size_t ordinal) {
-    const Frame& frame = toc.frames[ordinal];
+FrameBytes ContentReader::State::frame(const Digest& blob, const FrameTable& table,
+                                       std::size_t ordinal) {
+    const Frame& frame = table.frames[ordinal];
     const FrameKey key{blob, frame.tar_offset};
     std::promise<FrameBytes> promise;
     std::shared_future<FrameBytes> existing;
@@ -107,7 +108,7 @@ FrameBytes ContentReader::State::frame(const Digest& blob, const Toc& toc, std::
     }
     if (existing.valid()) return existing.get();
     try {
-        FrameBytes bytes = load_frame(blobs, blob, toc, ordinal);
+        FrameBytes bytes = load_frame(blobs, blob, table, ordinal);
         publish(key, frame);
         promise.set_value(bytes);
         return bytes;
@@ -150,14 +151,15 @@ std::size_t ContentReader::read(const Digest& content, std::uint64_t offset, Mut
     const auto place = state_->index.find(content);
     if (!place)
         fail(ErrorKind::NotFound, fmt::format("no layer holds the content {}", content.str()));
-    if (offset >= place->size) return 0;
-    out = out.first(
-        static_cast<std::size_t>(std::min<std::uint64_t>(out.size(), place->size - offset)));
-    std::uint64_t at = place->tar_offset + offset;
+    const auto [tar_offset, size] = place->range;
+    if (offset >= size) return 0;
+    out = out.first(static_cast<std::size_t>(std::min<std::uint64_t>(out.size(), size - offset)));
+    const FrameTable& table = place->layer->frames();
+    std::uint64_t at = tar_offset + offset;
     std::size_t done = 0;
-    for (std::size_t i = frame_at(*place->toc, at); done < out.size(); ++i) {
-        const Frame& frame = place->toc->frames.at(i);
-        const FrameBytes bytes = state_->frame(place->blob, *place->toc, i);
+    for (std::size_t i = frame_at(table, at); done < out.size(); ++i) {
+        const Frame& frame = table.frames.at(i);
+        const FrameBytes bytes = state_->frame(place->blob, table, i);
         const std::uint64_t within = at - frame.tar_offset;
         const auto count = static_cast<std::size_t>(
             std::min<std::uint64_t>(out.size() - done, frame.tar_bytes - within));

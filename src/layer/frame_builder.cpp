@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <future>
 
 namespace shale::layer {
 
@@ -18,6 +19,10 @@ std::size_t checked_frame_bytes(const WriteOptions& options) {
                                              options.frame_bytes, kMaxWriteFrameBytes));
     return options.frame_bytes;
 }
+
+// How much text of the table of contents is compressed at once. Tables up to this, of some 40,000
+// files, are one frame.
+constexpr std::size_t kTablePieceBytes = 4 << 20;
 
 // The compressed bytes, as they were when they were stored.
 std::string read_packed(FrameStore& store, const StoredFrame& stored) {
@@ -34,8 +39,8 @@ std::string read_packed(FrameStore& store, const StoredFrame& stored) {
 }  // namespace
 
 FrameBuilder::FrameBuilder(const WriteOptions& options, const codec::Sink& sink)
-    : sink_(sink), level_(options.level), frame_bytes_(checked_frame_bytes(options)),
-      pipeline_(options, sink) {}
+    : sink_(sink), level_(options.level), keep_entries_(options.keep_entries),
+      frame_bytes_(checked_frame_bytes(options)), pipeline_(options, sink) {}
 
 FrameJob& FrameBuilder::current_job() {
     if (job_ == nullptr) job_ = pipeline_.acquire();
@@ -121,6 +126,7 @@ bool FrameBuilder::append_stored(FrameStore& store, const StoredFrame& stored, c
         job.packed.clear();
         return false;
     }
+    job.packed_digest = stored.frame.blob_digest;
     tar_offset_ += tar_bytes;
     ++frames_reused_;
     submit(std::exchange(job_, nullptr), {key});
@@ -137,6 +143,7 @@ bool FrameBuilder::pack_from(FrameStore& store, const StoredFrame& stored, std::
         decompressor_.decompress(as_bytes(packed), std::as_writable_bytes(std::span(stored_tar_)));
         if (stored_tar_ != as_text(job.raw.bytes().first(bytes))) return false;
         job.packed = std::move(packed);
+        job.packed_digest = stored.frame.blob_digest;
     } catch (const Error&) {  // as in append_stored()
         return false;
     }
@@ -180,32 +187,43 @@ void FrameBuilder::cut_side() {
     pipeline_.submit(std::exchange(side_job_, nullptr));
 }
 
-Rewritten FrameBuilder::finish(std::vector<TocEntry> entries) {
+void FrameBuilder::describe(TocEntry entry) {
+    if (entry.content_offset & kBesideTar)
+        entry.content_offset = (entry.content_offset & ~kBesideTar) + tar_offset_;
+    encoder_.add(entry);
+    if (keep_entries_) entries_.push_back(std::move(entry));
+    if (encoder_.text_bytes() >= kTablePieceBytes) submit_table();
+}
+
+// The text so far, as a frame of its own.
+void FrameBuilder::submit_table() {
+    const std::string text = encoder_.take();
+    FrameJob* const job = pipeline_.acquire();
+    job->kind = FrameKind::Table;
+    const MutableBytes room = job->raw.room(text.size());
+    std::copy(as_bytes(text).begin(), as_bytes(text).end(), room.begin());
+    job->raw.commit(text.size());
+    pipeline_.submit(job);
+}
+
+Rewritten FrameBuilder::finish() {
     cut();
     cut_side();
+    encoder_.begin_digests();
+    while (encoder_.add_digests(kTablePieceBytes))
+        submit_table();
     auto result = pipeline_.finish();
-    for (TocEntry& entry : entries)
-        if (entry.content_offset & kBesideTar)
-            entry.content_offset = (entry.content_offset & ~kBesideTar) + result.tar_bytes;
 
     Rewritten rewritten;
     Written& written = rewritten.written;
+    static_cast<FrameTable&>(written.toc) = {std::move(result.frames), result.tar_bytes};
+    written.toc.entries = std::move(entries_);
     written.diff_id = result.tar_hash.finish();
-    written.toc = {std::move(entries), std::move(result.frames), result.tar_bytes};
-    const std::string json = encode_toc(written.toc);
-    if (json.size() > kMaxTocBytes)
-        fail(ErrorKind::Unsupported,
-             fmt::format("a layer of {} entries is too large for a table of contents",
-                         written.toc.entries.size()));
-    std::string packed, tail;
-    codec::FrameCompressor(level_).compress(as_bytes(json), packed);
-    const Footer footer{result.blob_bytes + kSkippableHeaderBytes, packed.size(), json.size()};
-    codec::append_skippable_frame(as_bytes(packed), tail);
-    codec::append_skippable_frame(as_bytes(encode_footer(footer)), tail);
-    result.blob_hash.update(as_bytes(tail));
-    sink_(as_bytes(tail));
-    written.blob = result.blob_hash.finish();
-    written.blob_bytes = result.blob_bytes + tail.size();
+    auto contents = std::async(std::launch::async, [&] {  // a million take a while to sort
+        return std::make_shared<const ContentTable>(written.toc, encoder_.contents());
+    });
+    write_tail(result, written);
+    rewritten.contents = contents.get();
     rewritten.frames = std::move(result.stored_frames);
     for (auto& [key, frame] : rewritten.frames)
         frame.blob = written.blob;
@@ -213,6 +231,25 @@ Rewritten FrameBuilder::finish(std::vector<TocEntry> entries) {
     rewritten.stats.frames_reused = frames_reused_;
     rewritten.stats.bytes_skipped = bytes_skipped_;
     return rewritten;
+}
+
+// What is left of the table, and the footer.
+void FrameBuilder::write_tail(FramePipeline::Result& result, Written& written) {
+    encoder_.end(written.toc);
+    const std::uint64_t toc_bytes = encoder_.total_bytes();
+    if (toc_bytes > kMaxTocBytes)
+        fail(ErrorKind::Unsupported,
+             fmt::format("a layer of {} entries is too large for a table of contents",
+                         encoder_.entries()));
+    std::string packed = std::move(result.table), tail;
+    codec::FrameCompressor(level_).compress(as_bytes(encoder_.take()), packed);
+    const Footer footer{result.blob_bytes + kSkippableHeaderBytes, packed.size(), toc_bytes};
+    codec::append_skippable_frame(as_bytes(packed), tail);
+    codec::append_skippable_frame(as_bytes(encode_footer(footer)), tail);
+    result.blob_hash.update(as_bytes(tail));
+    sink_(as_bytes(tail));
+    written.blob = result.blob_hash.finish();
+    written.blob_bytes = result.blob_bytes + tail.size();
 }
 
 }  // namespace shale::layer

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "frame_pipeline.hpp"
+#include "toc_encoder.hpp"
 
 namespace shale::layer {
 
@@ -42,27 +43,35 @@ class FrameBuilder {
     // The next bytes of a tar made elsewhere, whose frames may be cut anywhere.
     void append_stream(Bytes bytes);
 
-    // Content beside the tar. side_offset() is where the next byte goes, for a TocEntry that
-    // finish() completes.
+    // Content beside the tar. side_offset() is where the next byte goes, for a TocEntry that is
+    // described when the tar is complete.
     std::uint64_t side_offset() const { return kBesideTar | side_offset_; }
     void append_side(Bytes bytes);
 
+    // The table of contents, in tar order. Its text is compressed on the way: a layer of a million
+    // files never has all of it in memory. Until finish() it may be called on another thread than
+    // the rest.
+    void describe(TocEntry entry);
+
     // Ends the tar here and writes table of contents and footer. files_opened is the caller's to
     // tell.
-    Rewritten finish(std::vector<TocEntry> entries);
+    Rewritten finish();
 
   private:
-    // Marks a content offset that counts from the end of the tar, which is not known until
-    // finish().
+    // Marks a content offset that counts from the end of the tar, which is not known until all of
+    // it was appended.
     static constexpr std::uint64_t kBesideTar = 1ull << 63;
 
     FrameBuffer& current();
     FrameJob& current_job();
     void submit(FrameJob* job, std::vector<Digest> keys);
     void cut_side();
+    void submit_table();
+    void write_tail(FramePipeline::Result& result, Written& written);
 
     const codec::Sink& sink_;
     int level_;
+    bool keep_entries_;
     std::size_t frame_bytes_;
     FramePipeline pipeline_;
     FrameJob* job_ = nullptr;
@@ -72,6 +81,8 @@ class FrameBuilder {
     std::uint64_t frames_reused_ = 0, bytes_skipped_ = 0;
     codec::FrameDecompressor decompressor_;
     std::string stored_tar_;
+    TocEncoder encoder_;
+    std::vector<TocEntry> entries_;
 };
 
 }  // namespace shale::layer

@@ -36,15 +36,15 @@ void decode_piece(FrameCoding coding, std::uint64_t skip, Bytes packed, MutableB
 
 }  // namespace
 
-void decode_frame(codec::FrameDecompressor& decompressor, const Toc& toc, std::size_t index,
-                  Bytes packed, MutableBytes out) {
-    if (toc.coding == FrameCoding::Frames) return decompressor.decompress(packed, out);
-    decode_piece(toc.coding, toc.frames[index].skip, packed, out);
+void decode_frame(codec::FrameDecompressor& decompressor, const FrameTable& table,
+                  std::size_t index, Bytes packed, MutableBytes out) {
+    if (table.coding == FrameCoding::Frames) return decompressor.decompress(packed, out);
+    decode_piece(table.coding, table.frames[index].skip, packed, out);
     const Digest found = codec::sha256(out);
-    if (found != toc.frame_digests.at(index))
+    if (found != table.frame_digests.at(index))
         fail(ErrorKind::Corrupt,
              fmt::format("its content hashes to {}, the table of contents says {}", found.str(),
-                         toc.frame_digests[index].str()));
+                         table.frame_digests[index].str()));
 }
 
 }  // namespace shale::layer

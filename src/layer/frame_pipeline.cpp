@@ -111,6 +111,7 @@ FrameJob* FramePipeline::acquire() {
     (*job)->cuts.clear();
     (*job)->packed.clear();
     (*job)->packed_cuts.clear();
+    (*job)->packed_digest = {};
     (*job)->kind = FrameKind::Data;
     (*job)->name = {};
     (*job)->unseen_bytes = 0;
@@ -134,8 +135,9 @@ FramePipeline::Result FramePipeline::finish() {
     threads_.clear();
     if (failed_) rethrow_failure();
     result_.blob_hash.update(as_bytes(unhashed_));
-    frame_hash_.update(as_bytes(unhashed_));
+    if (undigested_) frame_hash_.update(as_bytes(unhashed_));
     end_frame_digest();
+    digest_stored_frames();
     for (Frame& frame : side_frames_) {
         frame.tar_offset += result_.tar_bytes;
         result_.frames.push_back(frame);
@@ -167,7 +169,7 @@ void FramePipeline::compress_frames(FrameCodec codec, int level) {
             if (!failed_) {
                 if (!packer) packer.emplace(codec, level);
                 packer->pack(**job);
-                bytes_compressed_ += (*job)->raw.size();
+                if ((*job)->kind != FrameKind::Table) bytes_compressed_ += (*job)->raw.size();
             }
         } catch (...) {  // thread root
             record_failure();
@@ -194,23 +196,28 @@ void FramePipeline::finish_frames() {
 void FramePipeline::hash_tar(const FrameJob& job) {
     if (job.hash_behind) result_.tar_hash = *job.hash_behind;
     const Bytes tar_bytes = job.kind == FrameKind::Data ? job.raw.bytes() : Bytes{};
-    const codec::Sha256Update updates[] = {{&result_.tar_hash, tar_bytes},
-                                           {&result_.blob_hash, as_bytes(unhashed_)},
-                                           {&frame_hash_, as_bytes(unhashed_)}};
+    const codec::Sha256Update updates[] = {
+        {&result_.tar_hash, tar_bytes},
+        {&result_.blob_hash, as_bytes(unhashed_)},
+        {&frame_hash_, undigested_ ? as_bytes(unhashed_) : Bytes{}}};
     codec::sha256_together(updates);
     unhashed_.clear();
     end_frame_digest();
 }
 
-// The bytes just hashed were those of the last data frame, if any.
+// The bytes just hashed were those of a data frame, if any.
 void FramePipeline::end_frame_digest() {
-    const Digest digest = frame_hash_.finish();
-    if (undigested_) result_.frames[*undigested_].blob_digest = digest;
+    if (!undigested_) return;
+    result_.frames[*undigested_].blob_digest = frame_hash_.finish();
     undigested_.reset();
 }
 
 void FramePipeline::finish_frame(FrameJob& job) {
     if (job.kind == FrameKind::Side) return finish_side_frame(job);
+    if (job.kind == FrameKind::Table) {
+        result_.table.append(job.packed);
+        return;
+    }
     std::uint64_t blob_offset = result_.blob_bytes;
     const auto add = [&](std::uint64_t packed_bytes, std::uint64_t raw_bytes) {
         result_.frames.push_back({blob_offset, packed_bytes, result_.tar_bytes, raw_bytes});
@@ -218,8 +225,9 @@ void FramePipeline::finish_frame(FrameJob& job) {
         result_.tar_bytes += raw_bytes;
     };
     if (job.cuts.empty()) {
-        undigested_ = result_.frames.size();
+        if (job.packed_digest.is_zero()) undigested_ = result_.frames.size();
         add(job.packed.size(), job.raw.size() + job.unseen_bytes);
+        result_.frames.back().blob_digest = job.packed_digest;
         remember(job, result_.frames.back());
     }
     for (std::size_t i = 0; i < job.cuts.size(); ++i)
@@ -249,6 +257,16 @@ void FramePipeline::remember(const FrameJob& job, const Frame& frame) {
     stored.tar_state = result_.tar_hash.save();
     for (const Digest& key : job.name.keys)
         result_.stored_frames.emplace_back(key, stored);
+}
+
+// A frame is remembered before its digest is known.
+void FramePipeline::digest_stored_frames() {
+    std::size_t at = 0;
+    for (auto& [key, stored] : result_.stored_frames) {
+        while (result_.frames[at].blob_offset != stored.frame.blob_offset)
+            ++at;
+        stored.frame.blob_digest = result_.frames[at].blob_digest;
+    }
 }
 
 // Hashed together with the next frame's tar; `bytes` gets another string's room in exchange.

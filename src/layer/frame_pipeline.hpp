@@ -48,8 +48,9 @@ class FrameBuffer {
 };
 
 // Data frames make up the tar. Side frames hold contents that the tar does not hold contiguously;
-// they travel inside skippable frames, where a plain zstd reader does not see them.
-enum class FrameKind { Data, Side };
+// they travel inside skippable frames, where a plain zstd reader does not see them. Table frames
+// are a piece of the table of contents; they wait in memory for the end of the blob.
+enum class FrameKind { Data, Side, Table };
 
 // Under which keys a FrameStore may find a frame again, and what came before it.
 struct FrameName {
@@ -65,6 +66,7 @@ struct FrameJob {
     // Where frames end that are compressed apart but travel in this job together; empty: one frame.
     std::vector<std::size_t> cuts;
     std::string packed;                    // not empty at submit(): taken as it is
+    Digest packed_digest;                  // of it, if it is known
     std::vector<std::size_t> packed_cuts;  // as `cuts`, in `packed`; the compressor's
     FrameKind kind = FrameKind::Data;
     FrameName name;
@@ -82,6 +84,7 @@ class FramePipeline {
         codec::Sha256Stream tar_hash;
         codec::Sha256Stream blob_hash;  // continues with what follows the frames
         std::uint64_t blob_bytes = 0;
+        std::string table;
         std::vector<std::pair<Digest, StoredFrame>> stored_frames;  // blob not yet known
         WriteStats stats;
     };
@@ -99,6 +102,7 @@ class FramePipeline {
     void finish_frames();
     void hash_tar(const FrameJob& job);
     void end_frame_digest();
+    void digest_stored_frames();
     void finish_frame(FrameJob& job);
     void finish_side_frame(FrameJob& job);
     void remember(const FrameJob& job, const Frame& frame);
@@ -118,7 +122,8 @@ class FramePipeline {
     Result result_;
     std::vector<Frame> side_frames_;
     codec::Sha256Stream frame_hash_;
-    std::optional<std::size_t> undigested_;  // the data frame that unhashed_ is, if it is one
+    // The data frame that unhashed_ is, if it is one and its digest is not known.
+    std::optional<std::size_t> undigested_;
     std::string skippable_;
     std::string unhashed_;               // the last bytes that went to the sink
     std::vector<std::jthread> threads_;  // last: joined before the rest is destroyed

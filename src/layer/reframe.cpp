@@ -31,7 +31,9 @@ class Reframer {
         std::array<std::byte, kReadBytes> rest;  // padding after the end of the archive
         while (tap(rest) > 0) {
         }
-        return builder_.finish(without_superseded(std::move(entries_))).written;
+        for (TocEntry& entry : without_superseded(std::move(entries_)))
+            builder_.describe(std::move(entry));
+        return builder_.finish().written;
     }
 
   private:

@@ -53,25 +53,6 @@ void check_apart_in_blob(const std::vector<Frame>& frames) {
     }
 }
 
-void check_frames(const Toc& toc) {
-    if (toc.frames.size() > kMaxFrames)
-        fail(ErrorKind::Corrupt,
-             fmt::format("table of contents: {} frames are too many", toc.frames.size()));
-    std::uint64_t tar_offset = 0;
-    bool tar_ends_between_frames = toc.tar_bytes == 0;
-    for (std::size_t i = 0; i < toc.frames.size(); ++i) {
-        check_frame(toc.frames[i], i, tar_offset);
-        tar_offset += toc.frames[i].tar_bytes;
-        if (tar_offset == toc.tar_bytes) tar_ends_between_frames = true;
-    }
-    if (!tar_ends_between_frames)
-        fail(ErrorKind::Corrupt,
-             fmt::format("table of contents: the tar's end, {}, is no frame boundary",
-                         toc.tar_bytes));
-    // Foreign pieces may share what they are cut from.
-    if (toc.coding == FrameCoding::Frames) check_apart_in_blob(toc.frames);
-}
-
 bool is_clean_path(std::string_view path) {
     if (path.size() > tar::kMaxPathBytes || path.find('\0') != std::string_view::npos) return false;
     while (true) {
@@ -108,17 +89,37 @@ void check_entry(const TocEntry& entry, std::uint64_t frames_end) {
 
 }  // namespace
 
-std::uint64_t end_of_frames(const Toc& toc) {
-    return toc.frames.empty() ? 0 : toc.frames.back().tar_offset + toc.frames.back().tar_bytes;
+void check_frames(const FrameTable& table) {
+    if (table.frames.size() > kMaxFrames)
+        fail(ErrorKind::Corrupt,
+             fmt::format("table of contents: {} frames are too many", table.frames.size()));
+    std::uint64_t tar_offset = 0;
+    bool tar_ends_between_frames = table.tar_bytes == 0;
+    for (std::size_t i = 0; i < table.frames.size(); ++i) {
+        check_frame(table.frames[i], i, tar_offset);
+        tar_offset += table.frames[i].tar_bytes;
+        if (tar_offset == table.tar_bytes) tar_ends_between_frames = true;
+    }
+    if (!tar_ends_between_frames)
+        fail(ErrorKind::Corrupt,
+             fmt::format("table of contents: the tar's end, {}, is no frame boundary",
+                         table.tar_bytes));
+    // Foreign pieces may share what they are cut from.
+    if (table.coding == FrameCoding::Frames) check_apart_in_blob(table.frames);
 }
 
-std::size_t frame_at(const Toc& toc, std::uint64_t at) {
+std::uint64_t end_of_frames(const FrameTable& table) {
+    return table.frames.empty() ? 0
+                                : table.frames.back().tar_offset + table.frames.back().tar_bytes;
+}
+
+std::size_t frame_at(const FrameTable& table, std::uint64_t at) {
     const auto after =
-        std::upper_bound(toc.frames.begin(), toc.frames.end(), at,
+        std::upper_bound(table.frames.begin(), table.frames.end(), at,
                          [](std::uint64_t value, const Frame& f) { return value < f.tar_offset; });
-    SHALE_ENSURE(after != toc.frames.begin());
-    const auto index = static_cast<std::size_t>(after - toc.frames.begin()) - 1;
-    SHALE_ENSURE(at - toc.frames[index].tar_offset < toc.frames[index].tar_bytes);
+    SHALE_ENSURE(after != table.frames.begin());
+    const auto index = static_cast<std::size_t>(after - table.frames.begin()) - 1;
+    SHALE_ENSURE(at - table.frames[index].tar_offset < table.frames[index].tar_bytes);
     return index;
 }
 

@@ -16,10 +16,12 @@ inline constexpr std::uint32_t kMaxWriteFrameBytes = 4u << 20;
 // Corrupt, naming frame or entry, unless frames cover the tar without gap, lie apart in the blob,
 // and every content lies within them; paths are clean, unique and bounded.
 void check_toc(const Toc& toc);
+// What of that concerns the frames.
+void check_frames(const FrameTable& table);
 
 // Index of the frame that holds tar offset `at`, which must lie within the frames.
-std::size_t frame_at(const Toc& toc, std::uint64_t at);
+std::size_t frame_at(const FrameTable& table, std::uint64_t at);
 // End of the last frame: tar_bytes, or more if side frames follow the tar.
-std::uint64_t end_of_frames(const Toc& toc);
+std::uint64_t end_of_frames(const FrameTable& table);
 
 }  // namespace shale::layer

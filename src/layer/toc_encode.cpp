@@ -3,10 +3,12 @@
 // does compress: among names and numbers a compressor spends half as much again on them. Keys and
 // meanings: docs/formats/layer.md.
 #include "json_names.hpp"
-#include "toc_check.hpp"
+#include "toc_encoder.hpp"
 #include "toc_fields.hpp"
 
 #include <fmt/format.h>
+
+#include <charconv>
 
 namespace shale::layer {
 
@@ -44,25 +46,31 @@ void append_xattrs(std::string& out, const std::vector<Xattr>& xattrs) {
     out.push_back('}');
 }
 
+void append_decimal(std::string& out, std::uint64_t value) {
+    char digits[20];
+    const auto end = std::to_chars(std::begin(digits), std::end(digits), value).ptr;
+    out.append(digits, end);
+}
+
 bool has_content(const TocEntry& entry) {
     return entry.member.type == tar::MemberType::Regular && entry.member.size > 0;
 }
 
 // Where the content lies: mostly one header behind the content before, which is said by saying
-// nothing. Returns where the next one is expected from.
-std::uint64_t append_place(std::string& out, const TocEntry& entry, std::uint64_t previous_end) {
+// nothing.
+void append_place(std::string& out, const TocEntry& entry, std::uint64_t previous_end) {
     const std::uint64_t at = entry.content_offset;
     if (at < previous_end)
         append_number(out, "tarOffset", at);
     else if (at - previous_end != kUsualGap)
         append_number(out, "gap", at - previous_end);
-    return at + entry.member.size + tar::padding(entry.member.size);
 }
 
 }  // namespace
 
 void append_number(std::string& out, std::string_view key, std::uint64_t value) {
-    fmt::format_to(std::back_inserter(out), ",\"{}\":{}", key, value);
+    out.append(",\"").append(key).append("\":");
+    append_decimal(out, value);
 }
 
 void append_nonzero(std::string& out, std::string_view key, std::uint64_t value) {
@@ -92,30 +100,56 @@ void append_entry_fields(std::string& out, const tar::Member& member, bool alway
     if (!member.xattrs.empty()) append_xattrs(out, member.xattrs);
 }
 
-std::string encode_toc(const Toc& toc) {
-    std::string out = "{\"version\":2,\"entries\":[\n", digests;
-    std::uint64_t previous_end = 0;
-    for (std::size_t i = 0; i < toc.entries.size(); ++i) {
-        const TocEntry& entry = toc.entries[i];
-        if (i > 0) out.append(",\n");
-        append_entry_fields(out, entry.member, false);
-        if (has_content(entry)) {
-            previous_end = append_place(out, entry, previous_end);
-            digests.append(entry.content.hex());
-        }
-        out.push_back('}');
+TocEncoder::TocEncoder() : text_("{\"version\":2,\"entries\":[\n") {}
+
+void TocEncoder::add(const TocEntry& entry) {
+    if (entries_++ > 0) text_.append(",\n");
+    append_entry_fields(text_, entry.member, false);
+    if (has_content(entry)) {
+        append_place(text_, entry, previous_end_);
+        const std::uint64_t size = entry.member.size;
+        previous_end_ = entry.content_offset + size + tar::padding(size);
+        contents_.push_back({entry.content, {entry.content_offset, size}});
     }
-    out.append("],\n\"digests\":\"").append(digests);
-    fmt::format_to(std::back_inserter(out), "\",\n\"tarBytes\":{},\"frames\":[", toc.tar_bytes);
-    for (std::size_t i = 0; i < toc.frames.size(); ++i) {
-        const Frame& frame = toc.frames[i];
-        fmt::format_to(std::back_inserter(out), "{}[{},{},{},{}", i > 0 ? "," : "",
+    text_.push_back('}');
+}
+
+std::string TocEncoder::take() {
+    taken_ += text_.size();
+    return std::exchange(text_, {});
+}
+
+void TocEncoder::begin_digests() {
+    text_.append("],\n\"digests\":\"");
+}
+
+bool TocEncoder::add_digests(std::size_t room) {
+    while (digests_ < contents_.size() && text_.size() < room)
+        text_.append(contents_[digests_++].digest.hex());
+    return digests_ < contents_.size();
+}
+
+void TocEncoder::end(const FrameTable& table) {
+    fmt::format_to(std::back_inserter(text_), "\",\n\"tarBytes\":{},\"frames\":[", table.tar_bytes);
+    for (std::size_t i = 0; i < table.frames.size(); ++i) {
+        const Frame& frame = table.frames[i];
+        fmt::format_to(std::back_inserter(text_), "{}[{},{},{},{}", i > 0 ? "," : "",
                        frame.blob_offset, frame.blob_bytes, frame.tar_offset, frame.tar_bytes);
         if (!frame.blob_digest.is_zero())
-            out.append(",\"").append(frame.blob_digest.hex()).append("\"");
-        out.push_back(']');
+            text_.append(",\"").append(frame.blob_digest.hex()).append("\"");
+        text_.push_back(']');
     }
-    return out.append("]}\n");
+    text_.append("]}\n");
+}
+
+std::string encode_toc(const Toc& toc) {
+    TocEncoder encoder;
+    for (const TocEntry& entry : toc.entries)
+        encoder.add(entry);
+    encoder.begin_digests();
+    encoder.add_digests(SIZE_MAX);
+    encoder.end(toc);
+    return encoder.take();
 }
 
 }  // namespace shale::layer

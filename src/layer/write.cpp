@@ -1,19 +1,17 @@
 // write_layer: changes -> members -> groups -> frames.
 //
-// The calling thread builds the tar: headers, and contents read straight into the frame buffer,
-// hashed there per file. Everything downstream of the buffer (compression, DiffID, blob digest,
-// sink) happens on the pipeline's threads.
+// One thread, MemberFeed, plans members and collects them until their frame is complete, so that
+// its key is known before anything is read. The calling thread takes the frame from the store if it
+// is there, and no file of it is opened; else it builds the frame's tar: headers, and contents read
+// straight into the frame buffer, hashed there per file. Everything downstream of the buffer
+// (compression, DiffID, blob digest, sink) happens on the pipeline's threads.
 //
-// Members are collected until their frame is complete (member_group.hpp) before anything is read:
-// by then its key is known, and if the frame store holds the frame no file of it is opened. A large
-// content has frames of its own, cut where its bytes say so (chunker.hpp); if its digest is known
-// from an earlier layer, so are its chunks, in order. Otherwise it is read, and each chunk may
-// still be one that an earlier version of the file had.
+// A large content has frames of its own, cut where its bytes say so (chunker.hpp); if its digest is
+// known from an earlier layer, so are its chunks, in order. Otherwise it is read, and each chunk
+// may still be one that an earlier version of the file had.
 #include "chunker.hpp"
 #include "frame_builder.hpp"
-#include "frame_key.hpp"
-#include "member_group.hpp"
-#include "member_plan.hpp"
+#include "member_feed.hpp"
 
 #include <fmt/format.h>
 
@@ -24,8 +22,6 @@ namespace shale::layer {
 namespace {
 
 constexpr std::array<std::byte, tar::kTrailerBytes> kZeros{};
-// Frames of small members hold about twice what they hold at least.
-constexpr std::uint64_t kGroupFactor = 2;
 // One read of a large content: enough to be efficient, and what is read beyond a chunk is copied.
 constexpr std::uint64_t kReadBytes = 128 << 10;
 // Chunks of large contents are larger than groups: they compress better, and nobody reads a few
@@ -36,69 +32,33 @@ class LayerWriter {
   public:
     LayerWriter(const snapshot::Tree& after, const OpenContent& open, const WriteOptions& options,
                 FrameStore* store, const codec::Sink& out)
-        : after_(after), open_(open), options_(options), store_(store), plan_(after),
-          builder_(options, out), keys_(options), groups_(kGroupFactor * options.frame_bytes) {}
+        : after_(after), open_(open), options_(options), store_(store), builder_(options, out),
+          keys_(options) {}
 
-    void write(const diff::Change& change) {
-        Pending member{&change, {}, {}};
-        TocEntry entry;
-        entry.member = plan_.member(change);
-        member.header = tar::encode_header(entry.member);
-        const std::uint64_t size = entry.member.size;
-        const bool is_large = size > kGroupFactor * options_.frame_bytes;
-        std::uint64_t bytes = member.header.size();
-        if (size > 0) {
-            member.content = entry.content = after_.entry(change.after).content;
-            if (!is_large) bytes += size + tar::padding(size);
-        } else if (entry.member.type == tar::MemberType::Regular) {
-            entry.content = empty_content_;
+    Rewritten write(const std::vector<diff::Change>& changes) {
+        {
+            MemberFeed feed(changes, after_, options_, builder_);
+            while (const auto group = feed.next()) {
+                SHALE_ENSURE(group->tar_offset == builder_.tar_offset());
+                write_group(*group);
+                if (group->large) write_large(*group->large);
+            }
         }
-        if (groups_.begins_group(entry.member, bytes)) flush_group(false);
-        entry.content_offset = builder_.tar_offset() + group_bytes_ + member.header.size();
-        entries_.push_back(std::move(entry));
-        if (is_large) member.content = {};
-        group_.push_back(std::move(member));
-        group_bytes_ += bytes;
-        if (is_large) {
-            flush_group(false);
-            groups_.close();
-            write_large(change);
-        }
-    }
-
-    Rewritten finish() {
-        flush_group(true);
-        Rewritten rewritten = builder_.finish(std::move(entries_));
+        Rewritten rewritten = builder_.finish();
         rewritten.stats.files_opened = files_opened_;
         return rewritten;
     }
 
   private:
-    // A member of the frame at hand. `content` is zero if it has none in this frame.
-    struct Pending {
-        const diff::Change* change;
-        std::string header;
-        Digest content;
-    };
-
-    void flush_group(bool ends_archive) {
-        if (group_.empty() && !ends_archive) return;
-        auto group = keys_.group();
-        for (const Pending& member : group_)
-            group.add(member.header, member.content);
-        if (ends_archive) group.add_end_of_archive();
-        const Digest key = group.finish();
-        if (!reuse(key, group_bytes_ + (ends_archive ? tar::kTrailerBytes : 0))) {
-            builder_.room_in_frame(static_cast<std::size_t>(group_bytes_));  // grows once
-            for (const Pending& member : group_) {
-                builder_.append(as_bytes(member.header));
-                if (!member.content.is_zero()) write_small(*member.change);
-            }
-            if (ends_archive) builder_.append(kZeros);
-            builder_.cut({key});
+    void write_group(const FrameGroup& group) {
+        if (reuse(group.key, group.tar_bytes)) return;
+        builder_.room_in_frame(static_cast<std::size_t>(group.tar_bytes));  // grows once
+        for (const auto& member : group.members) {
+            builder_.append(as_bytes(member.header));
+            if (!member.content.is_zero()) write_small(*member.change);
         }
-        group_.clear();
-        group_bytes_ = 0;
+        if (group.ends_archive) builder_.append(kZeros);
+        builder_.cut({group.key});
     }
 
     bool reuse(const Digest& key, std::uint64_t tar_bytes) {
@@ -236,16 +196,10 @@ class LayerWriter {
     const OpenContent& open_;
     const WriteOptions& options_;
     FrameStore* const store_;  // or null
-    const Digest empty_content_ = codec::sha256("");
-    MemberPlan plan_;
     FrameBuilder builder_;
     FrameKeys keys_;
-    MemberGroups groups_;
     codec::Sha256 hash_;
-    std::vector<Pending> group_;
-    std::uint64_t group_bytes_ = 0;
     std::uint64_t files_opened_ = 0;
-    std::vector<TocEntry> entries_;
 };
 
 }  // namespace
@@ -253,10 +207,7 @@ class LayerWriter {
 Rewritten rewrite_layer(const std::vector<diff::Change>& changes, const snapshot::Tree& after,
                         const OpenContent& open, const WriteOptions& options, FrameStore* store,
                         const codec::Sink& out) {
-    LayerWriter writer(after, open, options, store, out);
-    for (const diff::Change* change : member_order(changes))
-        writer.write(*change);
-    return writer.finish();
+    return LayerWriter(after, open, options, store, out).write(changes);
 }
 
 Written write_layer(const std::vector<diff::Change>& changes, const snapshot::Tree& after,

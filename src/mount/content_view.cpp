@@ -68,7 +68,7 @@ std::optional<Attributes> ContentView::lookup(std::string_view name) {
     if (!digest) return std::nullopt;
     const auto place = state_->view->contents().index().find(*digest);
     if (!place) return std::nullopt;
-    const State::Content content{*digest, place->size};
+    const State::Content content{*digest, place->range.size};
     return State::attributes_of(state_->number_of(content), content);
 }
 

@@ -1,4 +1,7 @@
 // Blobs: the writer that gives bytes their name, and verified reading of small documents.
+//
+// Names are made while writing, by the writer or by whoever gave it the bytes; large blobs are not
+// hashed again when they are read, documents are.
 #include "state.hpp"
 
 #include <shale/codec.hpp>
@@ -24,10 +27,12 @@ bool is_settled(const std::string& path, std::uint64_t bytes) {
 }  // namespace
 
 struct BlobWriter::State {
-    State(Session& session, std::string blob_directory, BlobFiles& open_files)
-        : directory(std::move(blob_directory)), files(open_files), file(session, "blob") {}
+    State(Session& session, std::string blob_directory, BlobFiles& open_files, bool hashes)
+        : directory(std::move(blob_directory)), files(open_files), file(session, "blob") {
+        if (hashes) hash.emplace();
+    }
     void take(Bytes bytes) {
-        hash.update(bytes);
+        if (hash) hash->update(bytes);
         file.write(bytes);
     }
     void flush() {
@@ -38,7 +43,7 @@ struct BlobWriter::State {
     std::string directory;
     BlobFiles& files;
     TempFile file;
-    codec::Sha256 hash;
+    std::optional<codec::Sha256> hash;
     std::string buffer;
     std::uint64_t size = 0;
 };
@@ -67,7 +72,8 @@ Digest BlobWriter::commit(const std::optional<Digest>& expected) {
     SHALE_ENSURE(state_);  // a writer commits once
     const auto state = std::move(state_);
     state->flush();
-    const Digest digest = state->hash.finish();
+    SHALE_ENSURE(state->hash || expected);
+    const Digest digest = state->hash ? state->hash->finish() : *expected;
     if (expected && digest != *expected)
         fail(ErrorKind::Corrupt, "digest mismatch: expected " + expected->str() + ", the " +
                                      std::to_string(state->size) + " bytes hash to " +
@@ -91,9 +97,9 @@ std::string Store::blob_path(const Digest& blob) const {
     return state_->blob_path(blob);
 }
 
-BlobWriter Store::new_blob() {
-    return BlobWriter(
-        std::make_unique<BlobWriter::State>(state_->session, state_->layout.blobs, state_->blobs));
+BlobWriter Store::new_blob(Hashing hashing) {
+    return BlobWriter(std::make_unique<BlobWriter::State>(state_->session, state_->layout.blobs,
+                                                          state_->blobs, hashing == Hashing::Here));
 }
 
 Digest Store::put_blob(Bytes bytes) {
@@ -136,13 +142,14 @@ std::shared_ptr<const layer::Toc> Store::toc(const oci::Descriptor& layer,
     return state_->tocs->get(layer, diff_id);
 }
 
+void Store::put_contents(const Digest& layer, std::shared_ptr<const layer::ContentTable> table) {
+    state_->contents->put(layer, std::move(table));
+}
+
 layer::ContentIndex Store::content_index(const std::vector<Digest>& sources) {
     layer::ContentIndex index;
-    for (const Digest& blob : sources) {
-        oci::Descriptor layer;
-        layer.digest = blob;
-        index.add(blob, toc(layer));
-    }
+    for (const Digest& blob : sources)
+        index.add(blob, state_->contents->get(blob));
     return index;
 }
 

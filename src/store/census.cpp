@@ -11,11 +11,14 @@ namespace {
 namespace fs = std::filesystem;
 
 // Files named by a digest. Others are not ours, and stay.
-StoredFiles files_in(const std::string& directory) {
+StoredFiles files_in(const std::string& directory, std::string_view suffix = {}) {
     StoredFiles files;
-    for (const auto& item : fs::directory_iterator(directory))
-        if (const auto digest = Digest::from_hex(item.path().filename().string()))
-            files[*digest] = {item.path().string(), blocks_of(item.path().string())};
+    for (const auto& item : fs::directory_iterator(directory)) {
+        const std::string path = item.path().string();
+        std::string name = item.path().filename().string();
+        if (!suffix.empty() && name.ends_with(suffix)) name.resize(name.size() - suffix.size());
+        if (const auto digest = Digest::from_hex(name)) files[*digest] = {path, blocks_of(path)};
+    }
     return files;
 }
 
@@ -23,8 +26,8 @@ StoredFiles files_in(const std::string& directory) {
 std::uint64_t blocks_of_rest(const Layout& layout) {
     const auto is_counted = [&](const fs::path& path) {
         const auto name = path.filename();
-        return path == layout.frames || path == layout.trees || path == layout.cache_mounts ||
-               name == "blobs" || name == "remotes";
+        return path == layout.frames || path == layout.places || path == layout.trees ||
+               path == layout.cache_mounts || name == "blobs" || name == "remotes";
     };
     std::uint64_t bytes = blocks_below(layout.downloads);
     for (const auto& item : fs::directory_iterator(layout.root)) {
@@ -42,6 +45,7 @@ Census Census::take(Store& store, const Layout& layout, const Tags& tags, Databa
     Census census;
     census.blobs = files_in(layout.blobs);
     census.twins = files_in(layout.frames);
+    census.places = files_in(layout.places, kTwinSuffix);
     census.trees = files_in(layout.trees);
     census.beside = cache_directories(layout);
     census.other = blocks_of_rest(layout);
@@ -60,7 +64,7 @@ std::uint64_t Census::blob_bytes(const Digest& blob) const {
         const auto found = files.find(blob);
         return found == files.end() ? 0 : found->second.bytes;
     };
-    return bytes_in(blobs) + bytes_in(twins);
+    return bytes_in(blobs) + bytes_in(twins) + bytes_in(places);
 }
 
 std::uint64_t Census::tree_bytes(const Digest& tree) const {
@@ -146,6 +150,7 @@ Usage Store::usage() {
     };
     count(census.blobs, census.images.blobs, cached_blobs);
     count(census.twins, census.images.blobs, cached_blobs);
+    count(census.places, census.images.blobs, cached_blobs);
     count(census.trees, census.images.trees, cached_trees);
     usage.records = describe_records(census);
     for (const auto& [record, paths] : census.beside) {

@@ -21,7 +21,7 @@ struct StoredFile {
 using StoredFiles = std::unordered_map<Digest, StoredFile, DigestHash>;
 
 struct Census {
-    StoredFiles blobs, twins, trees;
+    StoredFiles blobs, twins, places, trees;
     std::uint64_t other = 0;
     References images;  // what named and unnamed images reach
     Digests pinned;     // by living readers
@@ -32,7 +32,7 @@ struct Census {
     static Census take(Store& store, const Layout& layout, const Tags& tags, Database& database,
                        bool with_unnamed);
 
-    // A blob with its twin, if there is one.
+    // A blob with its twin and the table of its contents, if there are any.
     std::uint64_t blob_bytes(const Digest& blob) const;
     std::uint64_t tree_bytes(const Digest& tree) const;
 };

@@ -177,14 +177,18 @@ void TempFile::write(Bytes bytes) {
 }
 
 void TempFile::publish(const std::string& path) {
-    if (::fchmod(fd_.get(), 0644) != 0) throw_errno("fchmod", path_);
     announce(DurableStep::SyncFile, path_);
     if (::fsync(fd_.get()) != 0) throw_errno("fsync", path_);
+    publish_unsynced(path);
+    sync_directory_of(path);
+}
+
+void TempFile::publish_unsynced(const std::string& path) {
+    if (::fchmod(fd_.get(), 0644) != 0) throw_errno("fchmod", path_);
     fd_.close_checked(path_);
     announce(DurableStep::Rename, path);
     if (::rename(path_.c_str(), path.c_str()) != 0) throw_errno("rename", path);
     path_.clear();
-    sync_directory_of(path);
 }
 
 void publish_file(Session& session, std::string_view prefix, const std::string& path, Bytes bytes) {

@@ -79,6 +79,8 @@ class TempFile {
     void write(Bytes bytes);
     // Mode 0644, fsync, rename over `path`, fsync of the directory: durable when it returns.
     void publish(const std::string& path);
+    // For what can be made again, and whose reader finds out if a crash left only a part of it.
+    void publish_unsynced(const std::string& path);
 
   private:
     std::string path_;

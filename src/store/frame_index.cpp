@@ -10,7 +10,7 @@ namespace shale::store {
 
 namespace {
 
-constexpr std::int64_t kVersion = 1;
+constexpr std::int64_t kVersion = 2;
 constexpr int kBusyMs = 60'000;
 constexpr const char* kSchema = R"(
     CREATE TABLE frames(key BLOB PRIMARY KEY, blob BLOB NOT NULL, record BLOB NOT NULL,
@@ -37,6 +37,7 @@ std::string encode(const layer::StoredFrame& frame) {
     put_little(record, frame.frame.tar_bytes);
     put_little(record, frame.check.low);
     put_little(record, frame.check.high);
+    record.append(as_text(bytes_of(frame.frame.blob_digest)));
     record.append(as_text(bytes_of(frame.prefix)));
     record.append(as_text(frame.tar_state));
     put_little(record, codec::xxh3_64(as_bytes(record)));
@@ -45,7 +46,7 @@ std::string encode(const layer::StoredFrame& frame) {
 
 std::optional<layer::StoredFrame> decode(Bytes record) {
     constexpr std::size_t kChecked =
-        5 * 8 + sizeof(Digest::bytes) + codec::Sha256Stream::kStateBytes;
+        5 * 8 + 2 * sizeof(Digest::bytes) + codec::Sha256Stream::kStateBytes;
     if (record.size() != kChecked + 8) return std::nullopt;
     layer::StoredFrame frame;
     ByteReader reader(record, "frame record");
@@ -54,6 +55,7 @@ std::optional<layer::StoredFrame> decode(Bytes record) {
     frame.frame.tar_bytes = reader.u64();
     frame.check.low = reader.u64();
     frame.check.high = reader.u64();
+    frame.frame.blob_digest = *digest_of(reader.take(sizeof(Digest::bytes)));
     frame.prefix = *digest_of(reader.take(sizeof(Digest::bytes)));
     const Bytes state = reader.take(codec::Sha256Stream::kStateBytes);
     std::copy(state.begin(), state.end(), frame.tar_state.begin());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "blob_files.hpp"
+#include "content_tables.hpp"
 #include "database.hpp"
 #include "durable.hpp"
 #include "layer_tocs.hpp"
@@ -17,7 +18,7 @@ namespace shale::store {
 // Absolute paths of everything below the root.
 struct Layout {
     explicit Layout(const std::string& root_directory);
-    std::string root, blobs, frames, trees, tmp, database, lock, update_lock;
+    std::string root, blobs, frames, places, trees, tmp, database, lock, update_lock;
     std::string cache_mounts, git_mirrors, downloads;
 };
 
@@ -38,6 +39,7 @@ struct Store::State {
     std::unique_ptr<FileLock> in_use;  // shared, for the life of the Store
     std::unique_ptr<Database> database;
     std::unique_ptr<LayerTocs> tocs;
+    std::unique_ptr<ContentTables> contents;
 };
 
 }  // namespace shale::store

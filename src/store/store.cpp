@@ -31,24 +31,27 @@ void check_layout_version(const std::string& path) {
 Layout::Layout(const std::string& root_directory)
     : root(std::filesystem::absolute(root_directory).lexically_normal().string()),
       blobs(join_path(root, "blobs/sha256")), frames(join_path(root, "frames")),
-      trees(join_path(root, "trees")), tmp(join_path(root, "tmp")),
-      database(join_path(root, "shale.db")), lock(join_path(root, "lock")),
-      update_lock(join_path(root, "update.lock")), cache_mounts(join_path(root, "cache-mounts")),
-      git_mirrors(join_path(root, "remotes/git")), downloads(join_path(root, "remotes/http")) {}
+      places(join_path(root, "places")), trees(join_path(root, "trees")),
+      tmp(join_path(root, "tmp")), database(join_path(root, "shale.db")),
+      lock(join_path(root, "lock")), update_lock(join_path(root, "update.lock")),
+      cache_mounts(join_path(root, "cache-mounts")), git_mirrors(join_path(root, "remotes/git")),
+      downloads(join_path(root, "remotes/http")) {}
 
 Store::State::State(const std::string& root) : layout(root) {
     make_directories(layout.root);
     // Waits while a collection is under way.
     in_use = std::make_unique<FileLock>(layout.lock, FileLock::Mode::Shared);
     prepare();
-    tocs = std::make_unique<LayerTocs>(
-        LayerHome{layout.blobs, layout.frames, blobs, framed, session, *database});
+    const LayerHome home{layout.blobs, layout.frames, blobs, framed, session, *database};
+    tocs = std::make_unique<LayerTocs>(home);
+    contents = std::make_unique<ContentTables>(layout.places, home, *tocs);
     remove_leftovers(layout.tmp, system_clock().now_ns());
 }
 
 void Store::State::prepare() {
     const FileLock lock(layout.update_lock, FileLock::Mode::Exclusive);
-    for (const std::string& directory : {layout.blobs, layout.frames, layout.trees, layout.tmp})
+    for (const std::string& directory :
+         {layout.blobs, layout.frames, layout.places, layout.trees, layout.tmp})
         make_directories(directory);
     const std::string marker = join_path(layout.root, "oci-layout");
     if (path_exists(marker)) {

@@ -1,6 +1,8 @@
 // Tree files. Each is named by the digest of the tree in it, so it never changes once written.
 #include "trees.hpp"
 
+#include <shale/snapshot_file.hpp>
+
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,12 +24,18 @@ bool Trees::has(const Digest& digest) const {
     return path_exists(path(digest));
 }
 
+void Trees::write(const snapshot::Tree& tree, const std::string& path) {
+    TempFile file(session_, "tree");
+    snapshot::write_tree(tree, [&](Bytes bytes) { file.write(bytes); });
+    file.publish(path);
+}
+
 Digest Trees::put(const snapshot::Tree& tree) {
     const Digest digest = tree.digest();
     if (has(digest))
         sync_directory_of(path(digest));  // whoever wrote it may not have got that far yet
     else
-        publish_file(session_, "tree", path(digest), as_bytes(tree.serialise()));
+        write(tree, path(digest));
     return digest;
 }
 

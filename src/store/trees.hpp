@@ -26,6 +26,7 @@ class Trees {
 
   private:
     std::string path(const Digest& digest) const;
+    void write(const snapshot::Tree& tree, const std::string& path);
     std::shared_ptr<const snapshot::Tree> load(const Digest& digest) const;
 
     std::string directory_;

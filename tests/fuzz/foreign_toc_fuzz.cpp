@@ -71,7 +71,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         if (!toc) return 0;
         layer::merge(snapshot::TreeBuilder().finish(), *toc);
         layer::ContentIndex index;
-        index.add(Digest(), std::make_shared<const layer::Toc>(*toc));
+        index.add(Digest(), *toc);
         layer::ContentReader reader(std::move(index), blob);
         std::byte buffer[512];
         for (const auto& entry : toc->entries)

@@ -72,7 +72,7 @@ void check(Bytes bytes) {
                      return static_cast<std::byte>(ours) == theirs;
                  }));
     layer::ContentIndex index;
-    index.add(written.blob, std::make_shared<layer::Toc>(*toc));
+    index.add(written.blob, *toc);
     layer::ContentReader reader(index, blob);
     for (const auto& entry : toc->entries) {
         if (entry.member.type != tar::MemberType::Regular) continue;

@@ -38,7 +38,7 @@ class MountTest : public ::testing::Test {
                                                 [&](Bytes bytes) { writer.write(bytes); });
         blob = writer.commit(written.blob);
         layer::ContentIndex index;
-        index.add(blob, std::make_shared<layer::Toc>(written.toc));
+        index.add(blob, written.toc);
         return std::make_shared<mount::View>(tree, std::move(index), *store);
     }
 

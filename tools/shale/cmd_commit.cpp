@@ -71,7 +71,7 @@ std::optional<NewLayer> write_changes(store::Store& store, const WritableMount& 
     const auto after = tree_in(mount);
     const auto changes = diff::compare(*mount.base.tree, *after.tree);
     if (changes.empty()) return std::nullopt;
-    auto writer = store.new_blob();
+    auto writer = store.new_blob(store::Store::Hashing::ByCaller);
     const auto written = layer::write_layer(changes, *after.tree, after.open, {},
                                             [&](Bytes bytes) { writer.write(bytes); });
     NewLayer layer;

@@ -116,7 +116,7 @@ layer::ContentIndex index_contents(const StoredImage& image, const Tables& tocs,
     for (const bool here : {true, false})
         for (std::size_t i = 0; i < layers.size(); ++i)
             if ((std::find(local.begin(), local.end(), layers[i].digest) != local.end()) == here)
-                index.add(layers[i].digest, tocs[i]);
+                index.add(layers[i].digest, *tocs[i]);
     return index;
 }
 

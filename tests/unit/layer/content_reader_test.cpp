@@ -46,7 +46,7 @@ class Contended : public ::testing::Test {
             write(snapshot::TreeBuilder().finish(), builder.finish(), contents_, options);
         blob_ = blobs_.put(layer.blob);
         toc_ = std::make_shared<const Toc>(layer.written.toc);
-        index_.add(blob_, toc_);
+        index_.add(blob_, *toc_);
     }
     std::string read(ContentReader& reader, const std::string& text, std::uint64_t offset,
                      std::size_t size) {
@@ -135,7 +135,7 @@ TEST_F(Contended, ReadersOfDifferentFramesDoNotWaitForEachOther) {
         Digest of_b_;
     };
     const Digest other = other_blobs.put(layer.blob);
-    index_.add(other, std::make_shared<const Toc>(layer.written.toc));
+    index_.add(other, layer.written.toc);
     GatedBlobs gated(blobs_);
     TwoSources both(gated, other, other_blobs);
     ContentReader reader(index_, both);
@@ -186,7 +186,7 @@ TEST_F(Contended, CacheKeepsToItsBudget) {
 
 TEST_F(Contended, LeastRecentlyUsedFrameGoesFirst) {
     const auto frame_bytes = [&](std::size_t file) {
-        const std::uint64_t at = index_.find(codec::sha256(texts_[file]))->tar_offset;
+        const std::uint64_t at = index_.find(codec::sha256(texts_[file]))->range.tar_offset;
         for (const Frame& frame : toc_->frames)
             if (at - frame.tar_offset < frame.tar_bytes) return frame.tar_bytes;
         return std::uint64_t{0};
@@ -229,7 +229,7 @@ TEST_F(Contended, DamagedFrameIsCorruptAndNamesBlobAndOffset) {
     const std::string& text = texts_[3];
     const auto place = index_.find(codec::sha256(text));
     const auto frame = std::find_if(toc_->frames.begin(), toc_->frames.end(), [&](const Frame& f) {
-        return place->tar_offset < f.tar_offset + f.tar_bytes;
+        return place->range.tar_offset < f.tar_offset + f.tar_bytes;
     });
     ASSERT_NE(frame, toc_->frames.end());
     auto damaged = blobs_.at(blob_);
@@ -253,13 +253,13 @@ TEST(ContentIndex, EarlierLayersWin) {
     builder.put("x", file_spec(contents, "shared"));
     const auto tree = builder.finish();
     const auto layer = write(snapshot::TreeBuilder().finish(), tree, contents);
-    const auto toc = std::make_shared<const Toc>(layer.written.toc);
+    const Toc& toc = layer.written.toc;
     ContentIndex index;
     const Digest first = codec::sha256("first"), second = codec::sha256("second");
     index.add(first, toc);
     index.add(second, toc);
     EXPECT_EQ(index.find(codec::sha256("shared"))->blob, first);
-    EXPECT_EQ(index.find(codec::sha256("shared"))->size, 6u);
+    EXPECT_EQ(index.find(codec::sha256("shared"))->range.size, 6u);
     EXPECT_FALSE(index.find(codec::sha256("other")));
     const ContentIndex copy(index);
     EXPECT_EQ(copy.find(codec::sha256("shared"))->blob, first);

@@ -46,7 +46,7 @@ std::string refusal(const Body& body) {
 std::string read_all(MemoryBlobs& blobs, const Digest& blob, const Toc& toc,
                      const Digest& content) {
     ContentIndex index;
-    index.add(blob, std::make_shared<const Toc>(toc));
+    index.add(blob, toc);
     ContentReader reader(std::move(index), blobs);
     return drain(reader.open(content), 1000);
 }

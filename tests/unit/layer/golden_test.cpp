@@ -77,7 +77,7 @@ TEST(GoldenLayers, StayReadable) {
         }
         EXPECT_EQ(describe(builder.finish()), describe(wanted.tree)) << name;
         ContentIndex index;
-        index.add(layer.digest, std::make_shared<const Toc>(*toc));
+        index.add(layer.digest, *toc);
         ContentReader reader(std::move(index), blobs);
         for (const std::string path : {"b", "d/a"}) {
             const Digest content = wanted.tree.entry(wanted.tree.find(path)).content;

@@ -66,5 +66,38 @@ TEST(WriteLayer, LawApplyingTheDifferenceGivesAfter) {
     }
 }
 
+// Its text is compressed in pieces while the layer is written.
+TEST(Write, ATableOfContentsOfManyMegabytesIsReadBack) {
+    constexpr int kFiles = 30'000;
+    Contents contents;
+    snapshot::TreeBuilder builder;
+    for (int i = 0; i < kFiles; ++i)
+        builder.put(std::string(180, 'n') + std::to_string(i),
+                    file_spec(contents, std::to_string(i)));
+    const auto layer = write(snapshot::TreeBuilder().finish(), builder.finish(), contents);
+    ASSERT_GT(encode_toc(layer.written.toc).size(), 8u << 20) << "several pieces";
+    MemoryBlobs blobs;
+    const auto toc = read_toc(blobs, blobs.put(layer.blob));
+    ASSERT_TRUE(toc);
+    ASSERT_EQ(toc->entries.size(), layer.written.toc.entries.size());
+    EXPECT_EQ(encode_toc(*toc), encode_toc(layer.written.toc));
+    plain_tar(layer.blob);  // still one archive
+}
+
+TEST(Write, EntriesAreKeptOnRequestOnly) {
+    Contents contents;
+    snapshot::TreeBuilder builder;
+    builder.put("f", file_spec(contents, "bytes"));
+    WriteOptions options;
+    options.keep_entries = false;
+    const auto brief = write(snapshot::TreeBuilder().finish(), builder.finish(), contents, options);
+    builder.put("f", file_spec(contents, "bytes"));
+    const auto full = write(snapshot::TreeBuilder().finish(), builder.finish(), contents);
+    EXPECT_EQ(brief.blob, full.blob);
+    EXPECT_TRUE(brief.written.toc.entries.empty());
+    EXPECT_EQ(full.written.toc.entries.size(), 1u);
+    EXPECT_EQ(brief.written.toc.frames.size(), full.written.toc.frames.size());
+}
+
 }  // namespace
 }  // namespace shale::layer

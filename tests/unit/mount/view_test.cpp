@@ -65,7 +65,7 @@ struct Fixture : testing::Test {
                                                 [&](Bytes bytes) { blob += as_text(bytes); });
         blobs.blobs[written.blob] = blob;
         layer::ContentIndex index;
-        index.add(written.blob, std::make_shared<layer::Toc>(written.toc));
+        index.add(written.blob, written.toc);
         view = std::make_unique<View>(tree, index, blobs);
     }
 

@@ -66,7 +66,7 @@ class RemoteLayer : public testing::Test {
     }
     std::string read_all(const std::shared_ptr<const layer::Toc>& toc, const std::string& name) {
         layer::ContentIndex index;
-        index.add(descriptor_.digest, toc);
+        index.add(descriptor_.digest, *toc);
         layer::ContentReader reader(std::move(index), remote_, 0);  // no cache
         for (const auto& entry : toc->entries)
             if (entry.member.path == name) {
