@@ -357,6 +357,12 @@ Tree open_tree(const std::string& path) {
     return Tree(map_version_2(std::make_unique<const MappedFile>(std::move(mapping))));
 }
 
+Tree open_whole_tree(const std::string& path) {
+    Tree tree = open_tree(path);
+    if (tree.data().file) tree.data().file->require_all();
+    return tree;
+}
+
 bool is_snapshot_file(const std::string& path) {
     const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     char magic[sizeof kMagic];

@@ -1,4 +1,5 @@
-// Tree files. Each is named by the digest of the tree in it, so it never changes once written.
+// Tree files. Each is named by the digest of the tree in it, so it never changes once written, and
+// is used from its mapping.
 #include "trees.hpp"
 
 #include <shale/snapshot_file.hpp>
@@ -47,8 +48,7 @@ Digest Trees::put_shared(const std::shared_ptr<const snapshot::Tree>& tree) {
 }
 
 std::shared_ptr<const snapshot::Tree> Trees::load(const Digest& digest) const {
-    const Mapping file(path(digest));
-    auto tree = std::make_shared<const snapshot::Tree>(snapshot::Tree::parse(file.bytes()));
+    auto tree = std::make_shared<const snapshot::Tree>(snapshot::open_whole_tree(path(digest)));
     if (tree->digest() != digest)
         fail(ErrorKind::Corrupt, "it holds the tree " + tree->digest().str());
     return tree;
