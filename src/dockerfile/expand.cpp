@@ -10,8 +10,6 @@
 #include <shale/base.hpp>
 #include <shale/dockerfile.hpp>
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -19,8 +17,6 @@ namespace shale::dockerfile {
 namespace {
 
 constexpr int kMaxNesting = 100;
-// A few lines of ENV A=$A$A would otherwise fill the memory.
-constexpr std::size_t kMaxExpandedBytes = 16 << 20;
 // Of a word in an error message.
 constexpr std::size_t kMaxShownBytes = 200;
 
@@ -30,18 +26,19 @@ class Output {
     explicit Output(bool splitting = false) : splitting_(splitting) {}
 
     void add_protected(std::string_view text) {
-        if (text_.size() + text.size() > kMaxExpandedBytes)
-            reject(fmt::format("expands to more than {} bytes", kMaxExpandedBytes));
+        count(text.size());
         text_.append(text);
     }
     void add(std::string_view text) {
         if (!splitting_) return add_protected(text);
         while (!text.empty()) {
             const Rune rune = decode_rune(text);
-            if (is_space(rune.value))
+            if (is_space(rune.value)) {
+                count(rune.bytes);
                 end_word();
-            else
+            } else {
                 add_protected(text.substr(0, rune.bytes));
+            }
             text.remove_prefix(rune.bytes);
         }
     }
@@ -52,11 +49,16 @@ class Output {
     }
 
   private:
+    void count(std::size_t bytes) {
+        bytes_ += bytes;
+        if (bytes_ > kMaxExpandedBytes) reject_expansion();
+    }
     void end_word() {
         if (!text_.empty()) words_.push_back(std::exchange(text_, {}));
     }
 
     bool splitting_;
+    std::size_t bytes_ = 0;  // of all words and the blanks between them
     std::string text_;
     std::vector<std::string> words_;
 };

@@ -274,7 +274,7 @@ class Formatter {
     }
 
     void print_line(std::string_view line) {
-        if (!directives_.done()) {
+        if (!seen_statement_ && !directives_.done()) {
             if (const auto directive = directives_.read(line))
                 return put("# " + directive->name + "=" + directive->value + "\n");
         }

@@ -9,6 +9,8 @@
 #include "characters.hpp"
 #include "mistake.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -125,6 +127,10 @@ std::string strip_suffix(std::string_view value, std::string_view pattern, bool 
     return to_utf8(to_runes(value).substr(0, runes.size() - *end));
 }
 
+void reject_expansion() {
+    reject(fmt::format("expands to more than {} bytes", kMaxExpandedBytes));
+}
+
 // An empty match counts everywhere except directly behind another match, so that `*` replaces the
 // whole value once.
 std::string replace_matches(std::string_view value, std::string_view pattern, std::string_view text,
@@ -139,6 +145,7 @@ std::string replace_matches(std::string_view value, std::string_view pattern, st
         if (!match) break;
         out.append(to_utf8(view.substr(copied, match->first - copied)));
         if (match->end > copied || match->first == 0) out.append(text);
+        if (out.size() > kMaxExpandedBytes) reject_expansion();
         copied = match->end;
         if (!all) break;
         at = std::max(at + 1, match->end);

@@ -90,6 +90,18 @@ TEST(Expand, ErrorNamesTheWholeWordQuoted) {
         "double-quote");
 }
 
+// An empty pattern matches everywhere: each level multiplies what the one inside it made.
+TEST(Expand, ReplacementsThatMultiplyEndAtTheBound) {
+    const auto lookup = [](std::string_view) { return std::optional(std::string(300, 'v')); };
+    std::string word = "x";
+    for (int level = 0; level < 4; ++level)
+        word = "${A///" + word + "}";
+    const auto text = invalid_text([&] { expand(word, lookup); });
+    EXPECT_TRUE(text.ends_with("expands to more than 16777216 bytes")) << text;
+    EXPECT_EQ(invalid_text([&] { expand_words(word, lookup); }), text);
+    EXPECT_EQ(expand("${A///x}", lookup).size(), 601u);
+}
+
 TEST(Expand, ModifiersBeyondTheTable) {
     constexpr Row kRows[] = {
         {"${U+y}", ""},

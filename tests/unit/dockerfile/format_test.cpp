@@ -92,6 +92,11 @@ TEST(Format, AnEmptyLineThatHidesADirectiveStays) {
     EXPECT_EQ(format("\n#!x\n# syntax=a\nFROM a\n"), "\n#!x\n# syntax=a\nFROM a\n");
 }
 
+TEST(Format, CommentsBehindAStatementAreNoDirectives) {
+    const std::string text = "FROM a\n# escape=`\n# escape=`\nRUN b\n";
+    EXPECT_EQ(format(text), text);
+}
+
 TEST(Format, OddThingsStayAsTheyAre) {
     for (const char* text : {"FROM a\nRUN -- --x\n", "FROM a\nCOPY a\\\nb /c\n",
                              "FROM a\nONBUILD RUN  x  \n", "FROM a\nENV a  b  c\n"}) {
