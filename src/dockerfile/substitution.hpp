@@ -16,8 +16,8 @@ inline constexpr std::size_t kMaxExpandedBytes = 16 << 20;
 
 std::string strip_prefix(std::string_view value, std::string_view pattern, bool longest);
 std::string strip_suffix(std::string_view value, std::string_view pattern, bool longest);
-// The first match, or all of them; a match is as long as it can be. `text` is taken literally. Rejects
-// a result of more than kMaxExpandedBytes.
+// The first match, or all of them; a match is as long as it can be. `text` is taken literally.
+// Rejects a result of more than kMaxExpandedBytes.
 std::string replace_matches(std::string_view value, std::string_view pattern, std::string_view text,
                             bool all);
 

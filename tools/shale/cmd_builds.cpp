@@ -30,12 +30,21 @@ std::string dump(const Json& json) {
     return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
+using Outcome = build::BuildRecord::Outcome;
+constexpr Outcome kOutcomes[] = {Outcome::Completed, Outcome::Failed, Outcome::Cancelled};
+
 // "status=failed", "context=TEXT", "target=NAME", "tag=NAME": all must hold.
 bool matches(const build::BuildRecord& build, const std::string& filter) {
     const auto equals = filter.find('=');
     const auto key = filter.substr(0, equals);
     const auto value = equals == std::string::npos ? "" : filter.substr(equals + 1);
-    if (key == "status") return word(build.outcome) == value;
+    if (key == "status") {
+        if (std::ranges::none_of(kOutcomes,
+                                 [&](const auto outcome) { return word(outcome) == value; }))
+            fail(ErrorKind::Invalid,
+                 "--filter " + filter + ": a build is completed, failed or cancelled");
+        return word(build.outcome) == value;
+    }
     if (key == "context") return build.context.find(value) != std::string::npos;
     if (key == "target") return build.target == value;
     if (key == "tag")
@@ -163,18 +172,22 @@ int show(const Flags& flags, const build::BuildRecord& build) {
 
 int print_log(store::BuildHistory& history, const build::BuildRecord& build,
               const std::string& wanted) {
-    const auto print = [&](const build::RecordedStep& step) {
-        if (const auto text = history.log(build.id, step.number)) print_result(*text);
-    };
-    if (!wanted.empty()) {
-        print(find_build_step(build, wanted));
-        return kOk;
+    std::vector<const build::RecordedStep*> steps;
+    if (!wanted.empty())
+        steps.push_back(&find_build_step(build, wanted));
+    else
+        for (const auto& step : build.steps)
+            if (step.has_log) steps.push_back(&step);
+    for (const auto* step : steps) {
+        const auto text = history.log(build.id, step->number);
+        if (wanted.empty())
+            print_result(fmt::format("#{} {}\n", step->number, printable(step->name)));
+        if (text)
+            print_result(*text);
+        else if (!wanted.empty())
+            print_note(fmt::format("step {} printed nothing", step->number));
     }
-    for (const auto& step : build.steps) {  // all of them, under their names
-        if (!step.has_log) continue;
-        print_result(fmt::format("#{} {}\n", step.number, printable(step.name)));
-        print(step);
-    }
+    if (steps.empty()) print_note("no step of build " + build.id + " printed anything");
     return kOk;
 }
 

@@ -243,7 +243,10 @@ StoredImage obtain_image(Workspace& workspace, const std::string& text,
                      (image->name ? "`shale pull " + image->name->familiar() + "` fetches them"
                                   : "it has no name to pull it by, build it again"));
     }
-    print_note(text + " is not in the store, pulling it");
+    print_note(text + " is not in the store, pulling it" +
+               (text.starts_with("build:")
+                    ? "; a build is called last, ^N, or by its ID in `shale builds`"
+                    : ""));
     const auto name = oci::Reference::parse(text);
     const auto display = make_display(ProgressMode::Auto, "Pulling");
     build::Tracker tracker(*display);

@@ -367,6 +367,18 @@ TEST_F(Attested, OtherStagesAndTheContextAreScannedIfAskedFor) {
 
 // --- names and flags -----------------------------------------------------------------------------
 
+TEST(AttestationFlags, AMistakeNamesTheFlagThatWasGiven) {
+    Attestations attestations;
+    try {
+        add_attestation_of(attestations, "provenance", "maybe");
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_EQ(std::string(error.what()),
+                  "--provenance: \"maybe\" is neither true nor false, nor options of --attest "
+                  "(KEY=VALUE,...)");
+    }
+}
+
 TEST(PackageUrls, OfImages) {
     const oci::Platform arm{"linux", "arm64", "v8"};
     const auto url = [&](const std::string& name) {
