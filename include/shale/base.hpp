@@ -339,11 +339,11 @@ class Clock {
 };
 const Clock& system_clock();
 
-// The last whole second not after `ns`, in nanoseconds.
+// The last whole second not after `ns`, in nanoseconds; of times before any that fits, `ns`.
 constexpr std::int64_t whole_seconds(std::int64_t ns) {
     constexpr std::int64_t kNsPerSecond = 1'000'000'000;
-    const std::int64_t fraction = ns % kNsPerSecond;
-    return ns - fraction - (fraction < 0 ? kNsPerSecond : 0);
+    const std::int64_t fraction = (ns % kNsPerSecond + kNsPerSecond) % kNsPerSecond;
+    return ns < INT64_MIN + fraction ? ns : ns - fraction;
 }
 // "2026-01-02T03:04:05.000000006Z"; whole seconds print no fraction.
 std::string format_rfc3339(std::int64_t ns_since_epoch);

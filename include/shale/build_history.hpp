@@ -31,11 +31,11 @@ class BuildHistory {
   public:
     struct Limits {
         std::int64_t most_builds = 200;
-        std::int64_t most_bytes = 256ll << 20;  // compressed, of everything
+        std::int64_t most_bytes = 256ll << 20;       // compressed, of everything
+        std::uint64_t most_tree_bytes = 512u << 20;  // serialised; larger ones are not kept
     };
     static constexpr std::size_t kMostDocumentBytes = 16u << 20;
-    static constexpr std::size_t kMostLogBytes = 4u << 20;       // of one step
-    static constexpr std::uint64_t kMostTreeBytes = 512u << 20;  // serialised; larger are not kept
+    static constexpr std::size_t kMostLogBytes = 4u << 20;  // of one step
 
     // `store` must outlive it.
     explicit BuildHistory(Store& store) : BuildHistory(store, Limits()) {}

@@ -142,8 +142,9 @@ class TreeBuilder {
     // copied from another tree, costs one edit. Links lead as they did within `tree`.
     void put_subtree(std::string_view path, const Tree& tree, NodeId directory);
     // From here on, whatever is put or laid in from another tree loses the fractions of a second of
-    // its times, as it would in an image: layers state whole seconds.
+    // its times. What shows of the base keeps them.
     void use_whole_seconds();
+    bool is_over(const Tree& tree) const;  // whether it is the base
     // State after the edits so far. Link groups are those of the base and those that were put.
     std::optional<EntrySpec> get(std::string_view path) const;
     std::vector<std::string> children(std::string_view path) const;

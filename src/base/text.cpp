@@ -51,10 +51,12 @@ const Clock& system_clock() {
 // in the year 2262.
 std::string format_rfc3339(std::int64_t ns_since_epoch) {
     using namespace std::chrono;
-    const sys_time<nanoseconds> time{nanoseconds(ns_since_epoch)};
-    const auto day = floor<days>(time);
-    const year_month_day date{day};
-    const hh_mm_ss clock{time - day};
+    const auto second = floor<seconds>(nanoseconds(ns_since_epoch));
+    const auto day = floor<days>(second);
+    const year_month_day date{sys_days(day)};
+    const hh_mm_ss clock{second - day};
+    // Not by multiplying back: the first second that fits begins before all nanoseconds that do.
+    const auto ns = (ns_since_epoch % 1'000'000'000 + 1'000'000'000) % 1'000'000'000;
     char text[] = "0000-00-00T00:00:00.000000000Z";
     const auto put = [&](std::size_t at, std::size_t digits, auto value) {
         for (std::size_t i = at + digits; i-- > at; value /= 10)
@@ -66,7 +68,6 @@ std::string format_rfc3339(std::int64_t ns_since_epoch) {
     put(11, 2, clock.hours().count());
     put(14, 2, clock.minutes().count());
     put(17, 2, clock.seconds().count());
-    const auto ns = clock.subseconds().count();
     if (ns == 0) return std::string(text, 19) + "Z";
     put(20, 9, ns);
     return text;

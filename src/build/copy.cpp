@@ -89,15 +89,14 @@ class Copier {
         return with_options(std::move(spec), options_);
     }
 
-    // True if the copy of a directory and of all below it is like the original.
-    bool is_copied_whole() {
-        if (kept_ || !options_.excludes.empty() || options_.owner || options_.mode) return false;
-        if (!is_plain_) is_plain_ = is_plain();
-        return *is_plain_;
-    }
-    // Sockets become files, and links may lead from one directory to another.
-    bool is_plain() const {
-        for (NodeId node = 0; node < source_.size(); ++node) {
+    // True if the copy of a directory and of all below it is like the original: no sockets, which
+    // become files, and no links, which may lead to other directories. What is laid in from the
+    // builder's own base would keep the fractions of its times.
+    bool is_copied_whole(NodeId directory) const {
+        if (kept_ || !options_.excludes.empty() || options_.owner || options_.mode ||
+            out_.is_over(source_))
+            return false;
+        for (NodeId node = directory; node < source_.end(directory); ++node) {
             const auto entry = source_.entry(node);
             if (entry.type == FileType::Socket || entry.link_group != 0) return false;
         }
@@ -143,7 +142,7 @@ class Copier {
         bool may_hold_more = false;
         const bool taken = takes(child, place, below, may_hold_more);
         const bool is_directory = source_.entry(child).type == FileType::Directory;
-        if (is_directory && is_copied_whole() && !out_.get(below.target)) {
+        if (is_directory && !out_.get(below.target) && is_copied_whole(child)) {
             out_.put_subtree(below.target, source_, child);
         } else if (taken) {
             put_pending();
@@ -176,7 +175,6 @@ class Copier {
     std::uint64_t group_base_;
     const Kept* kept_ = nullptr;
     std::vector<Pending> pending_;
-    std::optional<bool> is_plain_;  // once it was looked at
 };
 
 }  // namespace

@@ -32,8 +32,13 @@ class DirectoryContents {
     void add(const DirectorySource& source, const std::vector<Selected>& selection) {
         auto& open = openers_[source.directory];
         if (!open) open = layer::content_from_directory(source.directory);
-        for (const auto& selected : selection)
-            ranges_.push_back({&open, source.tree, selected.node});
+        for (const auto& selected : selection) {
+            const Place place{&open, source.tree, selected.node};
+            if (source.tree->entry(selected.node).type == FileType::Directory)
+                directories_.push_back(place);
+            else
+                add_file(place);
+        }
     }
     layer::OpenContent opener() {
         return [this](std::string_view path, const snapshot::Entry& entry) -> codec::Source {
@@ -52,22 +57,26 @@ class DirectoryContents {
         const snapshot::Tree* tree;
         NodeId node;
     };
+    // Copies mostly keep the names below the directory that was copied. A layer that is made again
+    // asks for few files of many; a table of all of them would cost more than all the rest.
+    static constexpr std::size_t kTriedByName = 8;  // directories
+
     Place find(std::string_view path, const Digest& content) {
-        if (const auto place = find_by_name(path, content)) return *place;
-        if (places_.empty()) fill();
+        if (const auto known = places_.find(content); known != places_.end()) return known->second;
+        if (!is_filled_ && directories_.size() <= kTriedByName)
+            if (const auto place = find_by_name(path, content)) return *place;
+        fill();
         const auto place = places_.find(content);
         SHALE_ENSURE(place != places_.end());
         return place->second;
     }
-    // Copies mostly keep the names below the directory that was copied. A layer that is made again
-    // asks for few files of many; a table of all of them would cost more than all the rest.
     std::optional<Place> find_by_name(std::string_view path, const Digest& content) const {
-        for (const Place& range : ranges_) {
-            const std::string top = range.tree->path(range.node);
+        for (const Place& directory : directories_) {
+            const std::string top = directory.tree->path(directory.node);
             for (std::string_view rest = path; !rest.empty();) {
-                const NodeId node = range.tree->find(join_path(top, rest));
-                if (node != snapshot::kNoNode && range.tree->entry(node).content == content)
-                    return Place{range.open, range.tree, node};
+                const NodeId node = directory.tree->find(join_path(top, rest));
+                if (node != snapshot::kNoNode && directory.tree->entry(node).content == content)
+                    return Place{directory.open, directory.tree, node};
                 const auto slash = rest.find('/');
                 rest.remove_prefix(slash == std::string_view::npos ? rest.size() : slash + 1);
             }
@@ -75,16 +84,19 @@ class DirectoryContents {
         return std::nullopt;
     }
     void fill() {
-        for (const Place& range : ranges_)
-            for (NodeId node = range.node; node < range.tree->end(range.node); ++node) {
-                const auto entry = range.tree->entry(node);
-                if (entry.type == FileType::Regular)
-                    places_.try_emplace(entry.content, Place{range.open, range.tree, node});
-            }
+        if (std::exchange(is_filled_, true)) return;
+        for (const Place& directory : directories_)
+            for (NodeId node = directory.node; node < directory.tree->end(directory.node); ++node)
+                add_file({directory.open, directory.tree, node});
+    }
+    void add_file(const Place& place) {
+        const auto entry = place.tree->entry(place.node);
+        if (entry.type == FileType::Regular) places_.try_emplace(entry.content, place);
     }
 
     std::map<std::string, layer::OpenContent> openers_;  // each keeps a directory open
-    std::vector<Place> ranges_;
+    std::vector<Place> directories_;
+    bool is_filled_ = false;  // places_ has all files of the directories
     std::unordered_map<Digest, Place, DigestHash> places_;
 };
 

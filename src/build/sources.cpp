@@ -80,6 +80,14 @@ snapshot::Tree normalised(const snapshot::Tree& tree, std::int64_t mtime_ns) {
     return builder.finish();
 }
 
+snapshot::Tree in_whole_seconds(const snapshot::Tree& tree) {
+    snapshot::TreeBuilder builder(tree);
+    builder.use_whole_seconds();
+    for (NodeId node = 0; node < tree.size(); ++node)
+        builder.put(tree.path(node), tree.entry(node).spec());
+    return builder.finish();
+}
+
 snapshot::Tree scan_checkout(const std::string& directory, std::int64_t mtime_ns) {
     snapshot::ScanOptions options;
     options.zero_owner = true;
@@ -297,8 +305,8 @@ Source Sources::directory(const snapshot::Tree& tree, const std::string& directo
     const auto key = Key("directory").add("tree", tree.key_digest(snapshot::kRoot)).finish();
     auto record = store.find_step(key);
     if (!record)
-        record = put_source(store, key, tree, {}, layer::content_from_directory(directory),
-                            "directory", services_.clock);
+        record = put_source(store, key, in_whole_seconds(tree), {},
+                            layer::content_from_directory(directory), "directory", services_.clock);
     return source_of(store, key, *record);
 }
 

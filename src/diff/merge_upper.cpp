@@ -77,14 +77,18 @@ Marks marks_of(const Xattrs& xattrs) {
 
 class Merge {
   public:
-    Merge(const Tree& parent, const Tree& upper)
-        : parent_(parent), upper_(upper), builder_(parent) {}
+    // `whole_seconds`: of what is new. Entries are compared as they are, since a parent from
+    // elsewhere may have times with fractions.
+    Merge(const Tree& parent, const Tree& upper, bool whole_seconds)
+        : parent_(parent), upper_(upper), builder_(parent) {
+        if (whole_seconds) builder_.use_whole_seconds();
+    }
 
     Tree run() {
         const Entry root = upper_.entry(kRoot);
         const Marks marks = marks_of(root.xattrs);
         if (marks.is_opaque) builder_.clear_children("");
-        builder_.put("", unmarked(root));
+        put_directory(unmarked(root), kRoot);
         merge_children(kRoot, marks.is_opaque ? kNoNode : kRoot, marks.has_xattr_whiteouts);
         return builder_.finish();
     }
@@ -128,9 +132,15 @@ class Merge {
         const NodeId showing =
             lower_parent == kNoNode ? kNoNode : parent_.child(lower_parent, upper_.name(node));
         if (lower != kNoNode && lower != showing) builder_.put_subtree(path_, parent_, lower);
-        builder_.put(path_, unmarked(entry));
+        put_directory(unmarked(entry), lower);
         if (lower == kNoNode) builder_.clear_children(path_);
         merge_children(node, lower, marks.has_xattr_whiteouts);
+    }
+
+    // Over the directory `lower` of the parent, if any, which shows at path_.
+    void put_directory(EntrySpec spec, NodeId lower) {
+        if (lower == kNoNode || parent_.entry(lower).spec() != spec)
+            builder_.put(path_, std::move(spec));
     }
 
     void merge_file(NodeId node, const Entry& entry, const Marks& marks, NodeId lower_parent) {
@@ -212,7 +222,7 @@ bool has_metacopy(const walk::Entry& entry) {
 }  // namespace
 
 Tree merge_upper_tree(const Tree& parent, const Tree& upper) {
-    return Merge(parent, upper).run();
+    return Merge(parent, upper, false).run();
 }
 
 Tree merge_upper(const Tree& parent, const std::string& upper, const snapshot::ScanOptions& options,
@@ -221,9 +231,11 @@ Tree merge_upper(const Tree& parent, const std::string& upper, const snapshot::S
     scan_options.walk.read_xattrs = true;
     scan_options.walk.keep_xattr = [](std::string_view name) { return !is_host_label(name); };
     scan_options.keep_sockets = true;
+    scan_options.whole_seconds = false;
     scan_options.skip_content = has_metacopy;
     const auto merge = [&] {
-        return merge_upper_tree(parent, snapshot::scan(upper, scan_options, stats));
+        return Merge(parent, snapshot::scan(upper, scan_options, stats), options.whole_seconds)
+            .run();
     };
     return in_context([&] { return "reading overlay upper directory " + upper; }, merge);
 }

@@ -70,6 +70,7 @@ struct ContentReader::State {
     State(ContentIndex contents, oci::BlobSource& source, std::uint64_t budget)
         : index(std::move(contents)), blobs(source), cache_bytes(budget) {}
 
+    std::optional<ContentIndex::Place> find(const Digest& content);
     FrameBytes frame(const Digest& blob, const FrameTable& table, std::size_t ordinal);
     void publish(const FrameKey& key, const Frame& frame);
     void evict_over_budget();
@@ -84,7 +85,22 @@ struct ContentReader::State {
     std::list<FrameKey> recent;  // most recent first; ready frames only
     std::uint64_t ready_bytes = 0;
     Stats stats;
+    Digest last_content;  // of last_place; files are read piece by piece
+    std::optional<ContentIndex::Place> last_place;
 };
+
+// An image of a hundred layers has as many tables to look into.
+std::optional<ContentIndex::Place> ContentReader::State::find(const Digest& content) {
+    {
+        const std::lock_guard lock(mutex);
+        if (last_place && last_content == content) return last_place;
+    }
+    auto place = index.find(content);
+    const std::lock_guard lock(mutex);
+    last_content = content;
+    last_place = place;
+    return place;
+}
 
 FrameBytes ContentReader::State::frame(const Digest& blob, const FrameTable& table,
                                        std::size_t ordinal) {
@@ -148,7 +164,7 @@ ContentReader::~ContentReader() = default;
 
 std::size_t ContentReader::read(const Digest& content, std::uint64_t offset, MutableBytes out) {
     if (content == state_->empty_content) return 0;
-    const auto place = state_->index.find(content);
+    const auto place = state_->find(content);
     if (!place)
         fail(ErrorKind::NotFound, fmt::format("no layer holds the content {}", content.str()));
     const auto [tar_offset, size] = place->range;

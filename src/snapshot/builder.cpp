@@ -289,6 +289,10 @@ void TreeBuilder::use_whole_seconds() {
     state_->whole_seconds = true;
 }
 
+bool TreeBuilder::is_over(const Tree& tree) const {
+    return state_->base == &tree;
+}
+
 std::uint64_t TreeBuilder::new_link_group() {
     return ++state_->last_group;
 }

@@ -139,7 +139,7 @@ void StatCache::Impl::save() {
     write_file_atomic(path_, as_bytes(encode()), 0600);
     fresh_.clear();
     changed_ = false;
-    load();
+    is_loaded_ = false;  // the file is what counts now
 }
 
 // What is still wanted of the file, and what is new, merged in order.
@@ -189,7 +189,11 @@ void StatCache::Impl::load() {
     const UniqueFd fd(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     struct stat status {};
     if (!fd || ::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) return;
-    file_ = Mapping(path_);
+    try {
+        file_ = Mapping(path_);
+    } catch (const Error&) {
+        return;
+    }
     const Bytes bytes = file_.bytes();
     if (bytes.size() < kHeaderBytes + kChecksumBytes) return;
     const Bytes covered = bytes.first(bytes.size() - kChecksumBytes);

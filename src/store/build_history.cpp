@@ -77,6 +77,7 @@ struct NewTree {
 struct NewTrees {
     std::map<Digest, NewTree> trees;
     std::map<Digest, std::string> pieces;  // packed
+    std::set<Digest> too_large;            // trees that are not kept
 };
 
 }  // namespace
@@ -140,30 +141,55 @@ struct BuildHistory::State {
         statement.bind_blob(1, bytes_of(digest));
         return statement.step();
     }
+    bool has_tree(const Digest& digest) {
+        return has("SELECT 1 FROM trees WHERE digest = ?1", digest);
+    }
+    bool has_piece(const Digest& digest) {
+        return has("SELECT 1 FROM pieces WHERE digest = ?1", digest);
+    }
     // Trees that are new here, ready to be written: packing a large one takes a while, during which
     // nobody should have to wait for the file.
     NewTrees pack_new(const std::vector<const snapshot::Tree*>& trees) {
         NewTrees packed;
         for (const auto* tree : trees)
-            if (!packed.trees.contains(tree->digest()) &&
-                !has("SELECT 1 FROM trees WHERE digest = ?1", tree->digest()))
+            if (!packed.trees.contains(tree->digest()) && !has_tree(tree->digest()))
                 pack_tree(*tree, packed);
         return packed;
     }
+    // Whether everything that was here when it was packed still is: another process may have
+    // forgotten a build meanwhile, and with it what only that had.
+    bool is_still_new(const NewTrees& packed, const std::vector<const snapshot::Tree*>& trees) {
+        for (const auto* tree : trees) {
+            const auto made = packed.trees.find(tree->digest());
+            if (made == packed.trees.end()) {
+                if (!packed.too_large.contains(tree->digest()) && !has_tree(tree->digest()))
+                    return false;
+                continue;
+            }
+            for (const Digest& piece : digests_of(as_bytes(made->second.pieces)))
+                if (!packed.pieces.contains(piece) && !has_piece(piece)) return false;
+        }
+        return true;
+    }
     void pack_tree(const snapshot::Tree& tree, NewTrees& packed) {
         NewTree made;
+        std::map<Digest, std::string> pieces;
         Packer packer;
         PieceCutter cutter([&](Bytes piece) {
-            if (made.bytes += piece.size(); made.bytes > kMostTreeBytes) return;
+            if (made.bytes += piece.size(); made.bytes > most_tree_bytes) return;
             const Digest digest = codec::sha256(piece);
             made.pieces.append(as_text(bytes_of(digest)));
-            if (!packed.pieces.contains(digest) &&
-                !has("SELECT 1 FROM pieces WHERE digest = ?1", digest))
-                packed.pieces.emplace(digest, packer.pack(as_text(piece)));
+            if (!packed.pieces.contains(digest) && !pieces.contains(digest) && !has_piece(digest))
+                pieces.emplace(digest, packer.pack(as_text(piece)));
         });
         snapshot::write_tree(tree, [&](Bytes bytes) { cutter.add(bytes); });
         cutter.finish();
-        if (made.bytes <= kMostTreeBytes) packed.trees.emplace(tree.digest(), std::move(made));
+        if (made.bytes > most_tree_bytes) {
+            packed.too_large.insert(tree.digest());
+            return;
+        }
+        packed.pieces.merge(pieces);
+        packed.trees.emplace(tree.digest(), std::move(made));
     }
     void put(const NewTrees& packed) {
         for (const auto& [digest, piece] : packed.pieces)
@@ -172,13 +198,22 @@ struct BuildHistory::State {
             run("REPLACE INTO trees(digest, pieces, bytes) VALUES (?1, ?2, ?3)",
                 {bytes_of(digest), as_bytes(tree.pieces)}, {static_cast<std::int64_t>(tree.bytes)});
     }
-    // The bytes of a tree; nullopt if one of its pieces is missing or damaged.
-    std::optional<std::string> unpack_tree(const Digest& digest) {
+    // The bytes of a tree; nullopt if one of its pieces is missing or damaged. Then it goes, so
+    // that the next build with this tree writes it anew.
+    std::optional<std::string> find_tree(const Digest& digest) {
+        std::optional<Digest> bad_piece;
+        auto tree = unpack_tree(digest, bad_piece);
+        if (tree) return tree;
+        if (bad_piece) run("DELETE FROM pieces WHERE digest = ?1", {bytes_of(*bad_piece)});
+        run("DELETE FROM trees WHERE digest = ?1", {bytes_of(digest)});
+        return std::nullopt;
+    }
+    std::optional<std::string> unpack_tree(const Digest& digest, std::optional<Digest>& bad_piece) {
         SqliteStatement row(connection, "SELECT bytes, pieces FROM trees WHERE digest = ?1");
         row.bind_blob(1, bytes_of(digest));
         if (!row.step()) return std::nullopt;
         const auto bytes = static_cast<std::uint64_t>(row.integer(0));
-        if (bytes > kMostTreeBytes) return std::nullopt;
+        if (bytes > most_tree_bytes) return std::nullopt;
         std::string tree;
         tree.reserve(bytes);
         for (const Digest& piece : digests_of(row.blob(1))) {
@@ -186,7 +221,10 @@ struct BuildHistory::State {
             query.bind_blob(1, bytes_of(piece));
             if (!query.step()) return std::nullopt;
             const auto content = unpack(query.blob(0), bytes - tree.size());
-            if (!content) return std::nullopt;
+            if (!content) {
+                bad_piece = piece;
+                return std::nullopt;
+            }
             tree.append(*content);
         }
         return tree.size() == bytes ? std::optional(std::move(tree)) : std::nullopt;
@@ -208,6 +246,7 @@ struct BuildHistory::State {
     }
 
     SqliteConnection connection;
+    std::uint64_t most_tree_bytes = 0;
 };
 
 BuildHistory::BuildHistory(Store& store, const Limits& limits)
@@ -215,7 +254,9 @@ BuildHistory::BuildHistory(Store& store, const Limits& limits)
 BuildHistory::~BuildHistory() = default;
 
 BuildHistory::State& BuildHistory::state() {
-    return open_or_begin_anew(state_, path_);
+    auto& state = open_or_begin_anew(state_, path_);
+    state.most_tree_bytes = limits_.most_tree_bytes;
+    return state;
 }
 
 void BuildHistory::drop() {
@@ -246,8 +287,9 @@ void BuildHistory::put(const BuildRow& build, const std::map<std::uint32_t, std:
     Packer packer;
     const auto document = packer.pack(build.document);
     guarded([&](State& state) {
-        const auto new_trees = state.pack_new(trees);
+        auto new_trees = state.pack_new(trees);
         state.begin();
+        if (!state.is_still_new(new_trees, trees)) new_trees = state.pack_new(trees);
         state.run("REPLACE INTO builds(id, document, started_ns) VALUES (?1, ?2, ?3)",
                   {as_bytes(build.id), as_bytes(document)}, {build.started_ns});
         for (const auto& [step, text] : logs) {
@@ -303,7 +345,7 @@ std::optional<std::string> BuildHistory::log(const std::string& id, std::uint32_
 
 std::shared_ptr<const snapshot::Tree> BuildHistory::tree(const Digest& digest) {
     return guarded([&](State& state) -> std::shared_ptr<const snapshot::Tree> {
-        const auto serialised = state.unpack_tree(digest);
+        const auto serialised = state.find_tree(digest);
         if (!serialised) return nullptr;
         try {
             auto tree = std::make_shared<const snapshot::Tree>(

@@ -10,14 +10,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Files named by a digest. Others are not ours, and stay.
+// Files named by a digest and `suffix`. Others are not ours, and stay.
 StoredFiles files_in(const std::string& directory, std::string_view suffix = {}) {
     StoredFiles files;
     for (const auto& item : fs::directory_iterator(directory)) {
         const std::string path = item.path().string();
-        std::string name = item.path().filename().string();
-        if (!suffix.empty() && name.ends_with(suffix)) name.resize(name.size() - suffix.size());
-        if (const auto digest = Digest::from_hex(name)) files[*digest] = {path, blocks_of(path)};
+        const std::string name = item.path().filename().string();
+        if (!name.ends_with(suffix)) continue;
+        const auto stem = std::string_view(name).substr(0, name.size() - suffix.size());
+        if (const auto digest = Digest::from_hex(stem)) files[*digest] = {path, blocks_of(path)};
     }
     return files;
 }
@@ -45,7 +46,8 @@ Census Census::take(Store& store, const Layout& layout, const Tags& tags, Databa
     Census census;
     census.blobs = files_in(layout.blobs);
     census.twins = files_in(layout.frames);
-    census.places = files_in(layout.places, kTwinSuffix);
+    census.places = files_in(layout.places);
+    census.twin_places = files_in(layout.places, kTwinSuffix);
     census.trees = files_in(layout.trees);
     census.beside = cache_directories(layout);
     census.other = blocks_of_rest(layout);
@@ -60,11 +62,11 @@ Census Census::take(Store& store, const Layout& layout, const Tags& tags, Databa
 }
 
 std::uint64_t Census::blob_bytes(const Digest& blob) const {
-    const auto bytes_in = [&](const StoredFiles& files) {
-        const auto found = files.find(blob);
-        return found == files.end() ? 0 : found->second.bytes;
-    };
-    return bytes_in(blobs) + bytes_in(twins) + bytes_in(places);
+    std::uint64_t bytes = 0;
+    for (const StoredFiles* files : of_blobs())
+        if (const auto found = files->find(blob); found != files->end())
+            bytes += found->second.bytes;
+    return bytes;
 }
 
 std::uint64_t Census::tree_bytes(const Digest& tree) const {
@@ -148,9 +150,8 @@ Usage Store::usage() {
                             : usage.unreferenced) += file.bytes;
         }
     };
-    count(census.blobs, census.images.blobs, cached_blobs);
-    count(census.twins, census.images.blobs, cached_blobs);
-    count(census.places, census.images.blobs, cached_blobs);
+    for (const StoredFiles* files : census.of_blobs())
+        count(*files, census.images.blobs, cached_blobs);
     count(census.trees, census.images.trees, cached_trees);
     usage.records = describe_records(census);
     for (const auto& [record, paths] : census.beside) {

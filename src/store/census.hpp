@@ -6,6 +6,7 @@
 #include "references.hpp"
 #include "state.hpp"
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <unordered_map>
@@ -21,7 +22,11 @@ struct StoredFile {
 using StoredFiles = std::unordered_map<Digest, StoredFile, DigestHash>;
 
 struct Census {
-    StoredFiles blobs, twins, places, trees;
+    StoredFiles blobs, twins, places, twin_places, trees;
+    // Those that live and go with a blob.
+    std::array<const StoredFiles*, 4> of_blobs() const {
+        return {&blobs, &twins, &places, &twin_places};
+    }
     std::uint64_t other = 0;
     References images;  // what named and unnamed images reach
     Digests pinned;     // by living readers
@@ -32,7 +37,7 @@ struct Census {
     static Census take(Store& store, const Layout& layout, const Tags& tags, Database& database,
                        bool with_unnamed);
 
-    // A blob with its twin and the table of its contents, if there are any.
+    // A blob with its twin and the tables of their contents, if there are any.
     std::uint64_t blob_bytes(const Digest& blob) const;
     std::uint64_t tree_bytes(const Digest& tree) const;
 };

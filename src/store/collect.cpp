@@ -106,7 +106,7 @@ class Collection {
         const auto total = census_.other + bytes_of_all();
         done_.left = total - unreferenced();
         if (options_.may_remove) evict();
-        for (const auto* files : {&census_.blobs, &census_.twins, &census_.places})
+        for (const auto* files : census_.of_blobs())
             for (const auto& [digest, file] : *files)
                 if (!ledger_.has_blob(digest)) doomed_.push_back(&file);
         for (const auto& [digest, file] : census_.trees)
@@ -146,16 +146,18 @@ class Collection {
 
     std::uint64_t bytes_of_all() const {
         std::uint64_t bytes = 0;
-        for (const auto* files : {&census_.blobs, &census_.twins, &census_.places, &census_.trees})
+        for (const auto* files : census_.of_blobs())
             for (const auto& [digest, file] : *files)
                 bytes += file.bytes;
+        for (const auto& [digest, file] : census_.trees)
+            bytes += file.bytes;
         for (const auto& directory : census_.beside)
             bytes += directory.record.bytes;
         return bytes;
     }
     std::uint64_t unreferenced() const {
         std::uint64_t bytes = 0;
-        for (const auto* files : {&census_.blobs, &census_.twins, &census_.places})
+        for (const auto* files : census_.of_blobs())
             for (const auto& [digest, file] : *files)
                 if (!ledger_.has_blob(digest)) bytes += file.bytes;
         for (const auto& [digest, file] : census_.trees)

@@ -15,15 +15,18 @@ constexpr std::size_t kLeastContents = 4096;
 
 }  // namespace
 
-ContentTables::ContentTables(std::string directory, const LayerHome& home, LayerTocs& tocs)
-    : directory_(std::move(directory)), home_(home), tocs_(tocs), cache_(kCachedBytes) {}
+ContentTables::ContentTables(const LayerHome& home, LayerTocs& tocs)
+    : home_(home), tocs_(tocs), cache_(kCachedBytes) {}
+
+bool ContentTables::has_twin(const Digest& blob) const {
+    return path_exists(join_path(home_.frames_directory, blob.hex()));
+}
 
 // Another one for the layer's twin, whose frames lie elsewhere.
-std::string ContentTables::path(const Digest& blob) const {
-    const bool has_twin = path_exists(join_path(home_.frames_directory, blob.hex()));
+std::string ContentTables::path(const Digest& blob, bool of_twin) const {
     std::string name = blob.hex();
-    if (has_twin) name.append(kTwinSuffix);
-    return join_path(directory_, name);
+    if (of_twin) name.append(kTwinSuffix);
+    return join_path(home_.places_directory, name);
 }
 
 ContentTables::Table ContentTables::find(const Digest& blob) {
@@ -33,19 +36,22 @@ ContentTables::Table ContentTables::find(const Digest& blob) {
 }
 
 // Null if there is no file, or none that is whole.
-ContentTables::Table ContentTables::load(const Digest& blob) const {
+ContentTables::Table ContentTables::load(const std::string& path) const {
     try {
-        return std::make_shared<const layer::ContentTable>(Mapping(path(blob)));
+        return std::make_shared<const layer::ContentTable>(Mapping(path));
     } catch (const Error& error) {
-        if (error.kind() == ErrorKind::Corrupt) ::unlink(path(blob).c_str());
+        if (error.kind() == ErrorKind::Corrupt) ::unlink(path.c_str());
         return nullptr;
     }
 }
 
 ContentTables::Table ContentTables::get(const Digest& blob) {
     if (auto known = find(blob)) return known;
+    const bool of_twin = has_twin(blob);
+    // Another process may have made the twin while we had the plain blob open.
+    if (of_twin) home_.framed.forget(blob);
     home_.framed.blob_size(blob);  // or it is not there
-    if (auto stored = load(blob)) return keep(blob, std::move(stored));
+    if (auto stored = load(path(blob, of_twin))) return keep(blob, std::move(stored));
     oci::Descriptor layer;
     layer.digest = blob;
     auto made = std::make_shared<const layer::ContentTable>(*tocs_.get(layer, std::nullopt));
@@ -55,11 +61,12 @@ ContentTables::Table ContentTables::get(const Digest& blob) {
 
 void ContentTables::put(const Digest& blob, Table table) {
     if (table->size() >= kLeastContents) {
+        const std::string path = this->path(blob, has_twin(blob));
         try {
             TempFile file(home_.session, "places");
             file.write(table->bytes());
-            file.publish_unsynced(path(blob));
-            if (auto stored = load(blob)) table = std::move(stored);  // and not the one in memory
+            file.publish_unsynced(path);
+            if (auto stored = load(path)) table = std::move(stored);  // and not the one in memory
         } catch (const Error&) {  // a full disk, say: it stays in memory
         }
     }

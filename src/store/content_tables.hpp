@@ -16,9 +16,6 @@
 
 namespace shale::store {
 
-// Behind the layer's digest in the name of a file, if it describes the layer's twin.
-inline constexpr std::string_view kTwinSuffix = ".twin";
-
 // Safe from any thread. The files are made of tables of contents and can be made again at any time,
 // so they are not synced; a torn or damaged one is found out by its checksum and made again.
 class ContentTables {
@@ -26,19 +23,19 @@ class ContentTables {
     using Table = std::shared_ptr<const layer::ContentTable>;
 
     // `tocs` must outlive it, and what `home` refers to.
-    ContentTables(std::string directory, const LayerHome& home, LayerTocs& tocs);
+    ContentTables(const LayerHome& home, LayerTocs& tocs);
     // NotFound if the store has no such layer.
     Table get(const Digest& blob);
     // Of a layer that was just written.
     void put(const Digest& blob, Table table);
 
   private:
-    std::string path(const Digest& blob) const;
+    std::string path(const Digest& blob, bool of_twin) const;
+    bool has_twin(const Digest& blob) const;
     Table find(const Digest& blob);
-    Table load(const Digest& blob) const;
+    Table load(const std::string& path) const;
     Table keep(const Digest& blob, Table table);
 
-    std::string directory_;
     LayerHome home_;
     LayerTocs& tocs_;
     std::mutex mutex_;

@@ -261,6 +261,8 @@ layer::Written LayerTocs::make_twin(const Digest& blob, const std::optional<Dige
     }
     bytes.verify_rest();
     if (diff_id && written.diff_id != *diff_id) fail_diff_id(blob, written.diff_id, *diff_id);
+    // What was known of an earlier twin does not hold for this one.
+    ::unlink((join_path(home_.places_directory, blob.hex()) + std::string(kTwinSuffix)).c_str());
     twin.publish(twin_path(blob));
     home_.framed.forget(blob);
     remember(blob, written.diff_id);

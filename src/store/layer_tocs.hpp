@@ -19,9 +19,12 @@
 
 namespace shale::store {
 
+// Behind a layer's digest in the name of a table of places that describes the layer's twin.
+inline constexpr std::string_view kTwinSuffix = ".twin";
+
 // What LayerTocs stands on; all of it outlives it.
 struct LayerHome {
-    std::string blobs_directory, frames_directory;
+    std::string blobs_directory, frames_directory, places_directory;
     BlobFiles& blobs;   // blobs as they came
     BlobFiles& framed;  // the twin where there is one
     Session& session;

@@ -42,9 +42,10 @@ Store::State::State(const std::string& root) : layout(root) {
     // Waits while a collection is under way.
     in_use = std::make_unique<FileLock>(layout.lock, FileLock::Mode::Shared);
     prepare();
-    const LayerHome home{layout.blobs, layout.frames, blobs, framed, session, *database};
+    const LayerHome home{layout.blobs, layout.frames, layout.places, blobs,
+                         framed,       session,       *database};
     tocs = std::make_unique<LayerTocs>(home);
-    contents = std::make_unique<ContentTables>(layout.places, home, *tocs);
+    contents = std::make_unique<ContentTables>(home, *tocs);
     remove_leftovers(layout.tmp, system_clock().now_ns());
 }
 

@@ -236,6 +236,11 @@ TEST(WholeSeconds, RoundsDownBeforeTheEpochToo) {
     EXPECT_EQ(whole_seconds(2'000'000'000), 2'000'000'000);
     EXPECT_EQ(whole_seconds(-1), -1'000'000'000);
     EXPECT_EQ(whole_seconds(-1'000'000'000), -1'000'000'000);
+    EXPECT_EQ(whole_seconds(INT64_MAX), 9'223'372'036'000'000'000);
+    EXPECT_EQ(whole_seconds(INT64_MIN), INT64_MIN);
+    EXPECT_EQ(format_rfc3339(INT64_MIN), "1677-09-21T00:12:43.145224192Z");
+    EXPECT_EQ(format_rfc3339(INT64_MAX), "2262-04-11T23:47:16.854775807Z");
+    EXPECT_EQ(format_rfc3339(-1), "1969-12-31T23:59:59.999999999Z");
 }
 
 }  // namespace

@@ -216,5 +216,26 @@ TEST_F(CopyRows, HistoryNamesParentsOwnerAndModeOnly) {
     EXPECT_EQ(config.history.back().created_by, "COPY --parents --chown=5 d /a # buildkit");
 }
 
+// More operands than are looked through by name, directories and files, some with equal contents.
+TEST_F(CopyRows, ManyOperandsFindTheirContents) {
+    std::string directories, files;
+    for (int i = 0; i < 12; ++i) {
+        const auto number = std::to_string(i);
+        machine.file("many/d" + number + "/in" + number, "content " + number);
+        machine.file("many/f" + number, "file " + std::to_string(i % 5));
+        directories += " many/d" + number;
+    }
+    auto wanted = machine.request("FROM scratch\nCOPY" + directories +
+                                  " /o/\nCOPY many/f* /p/\nCOPY many /q/\n");
+    wanted.tags = {oci::Reference::parse("it")};
+    machine.build(wanted);
+    for (int i = 0; i < 12; ++i) {
+        const auto number = std::to_string(i);
+        EXPECT_EQ(machine.text("it", "o/in" + number), "content " + number);
+        EXPECT_EQ(machine.text("it", "p/f" + number), "file " + std::to_string(i % 5));
+        EXPECT_EQ(machine.text("it", "q/d" + number + "/in" + number), "content " + number);
+    }
+}
+
 }  // namespace
 }  // namespace shale::build

@@ -2,7 +2,9 @@
 #include <shale/codec.hpp>
 #include <shale/diff.hpp>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <map>
 
@@ -226,6 +228,29 @@ TEST(MergeUpper, DanglingMarksAreCorrupt) {
 TEST(MergeUpper, IndexedLinksAreUnsupported) {
     EXPECT_EQ(merge_error(kParent, {{"e", marked(file("e"), {{"trusted.overlay.nlink", "U+1"}})}}),
               ErrorKind::Unsupported);
+}
+
+// A base image from elsewhere may state fractions of seconds. What was copied up but not changed
+// must stay equal to it, and only what is new loses them.
+TEST(MergeUpper, WholeSecondsAreForWhatIsNewAlone) {
+    const TempDir directory;
+    const auto path = [&](const std::string& name) { return join_path(directory.path(), name); };
+    make_directories(path("d/sub"));
+    write_file_atomic(path("d/f"), as_bytes("content"));
+    const timespec times[2] = {{1'700'000'000, 123'456'789}, {1'700'000'000, 123'456'789}};
+    for (const std::string name : {"d/f", "d/sub", "d", ""})
+        ASSERT_EQ(::utimensat(AT_FDCWD, path(name).c_str(), times, 0), 0);
+    const Tree parent = snapshot::scan(directory.path());
+    snapshot::ScanOptions options;
+    options.whole_seconds = true;
+    EXPECT_EQ(to_text(compare(parent, merge_upper(parent, directory.path(), options))), "");
+
+    write_file_atomic(path("d/sub/new"), as_bytes("new"));
+    ASSERT_EQ(::utimensat(AT_FDCWD, path("d/sub/new").c_str(), times, 0), 0);
+    const Tree merged = merge_upper(parent, directory.path(), options);
+    EXPECT_EQ(to_text(compare(parent, merged)), "M d/sub\nA d/sub/new\n");
+    EXPECT_EQ(merged.entry(merged.find("d/sub/new")).mtime_ns, 1'700'000'000'000'000'000);
+    EXPECT_EQ(merged.entry(merged.find("d/f")).mtime_ns, 1'700'000'000'123'456'789);
 }
 
 }  // namespace

@@ -7,6 +7,8 @@
 
 #include <unistd.h>
 
+#include <thread>
+
 namespace shale::store::test {
 namespace {
 
@@ -119,6 +121,45 @@ TEST_F(BuildHistoryTest, TreesThatDifferInOneFileShareTheirPieces) {
     EXPECT_EQ(pieces(), 0);
 }
 
+TEST_F(BuildHistoryTest, ATreeBeyondTheLimitLeavesNoPieces) {
+    const auto tree = large_tree(-1);
+    BuildHistory history(store_, {.most_tree_bytes = 1 << 20});
+    history.put(row(1), {}, {&tree});
+    EXPECT_EQ(history.tree(tree.digest()), nullptr);
+    SqliteConnection file(root() + "/builds.db", 1000);
+    SqliteStatement count(file, "SELECT count(*) FROM pieces");
+    ASSERT_TRUE(count.step());
+    EXPECT_EQ(count.integer(0), 0);
+}
+
+TEST_F(BuildHistoryTest, WritersAtOnceLeaveNoTreeWithoutItsPieces) {
+    std::vector<snapshot::Tree> trees;
+    for (int changed = 0; changed < 6; ++changed)
+        trees.push_back(large_tree(changed * 3000));
+    {
+        std::vector<std::jthread> threads;
+        for (int thread = 0; thread < 3; ++thread)
+            threads.emplace_back([&, thread] {
+                BuildHistory history(store_, {.most_builds = 2});
+                for (int round = 0; round < 6; ++round)
+                    history.put(row(thread * 100 + round), {},
+                                {&trees[static_cast<std::size_t>((thread * 2 + round) % 6)]});
+            });
+    }
+    BuildHistory history(store_);
+    std::size_t found = 0;
+    for (const auto& tree : trees) {
+        SqliteConnection file(root() + "/builds.db", 1000);
+        SqliteStatement rows(file, "SELECT count(*) FROM trees WHERE digest = ?1");
+        rows.bind_blob(1, std::as_bytes(std::span(tree.digest().bytes)));
+        ASSERT_TRUE(rows.step());
+        if (rows.integer(0) == 0) continue;
+        ++found;
+        EXPECT_NE(history.tree(tree.digest()), nullptr);
+    }
+    EXPECT_GE(found, 1u);
+}
+
 TEST_F(BuildHistoryTest, ATreeThatLacksAPieceIsNotThere) {
     const auto tree = large_tree(-1);
     BuildHistory(store_).put(row(1), {}, {&tree});
@@ -127,6 +168,8 @@ TEST_F(BuildHistoryTest, ATreeThatLacksAPieceIsNotThere) {
         file.run("DELETE FROM pieces WHERE digest = (SELECT digest FROM pieces LIMIT 1)");
     }
     EXPECT_EQ(BuildHistory(store_).tree(tree.digest()), nullptr);
+    BuildHistory(store_).put(row(2), {}, {&tree});
+    EXPECT_NE(BuildHistory(store_).tree(tree.digest()), nullptr) << "the next build mends it";
 }
 
 TEST_F(BuildHistoryTest, DamagedFileIsAnEmptyHistory) {

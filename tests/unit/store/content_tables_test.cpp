@@ -87,6 +87,24 @@ TEST_F(ContentTablesTest, ATwinThatWasLostTakesItsTableAlong) {
     EXPECT_EQ(tables(), std::vector<std::string>{layer.hex() + ".twin"});
 }
 
+TEST_F(ContentTablesTest, ATwinThatIsMadeForItsTableOfContentsTakesItAlongToo) {
+    Digest layer;
+    {
+        Store store(root());
+        layer = put_layer_of(store, kManyFiles);
+    }
+    expect_readable(layer, kManyFiles);
+    ASSERT_EQ(::unlink((root() + "/frames/" + layer.hex()).c_str()), 0);
+    {
+        Store store(root());
+        oci::Descriptor descriptor;
+        descriptor.digest = layer;
+        store.toc(descriptor);
+        EXPECT_TRUE(tables().empty());
+    }
+    expect_readable(layer, kManyFiles);
+}
+
 TEST_F(ContentTablesTest, CollectionTakesThemWithTheirLayers) {
     Store store(root());
     const Digest layer = put_layer_of(store, kManyFiles);
@@ -94,10 +112,11 @@ TEST_F(ContentTablesTest, CollectionTakesThemWithTheirLayers) {
     ASSERT_EQ(tables().size(), 1u);
     EXPECT_EQ(store.collect({}, std::chrono::milliseconds(1000)).files, 0u);
     ASSERT_EQ(tables().size(), 1u);
+    write_file_atomic(root() + "/places/" + layer.hex(), as_bytes("of the blob itself"));
     store.untag(oci::Reference::parse("many:1"));
     const auto before = store.usage();
     const auto collected = store.collect({}, std::chrono::milliseconds(1000));
-    EXPECT_EQ(collected.files, 5u) << "manifest, config, layer, twin, and the table of the twin";
+    EXPECT_EQ(collected.files, 6u) << "manifest, config, layer, twin, and both tables";
     EXPECT_EQ(collected.bytes, before.unreferenced);
     EXPECT_TRUE(tables().empty());
 }
