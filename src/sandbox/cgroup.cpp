@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <thread>
 
 namespace shale::sandbox {
 
@@ -162,9 +164,20 @@ void OwnCgroups::make(const std::vector<MountEntry>& mounts, const std::string& 
     require(cpuset, !(limits.cpus.empty() && limits.memory_nodes.empty()), "cpuset");
 }
 
+// What the command left running was killed with it, but the kernel may still be at it: until then
+// the group is busy.
+void OwnCgroups::remove_when_empty(const std::string& directory) {
+    constexpr int kAttempts = 100;
+    constexpr std::chrono::milliseconds kPause(5);
+    for (int attempt = 0; ::rmdir(directory.c_str()) != 0; ++attempt) {
+        if (errno != EBUSY || attempt == kAttempts) return;
+        std::this_thread::sleep_for(kPause);
+    }
+}
+
 void OwnCgroups::remove() {
     for (; !directories_.empty(); directories_.pop_back())
-        ::rmdir(directories_.back().c_str());
+        remove_when_empty(directories_.back());
 }
 
 bool OwnCgroups::ran_out_of_memory() const {

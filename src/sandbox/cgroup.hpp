@@ -35,6 +35,7 @@ class OwnCgroups {
   private:
     void make(const std::vector<MountEntry>& mounts, const std::string& path, const Spec& spec);
     void remove();
+    static void remove_when_empty(const std::string& directory);
 
     std::vector<std::string> directories_;  // made, outermost first in each hierarchy
     std::vector<std::string> join_files_;
