@@ -97,6 +97,17 @@ bool is_wanted(const MountEntry& hierarchy, const std::string& parent, const Spe
     return !parent.empty() && path_exists(join_path(hierarchy.target, parent));
 }
 
+// A group of one container. What the command left running was killed with it, but the kernel may
+// still be at it: until then the group is busy.
+void remove_group(const std::string& directory) noexcept {
+    constexpr int kAttempts = 100;
+    constexpr std::chrono::milliseconds kPause(5);
+    for (int attempt = 0; ::rmdir(directory.c_str()) != 0; ++attempt) {
+        if (errno != EBUSY || attempt == kAttempts) return;
+        std::this_thread::sleep_for(kPause);
+    }
+}
+
 void require(bool is_there, bool is_needed, const char* controller) {
     if (is_needed && !is_there)
         fail(ErrorKind::Unsupported,
@@ -133,7 +144,7 @@ void OwnCgroups::make(const std::vector<MountEntry>& mounts, const std::string& 
         for (const std::string& ancestor : ancestors(path)) {
             const std::string directory = join_path(hierarchy.target, ancestor);
             if (::mkdir(directory.c_str(), 0755) == 0)
-                directories_.push_back(directory);
+                parents_.push_back(directory);
             else if (errno != EEXIST)
                 throw_errno("mkdir", directory);
             else
@@ -143,7 +154,7 @@ void OwnCgroups::make(const std::vector<MountEntry>& mounts, const std::string& 
         }
         const std::string directory = join_path(hierarchy.target, path);
         if (::mkdir(directory.c_str(), 0755) != 0) throw_errno("mkdir", directory);
-        directories_.push_back(directory);
+        groups_.push_back(directory);
         if (has_option(hierarchy, "devices")) limit_devices(directory, spec), devices = true;
         if (has_option(hierarchy, "cpu")) limit_cpu(directory, limits), cpu = true;
         if (has_option(hierarchy, "cpuset")) {
@@ -164,20 +175,11 @@ void OwnCgroups::make(const std::vector<MountEntry>& mounts, const std::string& 
     require(cpuset, !(limits.cpus.empty() && limits.memory_nodes.empty()), "cpuset");
 }
 
-// What the command left running was killed with it, but the kernel may still be at it: until then
-// the group is busy.
-void OwnCgroups::remove_when_empty(const std::string& directory) {
-    constexpr int kAttempts = 100;
-    constexpr std::chrono::milliseconds kPause(5);
-    for (int attempt = 0; ::rmdir(directory.c_str()) != 0; ++attempt) {
-        if (errno != EBUSY || attempt == kAttempts) return;
-        std::this_thread::sleep_for(kPause);
-    }
-}
-
 void OwnCgroups::remove() {
-    for (; !directories_.empty(); directories_.pop_back())
-        remove_when_empty(directories_.back());
+    for (; !groups_.empty(); groups_.pop_back())
+        remove_group(groups_.back());
+    for (; !parents_.empty(); parents_.pop_back())  // unless others have come to use them
+        ::rmdir(parents_.back().c_str());
 }
 
 bool OwnCgroups::ran_out_of_memory() const {
@@ -202,7 +204,7 @@ std::vector<std::string> missing_parents(const std::vector<MountEntry>& mounts,
 
 void remove_cgroups(const std::vector<MountEntry>& mounts, const std::string& path) noexcept {
     for (const MountEntry& mount : mounts)
-        if (mount.type.starts_with("cgroup")) ::rmdir(join_path(mount.target, path).c_str());
+        if (mount.type.starts_with("cgroup")) remove_group(join_path(mount.target, path));
 }
 
 }  // namespace shale::sandbox
