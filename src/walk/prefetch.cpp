@@ -53,10 +53,11 @@ Prefetch::~Prefetch() {
     to_worker_.notify_all();
 }
 
-void Prefetch::schedule(const std::vector<std::shared_ptr<Job>>& jobs) {
-    if (workers_.empty() || jobs.empty()) return;
+void Prefetch::plan(Job& job, const std::shared_ptr<Listing>& listing) {
+    fill_plan(job, listing);
+    if (workers_.empty()) return;
     const std::lock_guard lock(mutex_);
-    queue_first(jobs);
+    queue_first(job.children);
 }
 
 void Prefetch::queue_first(const std::vector<std::shared_ptr<Job>>& jobs) {
@@ -94,26 +95,29 @@ std::shared_ptr<Listing> Prefetch::read(ListingReader& reader, const Job& job) c
     return reader.read(job.parent->fd.get(), job.name, join_path(root_, job.path));
 }
 
-Prefetch::Plan Prefetch::plan(const Job& job, const std::shared_ptr<Listing>& listing) const {
-    Plan plan;
+void Prefetch::fill_plan(Job& job, const std::shared_ptr<Listing>& listing) const {
+    job.is_planned = true;
+    std::string path = job.path;
+    if (!path.empty()) path.push_back('/');
+    const std::size_t stem = path.size();
     for (const Record& record : listing->records) {
         const bool is_directory = record.type == FileType::Directory;
         if (!is_directory && !options_.filter) continue;
-        std::string path = join_path(job.path, listing->name(record));
+        path.resize(stem);
+        path.append(listing->name(record));
         auto decision = Decision::Include;
         if (options_.filter) {
             decision = options_.filter(path, is_directory);
-            plan.decisions.push_back(decision);
+            job.decisions.push_back(decision);
         }
-        if (!is_directory || record.is_mount_point || decision == Decision::Prune) continue;
+        if (!is_descended_into(record, decision)) continue;
         auto child = std::make_shared<Job>();
         child->parent = listing;
         child->name = listing->c_name(record);
-        child->path = std::move(path);
+        child->path = path;
         child->depth = job.depth + 1;
-        plan.children.push_back(std::move(child));
+        job.children.push_back(std::move(child));
     }
-    return plan;
 }
 
 // Once a bound is reached, workers stay away until half of it is used up; waking them for each
@@ -144,19 +148,16 @@ void Prefetch::read_front(ListingReader& reader, std::unique_lock<std::mutex>& l
     ++ahead_at_[job->depth];
     lock.unlock();
     auto listing = read(reader, *job);
-    Plan planned;
     try {
-        if (may_plan()) planned = plan(*job, listing);
+        if (may_plan_ahead()) fill_plan(*job, listing);
     } catch (...) {  // rethrown on the walking thread, in its place in the stream
         listing->failure = std::current_exception();
+        job->children.clear();
     }
     lock.lock();
     consider(*listing);
     entries_ahead_ += listing->records.size();
-    queue_first(planned.children);
-    job->is_planned = may_plan();
-    job->decisions = std::move(planned.decisions);
-    job->children = std::move(planned.children);
+    queue_first(job->children);
     job->listing = std::move(listing);
     job->state = Job::State::Ready;
     to_walker_.notify_one();

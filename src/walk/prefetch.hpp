@@ -24,12 +24,18 @@ struct Job {
     // Guarded by Prefetch's mutex:
     State state = State::Idle;
     std::shared_ptr<Listing> listing;
-    // What whoever read it ahead has found out about its records and begun with.
+    // What is to become of its records: asked by whoever read it ahead, if the filter allows that,
+    // else by the walking thread.
     bool is_planned = false;
     std::vector<Decision> decisions;                  // record by record; empty without a filter
     std::vector<std::shared_ptr<Job>> children;       // of the directories not pruned, in order
     std::list<std::shared_ptr<Job>>::iterator place;  // while queued
 };
+
+inline bool is_descended_into(const Record& record, Decision decision) {
+    return record.type == FileType::Directory && !record.is_mount_point &&
+           decision != Decision::Prune;
+}
 
 // Jobs wait in stream order: those of the directory entered last come first, because the walk needs
 // them first. Workers take from the front. The walking thread takes the job it needs: if nobody has
@@ -44,8 +50,9 @@ class Prefetch {
     Prefetch(const std::string& root, const Options& options, const EngineOptions& engine);
     ~Prefetch();
 
-    // Puts `jobs` before all others, keeping their order.
-    void schedule(const std::vector<std::shared_ptr<Job>>& jobs);
+    // Asks the filter about everything in a directory that take() gave and nobody has planned, and
+    // puts the jobs of what is in it before all others.
+    void plan(Job& job, const std::shared_ptr<Listing>& listing);
     // The job's listing; reads it here if no worker has started.
     std::shared_ptr<Listing> take(Job& job);
     // Of all threads. Only after the last take().
@@ -54,12 +61,8 @@ class Prefetch {
 
   private:
     std::shared_ptr<Listing> read(ListingReader& reader, const Job& job) const;
-    struct Plan {
-        std::vector<Decision> decisions;
-        std::vector<std::shared_ptr<Job>> children;
-    };
-    bool may_plan() const { return !options_.filter || options_.filter_is_concurrent; }
-    Plan plan(const Job& job, const std::shared_ptr<Listing>& listing) const;
+    bool may_plan_ahead() const { return !options_.filter || options_.filter_is_concurrent; }
+    void fill_plan(Job& job, const std::shared_ptr<Listing>& listing) const;
     void start_worker();
     // With the lock held: learns from a listing whether more threads would help.
     void consider(const Listing& listing);

@@ -32,10 +32,12 @@ class Walker {
         const auto holder = open_root();
         levels_.push_back({holder.get(), &holder->records.front(), 0, false});
         deliver_pending();
-        const auto job = job_for(holder, ".");
-        const auto listing = prefetch_.take(*job);
+        Job job;
+        job.parent = holder;
+        job.name = ".";
+        const auto listing = prefetch_.take(job);
         if (listing->failure) std::rethrow_exception(listing->failure);
-        descend(listing, *job);
+        descend(listing, job);
         Stats stats = prefetch_.stats();
         if (report) *report = prefetch_.report();
         stats.entries = entries_;
@@ -73,55 +75,20 @@ class Walker {
         return holder;
     }
 
-    std::shared_ptr<Job> job_for(const std::shared_ptr<Listing>& parent, const char* name) const {
-        auto job = std::make_shared<Job>();
-        job->parent = parent;
-        job->name = name;
-        job->depth = levels_.size();
-        job->path = path_;
-        return job;
-    }
-
-    Plan plan(const std::shared_ptr<Listing>& listing) {
-        const auto& records = listing->records;
-        Plan plan;
-        plan.jobs.resize(records.size());
-        if (options_.filter) plan.decisions.resize(records.size());
-        std::vector<std::shared_ptr<Job>> to_read;
-        for (std::size_t at = 0; at < records.size(); ++at) {
-            const Record& record = records[at];
-            const bool is_directory = record.type == FileType::Directory;
-            if (!is_directory && !options_.filter) continue;
-            const Scope scope(path_, listing->name(record));
-            if (options_.filter) plan.decisions[at] = options_.filter(path_, is_directory);
-            if (!is_descended_into(record, plan.decision(at))) continue;
-            plan.jobs[at] = job_for(listing, listing->c_name(record));
-            to_read.push_back(plan.jobs[at]);
-        }
-        prefetch_.schedule(to_read);
-        return plan;
-    }
-
-    // The same, where it was made by whoever read the directory ahead.
-    static Plan plan_of(Job& job, const Listing& listing) {
-        Plan plan;
-        plan.jobs.resize(listing.records.size());
-        plan.decisions = std::move(job.decisions);
+    Plan plan(Job& job, const std::shared_ptr<Listing>& listing) {
+        if (!job.is_planned) prefetch_.plan(job, listing);
+        Plan plan{std::move(job.decisions), {}};
+        plan.jobs.resize(listing->records.size());
         auto next = job.children.begin();
-        for (std::size_t at = 0; at < listing.records.size(); ++at)
-            if (is_descended_into(listing.records[at], plan.decision(at)))
+        for (std::size_t at = 0; at < listing->records.size(); ++at)
+            if (is_descended_into(listing->records[at], plan.decision(at)))
                 plan.jobs[at] = std::move(*next++);
         job.children.clear();
         return plan;
     }
 
-    static bool is_descended_into(const Record& record, Decision decision) {
-        return record.type == FileType::Directory && !record.is_mount_point &&
-               decision != Decision::Prune;
-    }
-
     void descend(const std::shared_ptr<Listing>& listing, Job& job) {
-        Plan plan = job.is_planned ? plan_of(job, *listing) : this->plan(listing);
+        Plan plan = this->plan(job, listing);
         for (std::size_t at = 0; at < listing->records.size(); ++at) {
             const Record& record = listing->records[at];
             const Decision decision = plan.decision(at);
