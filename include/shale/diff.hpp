@@ -41,17 +41,17 @@ struct Options {
 std::vector<Change> compare(const snapshot::Tree& before, const snapshot::Tree& after,
                             const Options& options = {});
 
+// WholeSeconds: what is new loses the fractions of its times; what is as it was keeps them.
+enum class Times { Exact, WholeSeconds };
+
 // The tree seen through overlayfs with `upper` over `parent`: whiteouts (char 0/0 and the xattr
 // form), opaque directories (trusted. and user.), metacopy and redirect are honoured; overlay's
 // private xattrs never enter the result; files copied up but unchanged keep the parent's identity.
 // Contents of new files are hashed from `upper`; those of metacopy files are the parent's and are
-// not read. With ScanOptions::whole_seconds what is new loses the fractions of its times; what is
-// as it was keeps them. Corrupt, naming the path, if a redirect or a metacopy leads to nothing.
-// Unsupported if the overlay was mounted with index=on, whose hardlinks cannot be told from the
-// upper alone.
+// not read. Corrupt, naming the path, if a redirect or a metacopy leads to nothing. Unsupported if
+// the overlay was mounted with index=on, whose hardlinks cannot be told from the upper alone.
 snapshot::Tree merge_upper(const snapshot::Tree& parent, const std::string& upper,
-                           const snapshot::ScanOptions& options = {},
-                           snapshot::ScanStats* stats = nullptr);
+                           Times times = Times::Exact, snapshot::ScanStats* stats = nullptr);
 
 // The same from a tree of the upper directory as it lies on disk, overlay's marks included. Pure.
 snapshot::Tree merge_upper_tree(const snapshot::Tree& parent, const snapshot::Tree& upper);

@@ -186,7 +186,6 @@ struct ScanOptions {
     // Forces 0:0 on every entry, as the build context requires.
     bool zero_owner = false;
     bool keep_sockets = false;
-    bool whole_seconds = false;  // times without their fractions
     // Regular files for which this is true are not read and get a zero content digest.
     std::function<bool(const walk::Entry&)> skip_content;
 };

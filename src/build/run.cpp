@@ -198,10 +198,9 @@ snapshot::Tree without_stubs(snapshot::Tree tree, const snapshot::Tree& parent,
 
 // What the command left behind, as a tree and a layer.
 Executed result_of_run(Session& session, const LoadedRoot& parent, WritableRoot& root) {
-    snapshot::ScanOptions options;
-    options.whole_seconds = true;
-    auto tree = std::make_shared<snapshot::Tree>(without_stubs(
-        diff::merge_upper(*parent.tree, root.upper(), options), *parent.tree, root.stubs()));
+    auto tree = std::make_shared<snapshot::Tree>(
+        without_stubs(diff::merge_upper(*parent.tree, root.upper(), diff::Times::WholeSeconds),
+                      *parent.tree, root.stubs()));
     const auto stored = store_layer(session, *parent.tree, *tree, parent.sources,
                                     layer::content_from_directory(root.upper()));
     Executed executed;

@@ -65,27 +65,32 @@ StepRecord put_source(store::Store& store, const Digest& key, const snapshot::Tr
     return record;
 }
 
-// As every checkout is to look, whoever made it: the executable bit is all that git knows.
-snapshot::Tree normalised(const snapshot::Tree& tree, std::int64_t mtime_ns) {
+// The tree with every entry changed by `change`.
+template <typename Change>
+snapshot::Tree with_each(const snapshot::Tree& tree, Change&& change) {
     snapshot::TreeBuilder builder(tree);
     for (NodeId node = 0; node < tree.size(); ++node) {
         auto spec = tree.entry(node).spec();
-        const bool is_executable = (spec.mode & 0100) != 0;
-        if (spec.type == FileType::Regular) spec.mode = is_executable ? 0755 : 0644;
-        if (spec.type == FileType::Directory) spec.mode = 0755;
-        spec.mtime_ns = mtime_ns;
-        spec.link_group = 0;
+        change(spec);
         builder.put(tree.path(node), std::move(spec));
     }
     return builder.finish();
 }
 
+// As every checkout is to look, whoever made it: the executable bit is all that git knows.
+snapshot::Tree normalised(const snapshot::Tree& tree, std::int64_t mtime_ns) {
+    return with_each(tree, [&](snapshot::EntrySpec& spec) {
+        const bool is_executable = (spec.mode & 0100) != 0;
+        if (spec.type == FileType::Regular) spec.mode = is_executable ? 0755 : 0644;
+        if (spec.type == FileType::Directory) spec.mode = 0755;
+        spec.mtime_ns = mtime_ns;
+        spec.link_group = 0;
+    });
+}
+
 snapshot::Tree in_whole_seconds(const snapshot::Tree& tree) {
-    snapshot::TreeBuilder builder(tree);
-    builder.use_whole_seconds();
-    for (NodeId node = 0; node < tree.size(); ++node)
-        builder.put(tree.path(node), tree.entry(node).spec());
-    return builder.finish();
+    return with_each(
+        tree, [](snapshot::EntrySpec& spec) { spec.mtime_ns = whole_seconds(spec.mtime_ns); });
 }
 
 snapshot::Tree scan_checkout(const std::string& directory, std::int64_t mtime_ns) {

@@ -77,11 +77,11 @@ Marks marks_of(const Xattrs& xattrs) {
 
 class Merge {
   public:
-    // `whole_seconds`: of what is new. Entries are compared as they are, since a parent from
-    // elsewhere may have times with fractions.
-    Merge(const Tree& parent, const Tree& upper, bool whole_seconds)
+    // Entries are compared as they are, whatever `times` says: a parent from elsewhere may have
+    // times with fractions.
+    Merge(const Tree& parent, const Tree& upper, Times times)
         : parent_(parent), upper_(upper), builder_(parent) {
-        if (whole_seconds) builder_.use_whole_seconds();
+        if (times == Times::WholeSeconds) builder_.use_whole_seconds();
     }
 
     Tree run() {
@@ -222,20 +222,18 @@ bool has_metacopy(const walk::Entry& entry) {
 }  // namespace
 
 Tree merge_upper_tree(const Tree& parent, const Tree& upper) {
-    return Merge(parent, upper, false).run();
+    return Merge(parent, upper, Times::Exact).run();
 }
 
-Tree merge_upper(const Tree& parent, const std::string& upper, const snapshot::ScanOptions& options,
+Tree merge_upper(const Tree& parent, const std::string& upper, Times times,
                  snapshot::ScanStats* stats) {
-    snapshot::ScanOptions scan_options = options;
-    scan_options.walk.read_xattrs = true;
-    scan_options.walk.keep_xattr = [](std::string_view name) { return !is_host_label(name); };
-    scan_options.keep_sockets = true;
-    scan_options.whole_seconds = false;
-    scan_options.skip_content = has_metacopy;
+    snapshot::ScanOptions options;
+    options.walk.read_xattrs = true;
+    options.walk.keep_xattr = [](std::string_view name) { return !is_host_label(name); };
+    options.keep_sockets = true;
+    options.skip_content = has_metacopy;
     const auto merge = [&] {
-        return Merge(parent, snapshot::scan(upper, scan_options, stats), options.whole_seconds)
-            .run();
+        return Merge(parent, snapshot::scan(upper, options, stats), times).run();
     };
     return in_context([&] { return "reading overlay upper directory " + upper; }, merge);
 }

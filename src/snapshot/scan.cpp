@@ -90,17 +90,13 @@ class Scanner {
         entry.uid = options_.zero_owner ? 0 : walked.uid;
         entry.gid = options_.zero_owner ? 0 : walked.gid;
         entry.size = walked.size;
-        entry.mtime_ns = time_of(walked.mtime_ns);
+        entry.mtime_ns = walked.mtime_ns;
         entry.device_major = walked.device_major;
         entry.device_minor = walked.device_minor;
         entry.link_target = walked.link_target;
         if (walked.xattrs) entry.xattrs = *walked.xattrs;
         if (can_be_linked(walked)) entry.link_group = inodes_.group(walked);
         return nodes_.append(parent, walked.name, entry);
-    }
-
-    std::int64_t time_of(std::int64_t ns) const {
-        return options_.whole_seconds ? whole_seconds(ns) : ns;
     }
 
     void find_content(const walk::Entry& walked, NodeId node) {
@@ -162,7 +158,7 @@ class Scanner {
     void restate(const HashOutcome& outcome) {
         const auto& now = *outcome.changed;
         nodes_.set_metadata(outcome.node, now.mode, options_.zero_owner ? 0 : now.uid,
-                            options_.zero_owner ? 0 : now.gid, time_of(now.stamp.mtime_ns));
+                            options_.zero_owner ? 0 : now.gid, now.stamp.mtime_ns);
     }
 
     void copy_link(NodeId node, NodeId first) {

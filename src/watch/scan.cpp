@@ -36,7 +36,6 @@ constexpr std::size_t kRebaseAfter = 2000, kMaxLinked = 20'000;
 std::string variant_of(const ScanOptions& options, const std::string& rules) {
     return std::string(options.zero_owner ? "zero-owner " : "") +
            (options.keep_sockets ? "sockets " : "") +
-           (options.whole_seconds ? "whole-seconds " : "") +
            (options.walk.cross_mounts ? "" : "one-file-system ") +
            (options.walk.read_xattrs ? "xattrs " : "") + rules;
 }

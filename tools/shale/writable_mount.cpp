@@ -36,10 +36,8 @@ std::optional<WritableMount> find_writable_mount(Workspace& workspace,
 TreeArgument tree_in(const WritableMount& mount) {
     const auto base = mount.base.tree;
     TreeArgument out;
-    snapshot::ScanOptions options;
-    options.whole_seconds = true;
     out.tree = std::make_shared<const snapshot::Tree>(
-        diff::merge_upper(*base, mount.record.upper, options));
+        diff::merge_upper(*base, mount.record.upper, diff::Times::WholeSeconds));
     out.open = [base, of_base = mount.base.open,
                 of_upper = layer::content_from_directory(mount.record.upper)](
                    std::string_view path, const snapshot::Entry& entry) {

@@ -241,13 +241,12 @@ TEST(MergeUpper, WholeSecondsAreForWhatIsNewAlone) {
     for (const std::string name : {"d/f", "d/sub", "d", ""})
         ASSERT_EQ(::utimensat(AT_FDCWD, path(name).c_str(), times, 0), 0);
     const Tree parent = snapshot::scan(directory.path());
-    snapshot::ScanOptions options;
-    options.whole_seconds = true;
-    EXPECT_EQ(to_text(compare(parent, merge_upper(parent, directory.path(), options))), "");
+    EXPECT_EQ(to_text(compare(parent, merge_upper(parent, directory.path(), Times::WholeSeconds))),
+              "");
 
     write_file_atomic(path("d/sub/new"), as_bytes("new"));
     ASSERT_EQ(::utimensat(AT_FDCWD, path("d/sub/new").c_str(), times, 0), 0);
-    const Tree merged = merge_upper(parent, directory.path(), options);
+    const Tree merged = merge_upper(parent, directory.path(), Times::WholeSeconds);
     EXPECT_EQ(to_text(compare(parent, merged)), "M d/sub\nA d/sub/new\n");
     EXPECT_EQ(merged.entry(merged.find("d/sub/new")).mtime_ns, 1'700'000'000'000'000'000);
     EXPECT_EQ(merged.entry(merged.find("d/f")).mtime_ns, 1'700'000'000'123'456'789);
