@@ -105,11 +105,11 @@ void add_attestation(Attestations& attestations, std::string_view text) {
 
 void add_attestation_of(Attestations& attestations, std::string_view type, std::string_view text) {
     const std::string start = "type=" + std::string(type);
-    if (!is_boolean(text) && text.find('=') == std::string_view::npos)
-        fail(ErrorKind::Invalid, "--" + std::string(type) + ": \"" + std::string(text) +
-                                     "\" is neither true nor false, nor options of --attest "
-                                     "(KEY=VALUE,...)");
     if (!is_boolean(text)) {
+        if (text.find('=') == std::string_view::npos)
+            fail(ErrorKind::Invalid, "--" + std::string(type) + ": \"" + std::string(text) +
+                                         "\" is neither true nor false, nor options of --attest "
+                                         "(KEY=VALUE,...)");
         add_attestation(attestations, start + "," + std::string(text));
         return;
     }
