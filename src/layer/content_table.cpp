@@ -3,6 +3,7 @@
 // SHA-256 spreads evenly, so a digest's own first bytes say about where it stands among the others:
 // a look-up begins there and widens, and touches two or three cache lines, not one per halving.
 #include "toc_check.hpp"
+#include "toc_fields.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -13,7 +14,7 @@ namespace {
 
 constexpr std::string_view kMagic = "shalePLC";
 constexpr std::uint32_t kVersion = 1;
-constexpr std::size_t kHeaderBytes = 40, kChecksumBytes = 16;
+constexpr std::size_t kHeaderBytes = 40, kCountOffset = 24, kChecksumBytes = 16;
 
 // As they lie in the file.
 struct Record {
@@ -30,11 +31,6 @@ std::uint64_t leading_bits(const Digest& digest) {
     for (std::size_t i = 0; i < sizeof bits; ++i)
         bits = bits << 8 | digest.bytes[i];
     return bits;
-}
-
-template <typename T>
-void put_object(std::string& out, const T& object) {
-    out.append(reinterpret_cast<const char*>(&object), sizeof object);
 }
 
 // In the order of their digests, the first of equal ones alone.
@@ -64,7 +60,7 @@ std::vector<std::uint32_t> sorted_order(const std::vector<ContentTable::Content>
 std::vector<ContentTable::Content> contents_of(const Toc& toc) {
     std::vector<ContentTable::Content> contents;
     for (const TocEntry& entry : toc.entries)
-        if (entry.member.type == tar::MemberType::Regular && entry.member.size > 0)
+        if (has_content(entry.member))
             contents.push_back({entry.content, {entry.content_offset, entry.member.size}});
     return contents;
 }
@@ -81,13 +77,13 @@ std::string encode(const FrameTable& table, const std::vector<ContentTable::Cont
     put_little(out, std::uint64_t{order.size()});
     put_little(out, std::uint64_t{table.frames.size()});
     for (const std::uint32_t at : order)
-        put_object(out, Record{contents[at].digest, contents[at].range.tar_offset,
+        put_little(out, Record{contents[at].digest, contents[at].range.tar_offset,
                                contents[at].range.size});
     for (const Frame& frame : table.frames)
-        put_object(out, FrameRecord{frame.blob_offset, frame.blob_bytes, frame.tar_offset,
+        put_little(out, FrameRecord{frame.blob_offset, frame.blob_bytes, frame.tar_offset,
                                     frame.tar_bytes, frame.skip});
     for (const Digest& digest : table.frame_digests)
-        put_object(out, digest);
+        put_little(out, digest);
     const auto sum = codec::xxh3_128(as_bytes(out));
     put_little(out, sum.low);
     put_little(out, sum.high);
@@ -99,7 +95,7 @@ std::string encode(const FrameTable& table, const std::vector<ContentTable::Cont
 ContentTable::ContentTable(FrameTable frames, const std::vector<Content>& contents)
     : memory_(encode(frames, contents)), bytes_(as_bytes(memory_)), frames_(std::move(frames)) {
     ByteReader header(bytes_, "places");
-    header.take(24);
+    header.take(kCountOffset);
     count_ = header.u64();
 }
 

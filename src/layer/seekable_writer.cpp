@@ -87,8 +87,7 @@ void SeekableWriter::add(const tar::Member& member, const Digest& content,
     SeekableEntry entry{member, content, {}};
     if (piece_bytes_ > kMostHeaderBytes) end_piece();
     put_header(tar::encode_header(member));
-    const bool has_content = member.type == tar::MemberType::Regular && member.size > 0;
-    if (has_content)
+    if (has_content(member))
         add_content(entry, source);
     else if (split_)
         split_->add_file(tar_name(member), 0, 0);
@@ -208,8 +207,8 @@ Formed write_members(const Members& members, const FormOptions& options, const c
     for (std::size_t i = 0; i < members.size(); ++i) {
         const tar::Member& member = members.member(i);
         if (estargz && is_of_estargz(member)) continue;
-        const bool has_content = member.type == tar::MemberType::Regular && member.size > 0;
-        writer.add(member, members.content(i), has_content ? members.open(i) : codec::Source());
+        writer.add(member, members.content(i),
+                   has_content(member) ? members.open(i) : codec::Source());
     }
     return estargz ? finish_estargz(writer.finish(), level, out)
                    : finish_zstd_chunked(writer.finish(), level, out);

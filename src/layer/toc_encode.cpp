@@ -52,10 +52,6 @@ void append_decimal(std::string& out, std::uint64_t value) {
     out.append(digits, end);
 }
 
-bool has_content(const TocEntry& entry) {
-    return entry.member.type == tar::MemberType::Regular && entry.member.size > 0;
-}
-
 // Where the content lies: mostly one header behind the content before, which is said by saying
 // nothing.
 void append_place(std::string& out, const TocEntry& entry, std::uint64_t previous_end) {
@@ -105,7 +101,7 @@ TocEncoder::TocEncoder() : text_("{\"version\":2,\"entries\":[\n") {}
 void TocEncoder::add(const TocEntry& entry) {
     if (entries_++ > 0) text_.append(",\n");
     append_entry_fields(text_, entry.member, false);
-    if (has_content(entry)) {
+    if (has_content(entry.member)) {
         append_place(text_, entry, previous_end_);
         const std::uint64_t size = entry.member.size;
         previous_end_ = entry.content_offset + size + tar::padding(size);

@@ -12,6 +12,11 @@ namespace shale::layer {
 // In tables of ours: the header that lies between most contents.
 inline constexpr std::uint64_t kUsualGap = 512;
 
+// Whether bytes of it lie in the layer.
+inline bool has_content(const tar::Member& member) {
+    return member.type == tar::MemberType::Regular && member.size > 0;
+}
+
 // A member's name as its header has it: directories end in a slash, the root is "./".
 std::string tar_name(const tar::Member& member);
 

@@ -6,12 +6,13 @@
 // straight into the frame buffer, hashed there per file. Everything downstream of the buffer
 // (compression, DiffID, blob digest, sink) happens on the pipeline's threads.
 //
-// A large content has frames of its own, cut where its bytes say so (chunker.hpp); if its digest is
-// known from an earlier layer, so are its chunks, in order. Otherwise it is read, and each chunk
+// A large content has frames of its own, cut where its bytes say so (codec::Chunker); if its digest
+// is known from an earlier layer, so are its chunks, in order. Otherwise it is read, and each chunk
 // may still be one that an earlier version of the file had.
-#include "chunker.hpp"
 #include "frame_builder.hpp"
 #include "member_feed.hpp"
+
+#include <shale/chunker.hpp>
 
 #include <fmt/format.h>
 
@@ -117,7 +118,7 @@ class LayerWriter {
     // The chunks of a content from its bytes, except those within the first `done` bytes.
     void read_large(const diff::Change& change, const snapshot::Entry& entry, std::uint64_t done) {
         const codec::Source source = open(change, entry);
-        Chunker chunker(kChunkFactor * options_.frame_bytes);
+        codec::Chunker chunker(kChunkFactor * options_.frame_bytes);
         Chunks chunks{entry.content, 0, 0, done};
         for (std::uint64_t left = entry.size; left > 0;) {
             const MutableBytes room =

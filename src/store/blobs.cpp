@@ -87,7 +87,7 @@ Digest BlobWriter::commit(const std::optional<Digest>& expected) {
 }
 
 bool Store::has_twin(const Digest& layer) const {
-    return path_exists(join_path(state_->layout.frames, layer.hex()));
+    return state_->tocs->has_twin(layer);
 }
 
 bool Store::has_blob(const Digest& blob) const {

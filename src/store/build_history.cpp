@@ -2,10 +2,10 @@
 // two trees of a million files that differ in one share all but a few of their pieces. Every value
 // is one zstd frame behind the length of its content; a row that does not decode is treated as
 // absent.
-#include "piece_cutter.hpp"
 #include "sqlite.hpp"
 
 #include <shale/build_history.hpp>
+#include <shale/chunker.hpp>
 #include <shale/codec.hpp>
 #include <shale/snapshot_file.hpp>
 
@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::int64_t kVersion = 2;
 constexpr int kBusyMs = 60'000;
+constexpr std::uint64_t kPieceBytes = 64 << 10;  // half to twice that
 constexpr const char* kSchema = R"(
     CREATE TABLE builds(id BLOB PRIMARY KEY, started_ns INTEGER NOT NULL, document BLOB NOT NULL)
         WITHOUT ROWID;
@@ -175,15 +176,26 @@ struct BuildHistory::State {
         NewTree made;
         std::map<Digest, std::string> pieces;
         Packer packer;
-        PieceCutter cutter([&](Bytes piece) {
+        const auto keep = [&](std::string_view piece) {
             if (made.bytes += piece.size(); made.bytes > most_tree_bytes) return;
             const Digest digest = codec::sha256(piece);
             made.pieces.append(as_text(bytes_of(digest)));
             if (!packed.pieces.contains(digest) && !pieces.contains(digest) && !has_piece(digest))
-                pieces.emplace(digest, packer.pack(as_text(piece)));
+                pieces.emplace(digest, packer.pack(piece));
+        };
+        codec::Chunker chunker(kPieceBytes);
+        std::string piece;
+        snapshot::write_tree(tree, [&](Bytes bytes) {
+            while (!bytes.empty()) {
+                const std::size_t count = chunker.take(bytes);
+                piece.append(as_text(bytes.first(count)));
+                bytes = bytes.subspan(count);
+                if (!chunker.is_complete()) continue;
+                keep(piece);
+                piece.clear();
+            }
         });
-        snapshot::write_tree(tree, [&](Bytes bytes) { cutter.add(bytes); });
-        cutter.finish();
+        if (!piece.empty()) keep(piece);
         if (made.bytes > most_tree_bytes) {
             packed.too_large.insert(tree.digest());
             return;

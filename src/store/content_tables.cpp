@@ -18,17 +18,6 @@ constexpr std::size_t kLeastContents = 4096;
 ContentTables::ContentTables(const LayerHome& home, LayerTocs& tocs)
     : home_(home), tocs_(tocs), cache_(kCachedBytes) {}
 
-bool ContentTables::has_twin(const Digest& blob) const {
-    return path_exists(join_path(home_.frames_directory, blob.hex()));
-}
-
-// Another one for the layer's twin, whose frames lie elsewhere.
-std::string ContentTables::path(const Digest& blob, bool of_twin) const {
-    std::string name = blob.hex();
-    if (of_twin) name.append(kTwinSuffix);
-    return join_path(home_.places_directory, name);
-}
-
 ContentTables::Table ContentTables::find(const Digest& blob) {
     const std::lock_guard lock(mutex_);
     const auto found = cache_.find(blob);
@@ -47,11 +36,11 @@ ContentTables::Table ContentTables::load(const std::string& path) const {
 
 ContentTables::Table ContentTables::get(const Digest& blob) {
     if (auto known = find(blob)) return known;
-    const bool of_twin = has_twin(blob);
+    const bool of_twin = tocs_.has_twin(blob);
     // Another process may have made the twin while we had the plain blob open.
     if (of_twin) home_.framed.forget(blob);
     home_.framed.blob_size(blob);  // or it is not there
-    if (auto stored = load(path(blob, of_twin))) return keep(blob, std::move(stored));
+    if (auto stored = load(home_.places_path(blob, of_twin))) return keep(blob, std::move(stored));
     oci::Descriptor layer;
     layer.digest = blob;
     auto made = std::make_shared<const layer::ContentTable>(*tocs_.get(layer, std::nullopt));
@@ -61,7 +50,7 @@ ContentTables::Table ContentTables::get(const Digest& blob) {
 
 void ContentTables::put(const Digest& blob, Table table) {
     if (table->size() >= kLeastContents) {
-        const std::string path = this->path(blob, has_twin(blob));
+        const std::string path = home_.places_path(blob, tocs_.has_twin(blob));
         try {
             TempFile file(home_.session, "places");
             file.write(table->bytes());

@@ -30,8 +30,6 @@ class ContentTables {
     void put(const Digest& blob, Table table);
 
   private:
-    std::string path(const Digest& blob, bool of_twin) const;
-    bool has_twin(const Digest& blob) const;
     Table find(const Digest& blob);
     Table load(const std::string& path) const;
     Table keep(const Digest& blob, Table table);

@@ -98,10 +98,20 @@ Digest hash_stream(const codec::Source& source) {
 
 }  // namespace
 
+std::string LayerHome::places_path(const Digest& blob, bool of_twin) const {
+    std::string name = blob.hex();
+    if (of_twin) name.append(kTwinSuffix);
+    return join_path(places_directory, name);
+}
+
 LayerTocs::LayerTocs(const LayerHome& home) : home_(home), cache_(kCachedEntries) {}
 
 std::string LayerTocs::twin_path(const Digest& blob) const {
     return join_path(home_.frames_directory, blob.hex());
+}
+
+bool LayerTocs::has_twin(const Digest& blob) const {
+    return path_exists(twin_path(blob));
 }
 
 void LayerTocs::check_descriptor(const oci::Descriptor& layer) {
@@ -262,7 +272,7 @@ layer::Written LayerTocs::make_twin(const Digest& blob, const std::optional<Dige
     bytes.verify_rest();
     if (diff_id && written.diff_id != *diff_id) fail_diff_id(blob, written.diff_id, *diff_id);
     // What was known of an earlier twin does not hold for this one.
-    ::unlink((join_path(home_.places_directory, blob.hex()) + std::string(kTwinSuffix)).c_str());
+    ::unlink(home_.places_path(blob, true).c_str());
     twin.publish(twin_path(blob));
     home_.framed.forget(blob);
     remember(blob, written.diff_id);

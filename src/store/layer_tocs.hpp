@@ -25,6 +25,8 @@ inline constexpr std::string_view kTwinSuffix = ".twin";
 // What LayerTocs stands on; all of it outlives it.
 struct LayerHome {
     std::string blobs_directory, frames_directory, places_directory;
+    // The table of places of a layer, or of its twin, whose frames lie elsewhere.
+    std::string places_path(const Digest& blob, bool of_twin) const;
     BlobFiles& blobs;   // blobs as they came
     BlobFiles& framed;  // the twin where there is one
     Session& session;
@@ -39,6 +41,7 @@ class LayerTocs {
     // describe that tar; Corrupt otherwise.
     std::shared_ptr<const layer::Toc> get(const oci::Descriptor& layer,
                                           const std::optional<Digest>& diff_id);
+    bool has_twin(const Digest& blob) const;
     // As get() with a DiffID, but does not read the TOC of a layer that was verified before.
     void verify(const oci::Descriptor& layer, const Digest& diff_id);
 

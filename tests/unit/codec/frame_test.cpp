@@ -131,5 +131,35 @@ TEST(SkippableFrame, HasMagicAndLength) {
     EXPECT_EQ(out, std::string("\x50\x2a\x4d\x18\x04\0\0\0note", 12));
 }
 
+TEST(Frame, SeveralInARowAreOneText) {
+    const std::string first = sample(70'000, 1), second = sample(100, 2);
+    const std::string frames = compress(first) + compress(second);
+    const auto all = [](std::string_view bytes, std::size_t size) {
+        std::string out(size, '\0');
+        FrameDecompressor().decompress_all(as_bytes(bytes), std::as_writable_bytes(std::span(out)));
+        return out;
+    };
+    const auto is_corrupt = [&](std::string_view bytes, std::size_t size) {
+        try {
+            all(bytes, size);
+        } catch (const Error& error) {
+            return error.kind() == ErrorKind::Corrupt;
+        }
+        return false;
+    };
+    const std::size_t size = first.size() + second.size();
+    EXPECT_EQ(all(frames, size), first + second);
+    EXPECT_EQ(decompress_error(frames, size), ErrorKind::Corrupt) << "where one is expected";
+    EXPECT_TRUE(is_corrupt(frames, size - 1));
+    EXPECT_TRUE(is_corrupt(frames, size + 1));
+    EXPECT_TRUE(is_corrupt(frames + "x", size));
+    EXPECT_TRUE(is_corrupt("", size));
+    for (std::size_t cut = 1; cut < frames.size(); cut += 997)
+        EXPECT_TRUE(is_corrupt(std::string_view(frames).substr(0, cut), size)) << cut;
+    std::string skippable;
+    append_skippable_frame(as_bytes("nothing"), skippable);
+    EXPECT_TRUE(is_corrupt(skippable + frames, size));
+}
+
 }  // namespace
 }  // namespace shale::codec

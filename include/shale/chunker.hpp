@@ -1,5 +1,5 @@
-// Content-defined chunks of a large content: a boundary lies where the last 64 bytes say so, so
-// bytes inserted or removed change the chunks they touch and no others.
+// chunker: content-defined chunks: a boundary lies where the last 64 bytes say so, so bytes
+// inserted or removed change the chunks they touch and no others. Another door of codec.
 //
 // A gear hash: one shift, one addition and one table look-up per byte; a byte leaves the 64-bit
 // hash after 64 steps. Bytes below the least chunk are not looked at, which halves the work.
@@ -9,8 +9,9 @@
 
 #include <cstdint>
 
-namespace shale::layer {
+namespace shale::codec {
 
+// Not safe from several threads; nothing fails.
 class Chunker {
   public:
     // Chunks of half to twice `target_bytes`.
@@ -26,4 +27,4 @@ class Chunker {
     std::uint64_t length_ = 0, hash_ = 0;
 };
 
-}  // namespace shale::layer
+}  // namespace shale::codec

@@ -1,17 +1,18 @@
-#include "chunker.hpp"
+// A gear hash over the last 64 bytes, and the bounds within which it decides.
+#include <shale/chunker.hpp>
 
 #include <algorithm>
 #include <array>
 #include <bit>
 
-namespace shale::layer {
+namespace shale::codec {
 
 namespace {
 
 constexpr std::size_t kWindowBytes = 64;
 
-// Numbers without structure: splitmix64 of the byte. Part of the format: other numbers would give
-// other frames to the same input.
+// Numbers without structure: splitmix64 of the byte. Part of the format of layers: other numbers
+// would give other frames to the same input.
 constexpr std::array<std::uint64_t, 256> make_gears() {
     std::array<std::uint64_t, 256> gears{};
     std::uint64_t state = 0;
@@ -54,4 +55,4 @@ std::size_t Chunker::take(Bytes bytes) {
     return end;
 }
 
-}  // namespace shale::layer
+}  // namespace shale::codec
