@@ -11,8 +11,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
-#include <thread>
 
 namespace shale::sandbox {
 
@@ -97,17 +95,6 @@ bool is_wanted(const MountEntry& hierarchy, const std::string& parent, const Spe
     return !parent.empty() && path_exists(join_path(hierarchy.target, parent));
 }
 
-// A group of one container. What the command left running was killed with it, but the kernel may
-// still be at it: until then the group is busy.
-void remove_group(const std::string& directory) noexcept {
-    constexpr int kAttempts = 100;
-    constexpr std::chrono::milliseconds kPause(5);
-    for (int attempt = 0; ::rmdir(directory.c_str()) != 0; ++attempt) {
-        if (errno != EBUSY || attempt == kAttempts) return;
-        std::this_thread::sleep_for(kPause);
-    }
-}
-
 void require(bool is_there, bool is_needed, const char* controller) {
     if (is_needed && !is_there)
         fail(ErrorKind::Unsupported,
@@ -144,7 +131,7 @@ void OwnCgroups::make(const std::vector<MountEntry>& mounts, const std::string& 
         for (const std::string& ancestor : ancestors(path)) {
             const std::string directory = join_path(hierarchy.target, ancestor);
             if (::mkdir(directory.c_str(), 0755) == 0)
-                parents_.push_back(directory);
+                directories_.push_back(directory);
             else if (errno != EEXIST)
                 throw_errno("mkdir", directory);
             else
@@ -154,7 +141,7 @@ void OwnCgroups::make(const std::vector<MountEntry>& mounts, const std::string& 
         }
         const std::string directory = join_path(hierarchy.target, path);
         if (::mkdir(directory.c_str(), 0755) != 0) throw_errno("mkdir", directory);
-        groups_.push_back(directory);
+        directories_.push_back(directory);
         if (has_option(hierarchy, "devices")) limit_devices(directory, spec), devices = true;
         if (has_option(hierarchy, "cpu")) limit_cpu(directory, limits), cpu = true;
         if (has_option(hierarchy, "cpuset")) {
@@ -176,10 +163,8 @@ void OwnCgroups::make(const std::vector<MountEntry>& mounts, const std::string& 
 }
 
 void OwnCgroups::remove() {
-    for (; !groups_.empty(); groups_.pop_back())
-        remove_group(groups_.back());
-    for (; !parents_.empty(); parents_.pop_back())  // unless others have come to use them
-        ::rmdir(parents_.back().c_str());
+    for (; !directories_.empty(); directories_.pop_back())
+        ::rmdir(directories_.back().c_str());
 }
 
 bool OwnCgroups::ran_out_of_memory() const {
@@ -204,7 +189,7 @@ std::vector<std::string> missing_parents(const std::vector<MountEntry>& mounts,
 
 void remove_cgroups(const std::vector<MountEntry>& mounts, const std::string& path) noexcept {
     for (const MountEntry& mount : mounts)
-        if (mount.type.starts_with("cgroup")) remove_group(join_path(mount.target, path));
+        if (mount.type.starts_with("cgroup")) ::rmdir(join_path(mount.target, path).c_str());
 }
 
 }  // namespace shale::sandbox

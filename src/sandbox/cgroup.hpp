@@ -36,8 +36,7 @@ class OwnCgroups {
     void make(const std::vector<MountEntry>& mounts, const std::string& path, const Spec& spec);
     void remove();
 
-    std::vector<std::string> parents_;  // made, outermost first in each hierarchy
-    std::vector<std::string> groups_;   // the container's own, one in each hierarchy
+    std::vector<std::string> directories_;  // made, outermost first in each hierarchy
     std::vector<std::string> join_files_;
     std::string memory_directory_;
 };
