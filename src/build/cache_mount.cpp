@@ -29,17 +29,9 @@ namespace {
 // More private copies at one time than this are a mistake.
 constexpr unsigned kMostCopies = 1024;
 
-bool try_lock(int fd, int mode) {
-    while (::flock(fd, mode | LOCK_NB) != 0) {
-        if (errno == EWOULDBLOCK) return false;
-        if (errno != EINTR) throw_errno("flock", "cache mount");
-    }
-    return true;
-}
-
-void wait_for_flock(int fd, int mode, const std::function<void()>& waiting,
+void wait_for_flock(const UniqueFd& file, int mode, const std::function<void()>& waiting,
                     const std::stop_token& stop) {
-    wait_for_lock([&] { return try_lock(fd, mode); }, waiting, stop);
+    wait_for_lock([&] { return try_cache_lock(file, mode); }, waiting, stop);
 }
 
 long open_in(int directory, const std::string& path, std::uint64_t flags, std::uint64_t resolve) {
@@ -121,53 +113,66 @@ UniqueFd CacheMount::open(const std::string& source, const CacheBirth& birth) co
     return at;
 }
 
-CacheMounts::CacheMounts(store::Store& store) : root_(store.cache_mounts_path()), store_(store) {}
+bool try_cache_lock(const UniqueFd& lock_file, int mode) {
+    while (::flock(lock_file.get(), mode | LOCK_NB) != 0) {
+        if (errno == EWOULDBLOCK) return false;
+        if (errno != EINTR) throw_errno("flock", "cache mount");
+    }
+    return true;
+}
+
+std::string cache_copy_path(store::Store& store, const CacheIdentity& identity, unsigned number) {
+    return join_path(join_path(store.cache_mounts_path(), identity.digest().hex()),
+                     std::to_string(number));
+}
+
+CachePlace cache_place(store::Store& store, const CacheIdentity& identity, unsigned number) {
+    const auto directory = join_path(store.cache_mounts_path(), identity.digest().hex());
+    make_directories(directory, 0700);
+    describe(directory, identity);
+    const auto path = cache_copy_path(store, identity, number);
+    return {path, open_file(path + ".lock", O_RDWR | O_CREAT, 0600)};
+}
+
+CacheMounts::CacheMounts(store::Store& store) : store_(store) {}
 
 // Others that renew in this build wait for the first: what it fills is theirs, too.
-void CacheMounts::renew(const Digest& digest, const std::string& directory,
-                        const std::function<void()>& waiting, std::stop_token stop) {
-    std::vector<TempDir> rubbish;  // removed when nobody waits any more
+void CacheMounts::renew(const CacheIdentity& identity, const std::function<void()>& waiting,
+                        std::stop_token stop) {
     const std::lock_guard lock(mutex_);
-    if (renewed_.contains(digest)) return;
-    for (unsigned copy = 0;; ++copy) {
-        const std::string path = join_path(directory, std::to_string(copy));
-        if (!path_exists(path)) break;
-        const UniqueFd file = open_file(path + ".lock", O_RDWR | O_CREAT, 0600);
-        wait_for_flock(file.get(), LOCK_EX, waiting, stop);
-        rubbish.push_back(store_.scratch("cache-"));
-        const auto away = join_path(rubbish.back().path(), "old");
-        if (::rename(path.c_str(), away.c_str()) != 0 && errno != ENOENT)
-            throw_errno("rename", path);
-    }
-    renewed_.insert(digest);
+    if (renewed_.contains(identity.digest())) return;
+    remove_cache_mount(
+        store_, identity, waiting ? waiting : [] {}, stop);
+    renewed_.insert(identity.digest());
 }
 
 CacheMount CacheMounts::take(const CacheIdentity& identity, CacheSharing sharing,
                              const CacheBirth& birth, bool is_renewed,
                              const std::function<void()>& waiting, std::stop_token stop) {
-    const Digest digest = identity.digest();
-    const std::string directory = join_path(root_, digest.hex());
-    make_directories(directory, 0700);
-    describe(directory, identity);
-    if (is_renewed) renew(digest, directory, waiting, stop);
+    if (is_renewed) renew(identity, waiting, stop);
     for (unsigned copy = 0; copy < kMostCopies;) {
-        const std::string path = join_path(directory, std::to_string(copy));
-        UniqueFd lock = open_file(path + ".lock", O_RDWR | O_CREAT, 0600);
-        if (sharing == CacheSharing::Private && !try_lock(lock.get(), LOCK_EX)) {
+        CachePlace place = cache_place(store_, identity, copy);
+        const std::string& path = place.path;
+        const UniqueFd& lock = place.lock_file;
+        if (sharing == CacheSharing::Private && !try_cache_lock(lock, LOCK_EX)) {
             ++copy;
             continue;
         }
-        const bool alone = sharing != CacheSharing::Shared || !path_exists(path);
-        if (sharing != CacheSharing::Private)
-            wait_for_flock(lock.get(), alone ? LOCK_EX : LOCK_SH, waiting, stop);
+        // Somebody else may give birth while this waits; then there is no need to be alone any
+        // more, which might take as long as what the others do with it.
+        bool alone = true;
+        const auto attempt = [&] {
+            alone = sharing != CacheSharing::Shared || !path_exists(path);
+            return try_cache_lock(lock, alone ? LOCK_EX : LOCK_SH);
+        };
+        if (sharing != CacheSharing::Private) wait_for_lock(attempt, waiting, stop);
         if (alone && !path_exists(path)) give_birth(path, birth);
         // From alone to shared is not one step for the kernel; and while this waited, somebody may
         // have emptied what was there before. Then from the beginning.
-        if (sharing == CacheSharing::Shared && alone)
-            wait_for_flock(lock.get(), LOCK_SH, waiting, stop);
+        if (sharing == CacheSharing::Shared && alone) wait_for_flock(lock, LOCK_SH, waiting, stop);
         if (!path_exists(path)) continue;
         ::futimens(lock.get(), nullptr);  // for collection: used now
-        return {path, std::move(lock)};
+        return {std::move(place.path), std::move(place.lock_file)};
     }
     fail(ErrorKind::System, "too many copies of cache mount \"" + identity.id + "\" are in use");
 }

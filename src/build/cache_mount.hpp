@@ -3,6 +3,7 @@
 #pragma once
 
 #include <shale/base.hpp>
+#include <shale/cache_mounts.hpp>
 #include <shale/store.hpp>
 
 #include <cstdint>
@@ -16,13 +17,6 @@ namespace shale::build {
 
 enum class CacheSharing { Shared, Private, Locked };
 CacheSharing parse_sharing(const std::string& word);  // "" is shared
-
-// What a cache mount is, across builds: equal descriptions name one directory.
-struct CacheIdentity {
-    std::string name_space, id;
-    std::string seed;  // what it began as, as text; empty: an empty directory
-    Digest digest() const;
-};
 
 // How a directory begins when nobody had it before.
 struct CacheBirth {
@@ -48,6 +42,18 @@ class CacheMount {
     UniqueFd lock_;
 };
 
+// Where copy `number` of a cache mount lies, and its lock file, which exists from then on. Makes
+// the cache mount's directory, and writes into it what it is, if need be.
+struct CachePlace {
+    std::string path;
+    UniqueFd lock_file;
+};
+CachePlace cache_place(store::Store& store, const CacheIdentity& identity, unsigned number);
+std::string cache_copy_path(store::Store& store, const CacheIdentity& identity, unsigned number);
+
+// False if somebody has it. `mode` is LOCK_SH or LOCK_EX.
+bool try_cache_lock(const UniqueFd& lock_file, int mode);
+
 // The cache mounts of one build. Safe from any thread.
 class CacheMounts {
   public:
@@ -60,10 +66,9 @@ class CacheMounts {
                     bool is_renewed, const std::function<void()>& waiting, std::stop_token stop);
 
   private:
-    void renew(const Digest& digest, const std::string& directory,
-               const std::function<void()>& waiting, std::stop_token stop);
+    void renew(const CacheIdentity& identity, const std::function<void()>& waiting,
+               std::stop_token stop);
 
-    std::string root_;
     store::Store& store_;
     std::mutex mutex_;
     std::set<Digest> renewed_;

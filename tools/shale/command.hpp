@@ -53,6 +53,7 @@ const Command& apply_command();
 const Command& bench_command();
 const Command& build_command();
 const Command& builds_command();
+const Command& cache_mount_command();
 const Command& cat_command();
 const Command& commit_command();
 const Command& completion_command();
