@@ -280,7 +280,11 @@ struct Request {
     std::optional<std::int64_t> source_date_epoch;  // seconds
     // Whose time to take instead: "context", a named context, or a stage of one remote ADD.
     std::string source_date_epoch_of;
-    unsigned parallel_steps = 2;  // RUN and COPY steps at one time
+    // Steps that execute at one time (RUN, COPY, ADD); 0: as many as there are.
+    unsigned jobs = 0;
+    // Bytes that RUNs with a limit of memory may have together; 0: as many as they like. A RUN that
+    // may have more than this runs, too, while no other with a limit does.
+    std::uint64_t memory_budget = 0;
     // Asked for steps that the store does not know; one that cannot be had is a warning.
     std::vector<CacheSource> cache_from;
     std::vector<CacheTarget> cache_to;

@@ -53,6 +53,7 @@ struct Resources {
     std::uint64_t cpu_period_us = 0;
     std::int64_t cpu_quota_us = 0;   // of each period; -1: no limit
     std::string cpus, memory_nodes;  // "0-2,5"
+    std::int64_t processes = 0;      // with their threads
 
     bool operator==(const Resources&) const = default;
 };

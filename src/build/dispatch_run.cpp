@@ -6,6 +6,7 @@
 #include "dispatch.hpp"
 #include "entitlements.hpp"
 #include "located.hpp"
+#include "run_caches.hpp"
 #include "run_title.hpp"
 
 #include <fmt/format.h>
@@ -161,9 +162,18 @@ void Dispatcher::operator()(const dockerfile::Run& run) {
                 record.files.push_back(*read);
             }
     };
-    step.execute = [&](VertexId vertex) {
-        return execute_run(session_, spec, parent->load(), vertex, log_tail);
+    std::unique_ptr<RunCaches> caches;
+    step.prepare = [&](VertexId vertex) {
+        caches = std::make_unique<RunCaches>(session_, spec, [&](const RunMount& mount) {
+            session_.tracker.progress().output(vertex, sandbox::OutputStream::Stderr,
+                                               "waiting for cache mount " + mount.id +
+                                                   ", which is in use\n");
+        });
     };
+    step.execute = [&](VertexId vertex) {
+        return execute_run(session_, spec, parent->load(), std::move(caches), vertex, log_tail);
+    };
+    step.memory = static_cast<std::uint64_t>(session_.request.resources.memory_bytes);
 
     StepFact fact = fact_of(spec);
     fact.instruction = run_title_of(run, spec);

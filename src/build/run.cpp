@@ -6,6 +6,7 @@
 #include "environment.hpp"
 #include "key.hpp"
 #include "redact.hpp"
+#include "run_caches.hpp"
 #include "run_mounts.hpp"
 
 #include <shale/diff.hpp>
@@ -284,10 +285,11 @@ Digest run_key(const RunSpec& spec, const std::vector<std::string>& add_hosts, C
 }
 
 Executed execute_run(Session& session, const RunSpec& spec, const LoadedRoot& parent,
-                     VertexId vertex, std::deque<std::string>& log_tail) {
+                     std::unique_ptr<RunCaches> caches, VertexId vertex,
+                     std::deque<std::string>& log_tail) {
     auto& services = session.services;
     warn_of_network(session, spec);
-    std::optional<RunMounts> mounts(std::in_place, session, spec, vertex);
+    std::optional<RunMounts> mounts(std::in_place, session, spec, std::move(caches));
     WritableRoot root(services.store, services.mounter, parent.tree, parent.sources,
                       mounts->points());
     LogTail tail(log_tail, mounts->secrets(),

@@ -7,6 +7,7 @@
 #include "step.hpp"
 
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -51,9 +52,14 @@ struct RunParent {
 Digest run_key(const RunSpec& spec, const std::vector<std::string>& add_hosts, Context& context,
                const RunParent& parent, RecordedInputs* inputs = nullptr);
 
+class RunCaches;
+
+// `caches` are those of the spec; they are let go when the command has ended.
+//
 // Failed if the command fails: `process "/bin/sh -c x" did not complete successfully: exit code:
 // 1`. `log_tail` receives the last lines of output in any case.
 Executed execute_run(Session& session, const RunSpec& spec, const LoadedRoot& parent,
-                     VertexId vertex, std::deque<std::string>& log_tail);
+                     std::unique_ptr<RunCaches> caches, VertexId vertex,
+                     std::deque<std::string>& log_tail);
 
 }  // namespace shale::build

@@ -61,18 +61,17 @@ bool is_directory(int fd) {
 }  // namespace
 
 struct RunMounts::State {
-    State(Session& the_session, const RunSpec& the_spec, VertexId the_vertex)
-        : session(the_session), spec(the_spec), vertex(the_vertex) {
+    State(Session& the_session, const RunSpec& the_spec, std::unique_ptr<RunCaches> the_caches)
+        : session(the_session), spec(the_spec), caches(std::move(the_caches)) {
         if (!spec.mounts.empty()) top.emplace(session.services.store.scratch("mounts-"));
     }
 
     Session& session;
     const RunSpec& spec;
-    VertexId vertex;
+    std::unique_ptr<RunCaches> caches;
     std::optional<TempDir> top;
     std::map<const Root*, ShownTree> shown;
     std::vector<std::unique_ptr<WritableRoot>> overlays;
-    std::optional<RunCaches> caches;
     std::optional<sandbox::HostMount> secrets;
     std::vector<sandbox::HostMount> host_mounts;
     std::vector<std::unique_ptr<sandbox::SocketProxy>> proxies;
@@ -261,11 +260,6 @@ struct RunMounts::State {
 
     void make() {
         find_secrets();
-        caches.emplace(session, spec, [this](const RunMount& mount) {
-            session.tracker.progress().output(vertex, sandbox::OutputStream::Stderr,
-                                              "waiting for cache mount " + mount.id +
-                                                  ", which is in use\n");
-        });
         for (std::size_t i = 0; i < spec.mounts.size(); ++i)
             add(i);
     }
@@ -286,8 +280,8 @@ struct RunMounts::State {
     }
 };
 
-RunMounts::RunMounts(Session& session, const RunSpec& spec, VertexId vertex)
-    : state_(std::make_unique<State>(session, spec, vertex)) {
+RunMounts::RunMounts(Session& session, const RunSpec& spec, std::unique_ptr<RunCaches> caches)
+    : state_(std::make_unique<State>(session, spec, std::move(caches))) {
     state_->make();
 }
 RunMounts::~RunMounts() = default;

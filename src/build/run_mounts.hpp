@@ -15,7 +15,7 @@ namespace shale::build {
 // fails with: NotFound `secret x: not found`, Invalid `no SSH key "x" forwarded from the client`.
 class RunMounts {
   public:
-    RunMounts(Session& session, const RunSpec& spec, VertexId vertex);
+    RunMounts(Session& session, const RunSpec& spec, std::unique_ptr<RunCaches> caches);
     ~RunMounts();
     RunMounts(const RunMounts&) = delete;
 

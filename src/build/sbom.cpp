@@ -6,6 +6,7 @@
 #include "attestation.hpp"
 #include "export.hpp"
 #include "run.hpp"
+#include "run_caches.hpp"
 #include "sbom_packages.hpp"
 #include "step.hpp"
 
@@ -259,8 +260,9 @@ std::vector<Predicate> scan_with_image(const Built& build, const SbomOptions& op
         return run_key(spec, session.request.add_hosts, session.context, {false, root->key()},
                        inputs);
     };
-    step.execute = [&](VertexId vertex) {
-        return execute_run(session, spec, with_output(root->load()), vertex, log_tail);
+    step.memory = static_cast<std::uint64_t>(session.request.resources.memory_bytes);
+    step.execute = [&](VertexId vertex) {  // a scanner has no cache mounts
+        return execute_run(session, spec, with_output(root->load()), nullptr, vertex, log_tail);
     };
     try {
         const auto result = run_step(session, root, step);

@@ -8,6 +8,7 @@
 #include "context.hpp"
 #include "explain_miss.hpp"
 #include "facts.hpp"
+#include "jobs.hpp"
 #include "lint.hpp"
 #include "named_contexts.hpp"
 #include "once_table.hpp"
@@ -19,11 +20,9 @@
 #include <shale/build.hpp>
 #include <shale/dockerfile.hpp>
 
-#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <mutex>
-#include <semaphore>
 #include <stop_token>
 
 namespace shale::build {
@@ -42,14 +41,13 @@ struct Shared {
     Shared(const Request& request, store::Store& store, CacheImports& imported,
            BuildRecorder& build_recorder)
         : recorder(build_recorder), misses(store, build_recorder),
-          slots(std::clamp(request.parallel_steps, 1u, 256u)), cache_mounts(store),
-          ssh_agents(request.ssh), imports(imported) {}
+          jobs(request.jobs, request.memory_budget), cache_mounts(store), ssh_agents(request.ssh),
+          imports(imported) {}
 
     BuildRecorder& recorder;
     MissExplainer misses;
     std::atomic<std::uint32_t> verified{0}, differing{0};  // hits that were executed again
-    // Bounds RUN and layer work, not stages: a stage waiting for another holds no slot.
-    std::counting_semaphore<256> slots;
+    Jobs jobs;  // of steps, not of stages: a stage waiting for another has none
     std::atomic<std::uint32_t> steps{0}, cached_steps{0};
     const std::int64_t started_ns = system_clock().now_ns();
     std::once_flag told_of_network{};  // once a build, not once a RUN
@@ -101,17 +99,6 @@ struct Session {
     void check_stop() const {
         if (stop.stop_requested()) fail(ErrorKind::Cancelled, "cancelled");
     }
-};
-
-// Holds one of Session::slots.
-class Slot {
-  public:
-    explicit Slot(Session& session) : session_(session) { session_.shared.slots.acquire(); }
-    ~Slot() { session_.shared.slots.release(); }
-    Slot(const Slot&) = delete;
-
-  private:
-    Session& session_;
 };
 
 }  // namespace shale::build

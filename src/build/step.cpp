@@ -239,8 +239,7 @@ class StepMaker {
 
     Made execute() {
         if (session_.request.explain && !found_) say(session_.shared.misses.line(vertex_));
-        const Slot slot(session_);
-        session_.check_stop();
+        const auto job = begin();
         const auto began = std::chrono::steady_clock::now();
         const auto executed = step_.execute(vertex_);
         auto record = record_of(session_, executed, step_.name);
@@ -260,6 +259,14 @@ class StepMaker {
         return {std::move(result), found_.has_value()};
     }
 
+    // What has to be waited for comes before the job, so that others can use that meanwhile.
+    Job begin() {
+        if (step_.prepare) step_.prepare(vertex_);
+        auto job = session_.shared.jobs.take(step_.memory, session_.stop);
+        session_.check_stop();
+        return job;
+    }
+
     // Another sample in every build.
     bool is_to_be_verified() const {
         const auto percent = session_.request.verify_percent;
@@ -274,8 +281,7 @@ class StepMaker {
 
     // Executes what is cached; what comes of it is compared and thrown away.
     void verify(const StepRecord& record) {
-        const Slot slot(session_);
-        session_.check_stop();
+        const auto job = begin();
         const auto cached = session_.services.store.tree(record.tree);
         const auto executed = step_.execute(vertex_);
         ++session_.shared.verified;

@@ -26,7 +26,10 @@ struct Step {
     std::function<Digest(RecordedInputs*)> definition_key;
     // Depends on bytes only; asked for after a definition miss, may load the parent.
     std::function<Digest(RecordedInputs*)> content_key;
+    // Takes what other steps or builds may have to be waited for; before the step has a job.
+    std::function<void(VertexId)> prepare{};
     std::function<Executed(VertexId)> execute;
+    std::uint64_t memory = 0;  // in bytes, what it may use up: reserved while it executes
     // What is remembered besides: where the step is written, and what it reads. Filled in when the
     // definition key is known.
     std::function<void(RecordedStep&)> describe;

@@ -11,7 +11,7 @@
 namespace shale::build {
 
 // Held while a step is executed, against other processes that share the store. It is the kernel's:
-// a process that dies lets go. Nobody may wait for it who holds what its holder could want, a slot
+// a process that dies lets go. Nobody may wait for it who holds what its holder could want, a job
 // for instance.
 class StepLock {
   public:

@@ -246,6 +246,7 @@ Json resource_section(const Resources& resources) {
     if (resources.cpu_quota_us != 0) section["cpu"]["quota"] = resources.cpu_quota_us;
     if (!resources.cpus.empty()) section["cpu"]["cpus"] = resources.cpus;
     if (!resources.memory_nodes.empty()) section["cpu"]["mems"] = resources.memory_nodes;
+    if (resources.processes != 0) section["pids"]["limit"] = resources.processes;
     return section;
 }
 

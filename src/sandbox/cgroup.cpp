@@ -56,6 +56,12 @@ void limit_cpu(const std::string& directory, const Resources& wanted) {
         write_line(join_path(directory, "cpu.cfs_quota_us"), std::to_string(wanted.cpu_quota_us));
 }
 
+// The runtime waits in the same group, and is not what the limit is about.
+void limit_processes(const std::string& directory, const Resources& wanted) {
+    if (wanted.processes != 0)
+        write_line(join_path(directory, "pids.max"), std::to_string(wanted.processes + 1));
+}
+
 // A new v1 group starts without processors and memory and nobody may join it like that.
 void limit_cpuset(const std::string& parent, const std::string& directory, const std::string& cpus,
                   const std::string& memory_nodes) {
@@ -92,7 +98,22 @@ bool is_wanted(const MountEntry& hierarchy, const std::string& parent, const Spe
         return true;
     if (has_option(hierarchy, "cpuset") && !(limits.cpus.empty() && limits.memory_nodes.empty()))
         return true;
+    if (has_option(hierarchy, "pids") && limits.processes) return true;
     return !parent.empty() && path_exists(join_path(hierarchy.target, parent));
+}
+
+bool has_controller(const std::vector<MountEntry>& mounts, const std::string& name) {
+    for (const MountEntry& hierarchy : mounts) {
+        if (hierarchy.type == "cgroup" && has_option(hierarchy, name)) return true;
+        if (hierarchy.type != "cgroup2") continue;
+        const std::string list = join_path(hierarchy.target, "cgroup.controllers");
+        if (!path_exists(list)) continue;
+        std::string names = " " + read_file(list);
+        for (char& c : names)
+            if (c == '\n') c = ' ';
+        if (names.find(" " + name + " ") != std::string::npos) return true;
+    }
+    return false;
 }
 
 void require(bool is_there, bool is_needed, const char* controller) {
@@ -124,7 +145,7 @@ OwnCgroups::~OwnCgroups() {
 void OwnCgroups::make(const std::vector<MountEntry>& mounts, const std::string& path,
                       const Spec& spec) {
     const Resources& limits = spec.resources;
-    bool devices = false, memory = false, cpu = false, cpuset = false;
+    bool devices = false, memory = false, cpu = false, cpuset = false, pids = false;
     for (const MountEntry& hierarchy : mounts) {
         if (!hierarchy.type.starts_with("cgroup")) continue;
         if (!is_wanted(hierarchy, parent_of(path), spec)) continue;
@@ -144,6 +165,7 @@ void OwnCgroups::make(const std::vector<MountEntry>& mounts, const std::string& 
         directories_.push_back(directory);
         if (has_option(hierarchy, "devices")) limit_devices(directory, spec), devices = true;
         if (has_option(hierarchy, "cpu")) limit_cpu(directory, limits), cpu = true;
+        if (has_option(hierarchy, "pids")) limit_processes(directory, limits), pids = true;
         if (has_option(hierarchy, "cpuset")) {
             limit_cpuset(parent_of(directory), directory, limits.cpus, limits.memory_nodes);
             cpuset = true;
@@ -160,6 +182,7 @@ void OwnCgroups::make(const std::vector<MountEntry>& mounts, const std::string& 
     require(memory, limits.memory_bytes || limits.memory_swap_bytes, "memory");
     require(cpu, limits.cpu_shares || limits.cpu_period_us || limits.cpu_quota_us, "cpu");
     require(cpuset, !(limits.cpus.empty() && limits.memory_nodes.empty()), "cpuset");
+    require(pids, limits.processes, "pids");
 }
 
 void OwnCgroups::remove() {
@@ -173,6 +196,20 @@ bool OwnCgroups::ran_out_of_memory() const {
     constexpr std::string_view kKey = "oom_kill ";
     const auto at = text.rfind(kKey);  // "oom_kill_disable 0" comes before it
     return at != std::string::npos && text.compare(at + kKey.size(), 1, "0") != 0;
+}
+
+void require_controllers(const std::vector<MountEntry>& mounts, const Resources& limits) {
+    const auto require_one = [&](bool is_needed, const char* name) {
+        if (is_needed && !has_controller(mounts, name))
+            fail(ErrorKind::Unsupported,
+                 fmt::format("this machine has no {} controller of control groups, which a limit "
+                             "that was asked for needs",
+                             name));
+    };
+    require_one(limits.memory_bytes || limits.memory_swap_bytes, "memory");
+    require_one(limits.cpu_shares || limits.cpu_period_us || limits.cpu_quota_us, "cpu");
+    require_one(!(limits.cpus.empty() && limits.memory_nodes.empty()), "cpuset");
+    require_one(limits.processes, "pids");
 }
 
 std::vector<std::string> missing_parents(const std::vector<MountEntry>& mounts,

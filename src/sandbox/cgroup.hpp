@@ -41,6 +41,11 @@ class OwnCgroups {
     std::string memory_directory_;
 };
 
+// Unsupported, naming it, if this machine has not every controller that the limits need, in either
+// kind of hierarchy. For runtimes that manage the group themselves: what they say is harder to
+// read.
+void require_controllers(const std::vector<MountEntry>& mounts, const Resources& limits);
+
 // Ancestors of /`path`, in all hierarchies, that do not exist, outermost first.
 std::vector<std::string> missing_parents(const std::vector<MountEntry>& mounts,
                                          const std::string& path);

@@ -154,10 +154,12 @@ class CgroupOwner {
     CgroupOwner(const Engine& engine, const std::vector<MountEntry>& mounts,
                 const std::string& name, const Spec& spec)
         : mounts_(mounts), path_(cgroup_path(spec.cgroup_parent, name)) {
-        if (engine.own_cgroup)
+        if (engine.own_cgroup) {
             ours_.emplace(mounts, path_, spec);
-        else
-            new_parents_ = missing_parents(mounts, path_);
+            return;
+        }
+        require_controllers(mounts, spec.resources);
+        new_parents_ = missing_parents(mounts, path_);
     }
     ~CgroupOwner() {
         if (ours_) return;

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <thread>
 
 namespace shale::cli {
 
@@ -116,6 +117,12 @@ void check_iidfile(const BuildFlags& flags, const std::vector<build::Output>& ou
         fail(ErrorKind::Invalid, "local and tar exporters are incompatible with image ID file");
 }
 
+// A step may be a compiler that keeps every processor busy, or a download that keeps none. Few
+// machines are too small for four commands at one time.
+unsigned default_jobs() {
+    return std::max(4u, std::thread::hardware_concurrency());
+}
+
 // Bytes of an archive on a screen help nobody.
 void check_terminal(const std::vector<build::Output>& outputs) {
     for (const auto& output : outputs)
@@ -193,7 +200,10 @@ void declare_build_flags(CLI::App& app, BuildFlags& flags) {
     add_value(app, "--sbom", flags.sbom, "BOOLEAN",
               "Attach which packages are in the result: true, false, or options of --attest "
               "type=sbom such as generator=IMAGE");
-    add_number(app, "-j,--parallel", flags.parallel, "Steps that may run at one time (default 2)");
+    add_number(
+        app, "-j,--jobs,--parallel", flags.jobs,
+        "Steps that may execute at one time; 0 is unlimited (default: one for each processor, "
+        "but at least 4)");
     add_value(app, "--progress", flags.progress, kProgressChoices,
               "How to show progress (default auto)");
     add_switch(app, "-q,--quiet", flags.quiet, "Print only the image ID, on success");
@@ -266,10 +276,8 @@ build::Request build_request(const BuildFlags& flags) {
         for (auto& annotation : build::parse_annotation(text))
             request.annotations.push_back(std::move(annotation));
     take_source_date_epoch(request);
-    if (flags.parallel) {
-        if (*flags.parallel < 1) fail(ErrorKind::Invalid, "--parallel must be at least 1");
-        request.parallel_steps = static_cast<unsigned>(*flags.parallel);
-    }
+    if (flags.jobs && *flags.jobs < 0) fail(ErrorKind::Invalid, "--jobs must not be negative");
+    request.jobs = flags.jobs ? static_cast<unsigned>(*flags.jobs) : default_jobs();
     return request;
 }
 

@@ -19,7 +19,7 @@ struct BuildFlags {
     std::vector<std::string> tags, build_args, build_contexts, labels, outputs, no_cache_filter,
         allow, add_hosts, platforms, annotations, cache_from, cache_to, attestations;
     RunFlags run;
-    std::optional<int> compression_level, parallel;
+    std::optional<int> compression_level, jobs;
     CallFlags call;
     bool no_cache = false, pull = false, push = false, load = false, quiet = false;
     bool explain = false, no_summary = false;

@@ -89,6 +89,29 @@ void set_resource(sandbox::Resources& resources, const std::string& key, const s
     }
 }
 
+// As docker run takes it: so many processors' time, of each tenth of a second.
+void set_processors(sandbox::Resources& resources, const std::string& text) {
+    constexpr std::uint64_t kPeriodUs = 100'000;
+    constexpr double kLeast = 0.01, kMost = 1'000'000;
+    double count = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+    if (error != std::errc() || end != text.data() + text.size() ||
+        !(count >= kLeast && count <= kMost))
+        fail(ErrorKind::Invalid,
+             "--cpus: \"" + text + "\" is no number of processors, such as 1.5");
+    if (resources.cpu_quota_us != 0 || resources.cpu_period_us != 0)
+        fail(ErrorKind::Invalid, "--cpus cannot be used with --cpu-quota or --cpu-period");
+    resources.cpu_period_us = kPeriodUs;
+    resources.cpu_quota_us = static_cast<std::int64_t>(count * kPeriodUs);
+}
+
+// 0 and -1 are docker's words for no limit.
+void set_processes(sandbox::Resources& resources, const std::string& text) {
+    const auto count = whole_number("--pids-limit", text);
+    if (count < -1) fail(ErrorKind::Invalid, "--pids-limit: \"" + text + "\" is negative");
+    resources.processes = std::max<std::int64_t>(count, 0);
+}
+
 bool is_socket(const std::string& path) {
     struct stat status {};
     if (::stat(path.c_str(), &status) != 0) throw_errno("stat", path);
@@ -192,7 +215,14 @@ void declare_run_flags(CLI::App& app, RunFlags& flags) {
     add_values(app, "--resource", flags.resources, "KEY=VALUE",
                "Limit each RUN: memory, memory-swap, cpu-shares, cpu-period, cpu-quota, "
                "cpuset-cpus, cpuset-mems");
-    hide(add_value(app, "-m,--memory", flags.memory, "BYTES", "As --resource memory="));
+    add_value(app, "-m,--memory,--step-memory", flags.memory, "BYTES",
+              "Memory that each RUN may use, as --resource memory=");
+    add_value(app, "--cpus", flags.processors, "N",
+              "Processors whose time each RUN may use, such as 1.5");
+    add_value(app, "--pids-limit,--pids", flags.processes, "N",
+              "Processes and threads that each RUN may have at one time; -1 is unlimited");
+    add_value(app, "--memory-budget", flags.memory_budget, "BYTES",
+              "Let RUNs run together only while what --memory allows them fits into this");
     hide(add_value(app, "--memory-swap", flags.memory_swap, "BYTES", "As --resource"));
     hide(add_value(app, "-c,--cpu-shares", flags.cpu_shares, "N", "As --resource"));
     hide(add_value(app, "--cpu-period", flags.cpu_period, "N", "As --resource"));
@@ -210,6 +240,8 @@ void apply_run_flags(const RunFlags& flags, build::Request& request) {
         request.limits.push_back(parse_ulimit(text));
     if (!flags.shm_size.empty()) request.shm_bytes = size_in_bytes("--shm-size", flags.shm_size);
     request.cgroup_parent = flags.cgroup_parent;
+    if (!flags.memory_budget.empty())
+        request.memory_budget = size_in_bytes("--memory-budget", flags.memory_budget);
     auto& resources = request.resources;
     for (const auto& [key, value] : {std::pair{"memory", &flags.memory},
                                      {"memory-swap", &flags.memory_swap},
@@ -225,6 +257,11 @@ void apply_run_flags(const RunFlags& flags, build::Request& request) {
             fail(ErrorKind::Invalid, "--resource: \"" + text + "\" must be a key=value pair");
         set_resource(resources, text.substr(0, equals), text.substr(equals + 1));
     }
+    if (!flags.processors.empty()) set_processors(resources, flags.processors);
+    if (!flags.processes.empty()) set_processes(resources, flags.processes);
+    if (request.memory_budget != 0 && resources.memory_bytes == 0)
+        fail(ErrorKind::Invalid,
+             "--memory-budget has nothing to add up: say with --memory what each RUN may use");
 }
 
 }  // namespace shale::cli

@@ -17,6 +17,7 @@ struct RunFlags {
     std::string shm_size, cgroup_parent;
     // The spellings of old docker.
     std::string memory, memory_swap, cpu_shares, cpu_period, cpu_quota, cpuset_cpus, cpuset_mems;
+    std::string processors, processes, memory_budget;
 };
 
 void declare_run_flags(CLI::App& app, RunFlags& flags);

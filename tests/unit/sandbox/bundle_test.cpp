@@ -159,6 +159,7 @@ TEST(Bundle, LimitsAreTheRuntimesWords) {
     spec.resources.memory_swap_bytes = -1;
     spec.resources.cpu_quota_us = 5000;
     spec.resources.cpus = "0-1";
+    spec.resources.processes = 10;
     const Json config = config_of(spec);
     const Json& limits = config["process"]["rlimits"];
     EXPECT_EQ(limits[0], Json({{"type", "RLIMIT_NOFILE"}, {"soft", 10}, {"hard", 20}}));
@@ -166,7 +167,9 @@ TEST(Bundle, LimitsAreTheRuntimesWords) {
     const Json& resources = config["linux"]["resources"];
     EXPECT_EQ(resources["memory"], Json({{"limit", 1 << 20}, {"swap", -1}}));
     EXPECT_EQ(resources["cpu"], Json({{"quota", 5000}, {"cpus", "0-1"}}));
+    EXPECT_EQ(resources["pids"], Json({{"limit", 10}}));
     EXPECT_FALSE(config_of(plain_spec())["linux"]["resources"].contains("memory"));
+    EXPECT_FALSE(config_of(plain_spec())["linux"]["resources"].contains("pids"));
 }
 
 TEST(Bundle, UnknownOrImpossibleLimitsAreRefused) {

@@ -1,4 +1,5 @@
 // Reading the host: mount table, resolver configuration, remembered findings.
+#include "cgroup.hpp"
 #include "mount_table.hpp"
 #include "network.hpp"
 #include "probe.hpp"
@@ -49,6 +50,32 @@ TEST(MountTable, MountsOfOtherStepsAreForeign) {
 TEST(MountTable, MountsBelowANeededPathAreNeeded) {
     EXPECT_EQ(foreign_mounts(parse_mounts(kMountInfo), {"/build", "/lower", "/lower-not"}),
               std::vector<std::string>());
+}
+
+TEST(Controllers, ThoseOfEitherKindOfHierarchyCount) {
+    const TempDir directory("/tmp", "controllers-");
+    write_file_atomic(join_path(directory.path(), "cgroup.controllers"),
+                      as_bytes("cpuset cpu io memory\n"));
+    std::vector<MountEntry> mounts(2);
+    mounts[0] = {directory.path(), "cgroup2", "rw"};
+    mounts[1] = {"/nowhere", "cgroup", "rw,pids"};
+    Resources limits;
+    limits.processes = 10;
+    limits.memory_bytes = limits.cpu_quota_us = 1;
+    EXPECT_NO_THROW(require_controllers(mounts, limits));
+    mounts.pop_back();
+    try {
+        require_controllers(mounts, limits);
+        FAIL() << "no controller of processes, and nobody says so";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.kind(), ErrorKind::Unsupported);
+        EXPECT_NE(std::string(error.what()).find("no pids controller"), std::string::npos);
+    }
+    limits.processes = 0;
+    EXPECT_NO_THROW(require_controllers(mounts, limits));
+    limits.cpus = "0";
+    mounts.clear();
+    EXPECT_THROW(require_controllers(mounts, limits), Error);
 }
 
 TEST(ResolvConf, LoopbackServersGiveWayToTheForwarder) {

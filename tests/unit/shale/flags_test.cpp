@@ -57,8 +57,8 @@ TEST(BuildFlags, AValueMayBeginWithADashOrHoldCommas) {
 TEST(BuildFlags, RefusesWhatIsNoChoiceOrNoNumber) {
     EXPECT_THAT(refusal({"--progress", "fancy"}), HasSubstr("auto|plain|tty"));
     EXPECT_THAT(refusal({"--network", "bridge"}), HasSubstr("default|none|host"));
-    EXPECT_THAT(refusal({"-j", "2x"}), HasSubstr("--parallel"));
-    EXPECT_THAT(refusal({"-j", "0"}), HasSubstr("--parallel"));
+    EXPECT_THAT(refusal({"-j", "2x"}), HasSubstr("--jobs"));
+    EXPECT_THAT(refusal({"-j", "-1"}), HasSubstr("--jobs"));
 }
 
 TEST(BuildFlags, NamesTheFlagsOfDockerThatAreNotImplemented) {

@@ -101,5 +101,47 @@ TEST_F(RunFlagsTest, ResourcesHaveTwoSpellings) {
                 HasSubstr("did you mean memory"));
 }
 
+TEST_F(RunFlagsTest, ProcessorsAndProcessesAsDockerRunTakesThem) {
+    RunFlags flags;
+    flags.processors = "1.5";
+    flags.processes = "10";
+    flags.memory = "64m";
+    flags.memory_budget = "1g";
+    build::Request request;
+    apply_run_flags(flags, request);
+    EXPECT_EQ(request.resources.cpu_period_us, 100'000u);
+    EXPECT_EQ(request.resources.cpu_quota_us, 150'000);
+    EXPECT_EQ(request.resources.processes, 10);
+    EXPECT_EQ(request.memory_budget, 1u << 30);
+    for (const char* unlimited : {"-1", "0"}) {
+        flags.processes = unlimited;
+        build::Request other;
+        apply_run_flags(flags, other);
+        EXPECT_EQ(other.resources.processes, 0);
+    }
+}
+
+TEST_F(RunFlagsTest, LimitsThatMeanNothing) {
+    const auto refusal = [](RunFlags flags) {
+        build::Request request;
+        return error_of([&] { apply_run_flags(flags, request); });
+    };
+    for (const char* bad : {"0", "x", "-1", "1.5x", "nan", "inf", "0.001"}) {
+        RunFlags flags;
+        flags.processors = bad;
+        EXPECT_THAT(refusal(flags), HasSubstr("--cpus")) << bad;
+    }
+    RunFlags both;
+    both.processors = "1";
+    both.cpu_quota = "5000";
+    EXPECT_THAT(refusal(both), HasSubstr("--cpu-quota"));
+    RunFlags processes;
+    processes.processes = "-2";
+    EXPECT_THAT(refusal(processes), HasSubstr("--pids-limit"));
+    RunFlags budget;
+    budget.memory_budget = "1g";
+    EXPECT_THAT(refusal(budget), HasSubstr("--memory"));
+}
+
 }  // namespace
 }  // namespace shale::cli
