@@ -225,7 +225,7 @@ class OutputFile {
     UniqueFd fd_;
     bool is_stdout_ = false;
 };
-void write_output_file(const std::string& path, Bytes bytes);  // the whole of an OutputFile
+void write_output_file(const std::string& path, Bytes bytes);  // whole; a pipe needs a reader soon
 
 // Lexical path work. Paths are bytes; nothing here touches the disk.
 // "/a/./b/../c//" -> "/a/c"; never climbs above "/" ; relative input is taken from "/".

@@ -12,9 +12,11 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <climits>
 #include <cstdlib>
 #include <memory>
+#include <thread>
 
 namespace shale {
 
@@ -56,6 +58,27 @@ std::string follow_links(std::string path) {
     throw_errno(ELOOP, "open", path);
 }
 
+// Append: what /dev/stdout leads to may be a file that others write to as well.
+constexpr int kDirectFlags = O_WRONLY | O_APPEND;
+
+// Opening a named pipe waits until somebody reads it, and a build, which holds back Ctrl-C, would
+// wait for ever. A pipe that a shell made for >(command) has its reader already; one with a name
+// may get it a moment later, when the command beside this one has started. What is returned is none
+// for anything but a pipe.
+UniqueFd await_reader(const std::string& path) {
+    constexpr int kAttempts = 100;
+    constexpr std::chrono::milliseconds kPause(50);
+    struct stat status {};
+    if (path == "-" || ::stat(path.c_str(), &status) != 0 || !S_ISFIFO(status.st_mode)) return {};
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+        UniqueFd fd(::open(path.c_str(), kDirectFlags | O_NONBLOCK | O_CLOEXEC));
+        if (fd) return fd;
+        if (errno != ENXIO && errno != EINTR) throw_errno("open", path);
+        std::this_thread::sleep_for(kPause);
+    }
+    fail(ErrorKind::System, "nobody reads the pipe " + path);
+}
+
 }  // namespace
 
 UniqueFd anonymous_file(const std::string& directory) {
@@ -82,8 +105,7 @@ OutputFile::OutputFile(const std::string& path) : subject_(path) {
     const bool exists = ::stat(target.c_str(), &status) == 0;
     if (exists && S_ISDIR(status.st_mode)) throw_errno(EISDIR, "open", path);
     if (is_in_proc(target) || (exists && !S_ISREG(status.st_mode))) {
-        // Append: what /dev/stdout leads to may be a file that others write to as well.
-        fd_ = open_file(target, O_WRONLY | O_APPEND);
+        fd_ = open_file(target, kDirectFlags);
         return;
     }
     target_ = target;
@@ -132,6 +154,7 @@ void OutputFile::publish(Durability durability) {
 }
 
 void write_output_file(const std::string& path, Bytes bytes) {
+    const UniqueFd until_it_is_open = await_reader(path);
     OutputFile output(path);
     output.write(bytes);
     output.commit();

@@ -198,6 +198,15 @@ check "a result goes into a pipe" quiet --iidfile "$T/fifo" "$s"
 wait $!
 check "which stays a pipe" test -p "$T/fifo"
 check "its reader gets the ID" grep -q '^sha256:' "$T/through-fifo"
+for flag in --iidfile --metadata-file --trace; do
+    check_fails "$flag into a pipe that nobody reads" 1 "nobody reads the pipe $T/fifo" \
+        timeout 60 "$SHALE" build -q "$flag" "$T/fifo" "$s"
+done
+check_fails "a build that fails says so all the same" 1 'target stage' \
+    timeout 60 "$SHALE" build -q --trace "$T/fifo" --target nowhere "$s"
+check "a process that the shell starts gets the ID" bash -c \
+    "'$SHALE' build -q --iidfile >(cat > '$T/substituted') '$s' && sleep 1 &&
+     grep -q '^sha256:' '$T/substituted'"
 check "--iidfile /dev/stdout is the output" sh -c \
     "'$SHALE' build -q --iidfile /dev/stdout '$s' > '$T/redirected' &&
      grep -q sha256: '$T/redirected'"

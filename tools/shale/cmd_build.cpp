@@ -184,9 +184,15 @@ int run(const BuildFlags& flags, Workspace& workspace) {
         mounter,           [&]() -> sandbox::Runtime& { return workspace.runtime(); },
         *display,          [] { return http::curl_transport(); }};
     build::BuildRecord record;
-    services.on_record = [&](const build::BuildRecord& made) {
-        record = made;
-        if (!flags.trace.empty()) write_output_file(flags.trace, as_bytes(build_trace(made)));
+    services.on_record = [&](const build::BuildRecord& made) { record = made; };
+    // Of a build that failed, too; that it failed matters more than that nobody takes the trace.
+    const auto trace_failure = [&] {
+        if (flags.trace.empty() || record.id.empty()) return;  // it never began
+        try {
+            write_output_file(flags.trace, as_bytes(build_trace(record)));
+        } catch (const Error& error) {
+            print_error(std::string("--trace: ") + error.what());
+        }
     };
     if (!flags.trace.empty()) check_place("--trace", flags.trace);
     const auto stop = workspace.stop();
@@ -196,15 +202,18 @@ int run(const BuildFlags& flags, Workspace& workspace) {
         display->close();
     } catch (const build::BuildError& error) {
         display->close();
+        trace_failure();
         if (stop.stop_requested()) fail(ErrorKind::Cancelled, "build cancelled");
         explain(error);
         return mode == ProgressMode::RawJson ? kFailure : after_failure(flags, record, workspace);
     } catch (const Error& error) {
         display->close();
+        trace_failure();
         if (stop.stop_requested()) fail(ErrorKind::Cancelled, "build cancelled");
         to_stderr("ERROR: failed to solve: " + printable(error.what()) + "\n");
         return kFailure;
     }
+    if (!flags.trace.empty()) write_output_file(flags.trace, as_bytes(build_trace(record)));
     if (!flags.iidfile.empty()) write_output_file(flags.iidfile, as_bytes(result.image_id.str()));
     if (!flags.metadata_file.empty()) write_metadata(flags.metadata_file, result);
     if (flags.quiet) {

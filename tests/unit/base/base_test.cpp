@@ -111,6 +111,33 @@ TEST(OutputFile, WritesIntoAFifoInsteadOfReplacingIt) {
     EXPECT_TRUE(S_ISFIFO(status.st_mode));
 }
 
+TEST(OutputFile, APipeThatNobodyReadsIsAnErrorAndNoEnd) {
+    const TempDir dir;
+    const auto path = dir.path() + "/fifo";
+    ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+    try {
+        write_output_file(path, as_bytes("text"));
+        FAIL() << "written to nobody";
+    } catch (const Error& error) {
+        EXPECT_EQ(std::string(error.what()), "nobody reads the pipe " + path);
+    }
+}
+
+TEST(OutputFile, AReaderOfAPipeMayComeLaterAndReadSlowly) {
+    const TempDir dir;
+    const auto path = dir.path() + "/fifo";
+    ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+    const std::string text(1 << 20, 'x');  // more than a pipe holds
+    std::string seen;
+    std::jthread reader([&] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        seen = read_file(path);
+    });
+    write_output_file(path, as_bytes(text));
+    reader.join();
+    EXPECT_EQ(seen, text);
+}
+
 TEST(OutputFile, FollowsLinksAndLeavesThem) {
     const TempDir dir;
     const auto target = dir.path() + "/target", link = dir.path() + "/link";
