@@ -9,12 +9,14 @@
 #include <fuse_lowlevel.h>
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <set>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 
 namespace shale::fuse {
 
@@ -41,6 +43,9 @@ class Server {
     void count_lookup() { ++lookups_; }
     void count_read() { ++reads_; }
     void count_open() { ++opens_; }
+    // Logs the first failure of a file: whoever reads it again learns nothing new, and a program
+    // that tries for hours must not fill a disk. Of very many files, only that there are more.
+    void report_failure(std::uint64_t inode, const char* what);
     Mounted::Stats stats() const { return {requests_, lookups_, reads_, opens_}; }
 
   private:
@@ -49,6 +54,8 @@ class Server {
     std::once_flag names_once_;
     std::set<std::string, std::less<>> names_;
     std::shared_ptr<mount::ContentView> contents_;
+    std::mutex failed_mutex_;
+    std::unordered_set<std::uint64_t> failed_;  // inodes that were reported
     std::atomic<std::uint64_t> requests_{0}, lookups_{0}, reads_{0}, opens_{0};
 };
 

@@ -15,6 +15,17 @@ constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 
 }  // namespace
 
+void Server::report_failure(std::uint64_t inode, const char* what) {
+    constexpr std::size_t kMostReported = 1000;
+    bool is_last = false;
+    {
+        const std::lock_guard lock(failed_mutex_);
+        if (failed_.size() > kMostReported || !failed_.insert(inode).second) return;
+        is_last = failed_.size() > kMostReported;
+    }
+    log(LogLevel::Error, is_last ? "further files that cannot be read are not listed" : what);
+}
+
 int errno_of(const Error& error) {
     switch (error.kind()) {
     case ErrorKind::NotFound:

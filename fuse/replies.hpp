@@ -29,14 +29,14 @@ void open(fuse_req_t request, fuse_ino_t, fuse_file_info*);
 // The boundary to C: no exception may pass it. Every operation replies as its last act, so one that
 // throws has not replied.
 template <auto kOperation, typename... Arguments>
-void guarded(fuse_req_t request, Arguments... arguments) {
+void guarded(fuse_req_t request, fuse_ino_t inode, Arguments... arguments) {
     try {
-        kOperation(request, arguments...);
+        kOperation(request, inode, arguments...);
     } catch (const Error& error) {
-        log(LogLevel::Error, error.what());
+        server(request).report_failure(inode, error.what());
         fuse_reply_err(request, errno_of(error) == ENOENT ? EIO : errno_of(error));
     } catch (const std::exception& error) {
-        log(LogLevel::Error, error.what());
+        server(request).report_failure(inode, error.what());
         fuse_reply_err(request, EIO);
     }
 }

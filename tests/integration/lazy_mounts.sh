@@ -119,6 +119,8 @@ touch "$T/proxy/corrupt"
 check_fails "a corrupt frame" 1 "Input/output error" cat "$m/large"
 check "is logged with path and digest" \
     grep -q "reading /large: blob sha256:.*digest mismatch" "$log"
+check_fails "it stays corrupt" 1 "Input/output error" cat "$m/large"
+check "which is no news" equal "$(grep -c "reading /large: " "$log")" 1
 check "what was read before is still there" cmp "$m/small/001" "$ctx/small/001"
 rm "$T/proxy/corrupt"
 check "and better luck later" cmp "$m/large" "$ctx/large"
