@@ -18,6 +18,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
+#include <cstring>
 #include <queue>
 #include <unordered_map>
 
@@ -128,12 +129,18 @@ class Collection {
         for (const auto& image : done_.images)
             tags.forget(image.digest);
         for (const StoredFile* file : doomed_)
-            if (::unlink(file->path.c_str()) != 0 && errno != ENOENT)
-                throw_errno("removing", file->path);
+            if (::unlink(file->path.c_str()) != 0 && errno != ENOENT) {
+                --done_.files;
+                stays(file->path, file->bytes, std::strerror(errno));
+            }
         for (const auto& [digest, file] : census_.blobs)
             if (!kept.contains(digest)) blobs.forget(digest), framed.forget(digest);
         for (const CacheDirectory* directory : doomed_directories_)
-            remove_cache_directory(*directory, tmp);
+            try {
+                remove_cache_directory(*directory, tmp);
+            } catch (const Error& error) {
+                stays(directory->paths.front(), directory->record.bytes, error.what());
+            }
     }
     Collected& done() { return done_; }
 
@@ -143,6 +150,14 @@ class Collection {
         std::size_t at;
         bool operator>(const Candidate& other) const { return price > other.price; }
     };
+
+    // One that somebody else has made immutable, say, or mounted something on. Nothing refers to it
+    // any more, so it costs space and no more than that, and the next collection tries again.
+    void stays(const std::string& path, std::uint64_t bytes, const std::string& why) {
+        done_.bytes -= bytes;
+        done_.left += bytes;
+        log(LogLevel::Warn, path + " cannot be removed and stays: " + why);
+    }
 
     std::uint64_t bytes_of_all() const {
         std::uint64_t bytes = 0;

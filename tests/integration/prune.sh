@@ -49,3 +49,17 @@ check "the store is below it" test "$("$SHALE" du --json | json '["total"]')" -l
 check "the image is whole" sh -c "'$SHALE' cat app:2:/first | cmp - '$ctx/first'"
 check_fails "a ceiling that is no size" 1 "--max-disk" "$SHALE" build --max-disk plenty "$ctx"
 check_fails "an unknown filter" 1 'unknown key "colour"' "$SHALE" du --filter colour=red
+
+# A file that cannot be removed stays, and is no reason to keep the others.
+sed -i 's/third$/fourth/' "$ctx/Dockerfile"
+check "one more image" "$SHALE" build -q "$ctx"
+stuck=$(find "$SHALE_ROOT/blobs" -type f -size +100k | head -1)
+cat > "$T/stuck.sh" <<'S'
+mount --bind "$1" "$1" && exec "$SHALE" prune -af
+S
+check "prune with a file that cannot be removed" contains \
+    "$("$SHALE" rm app:2 > /dev/null; SHALE=$SHALE unshare -m sh "$T/stuck.sh" "$stuck" 2>&1)" \
+    "$stuck cannot be removed and stays: "
+check "removes all but that" equal "$(find "$SHALE_ROOT/blobs" -type f)" "$stuck"
+check "which the next one takes" "$SHALE" prune -af
+check "entirely" equal "$(find "$SHALE_ROOT/blobs" -type f)" ""
