@@ -275,6 +275,29 @@ check "it still reads" cmp "$m/bin/sh" "$busybox"
 check "umount" "$SHALE" umount "$m"
 check_fails "what was not committed is gone" 1 "is no writable mount" "$SHALE" commit "$m" lay:5
 check "mount again" with_mount lay:1 -- absent "$m/etc"
+
+# The name is given last, when the image is whole.
+cat > "$T/renames.py" <<'P'
+import ctypes, os, struct, subprocess, sys
+libc = ctypes.CDLL(None, use_errno=True)
+fd = libc.inotify_init1(os.O_NONBLOCK)
+MOVED_TO = 0x80
+if fd < 0 or libc.inotify_add_watch(fd, sys.argv[1].encode(), MOVED_TO) < 0:
+    sys.exit("no inotify")
+subprocess.run(sys.argv[2:], check=True, stdout=subprocess.DEVNULL)
+count, data = 0, os.read(fd, 1 << 20)
+while data:
+    length = struct.unpack_from("iIII", data)[3]
+    count += data[16:16 + length].rstrip(b"\0") == b"index.json"
+    data = data[16 + length:]
+print(count)
+P
+check "mount --rw" "$SHALE" mount --rw lay:1 "$m"
+echo named > "$m/named"
+check "a commit with changes names one image" equal "$(python3 "$T/renames.py" "$SHALE_ROOT" \
+    "$SHALE" commit -c 'ENV B=3' "$m" lay:6)" 1
+check "which has all of it" equal "$("$SHALE" cat lay:6:/named)" named
+check "umount" "$SHALE" umount "$m"
 check_fails "a part is not writable" 1 "--rw wants a whole image" \
     "$SHALE" mount --rw --step 1 lay:1 "$m"
 

@@ -114,15 +114,21 @@ oci::Descriptor put_image(store::Store& store, const StoredImage& below,
     return descriptor;
 }
 
-// A build of nothing but these instructions, on the image that has the name already.
-void apply_changes(const oci::Reference& name, const oci::Platform& platform,
+// A build of nothing but these instructions, on an image that has no name: the store is a layout,
+// and a layout's images go by their digests. The name is given when all of it is there.
+void apply_changes(const oci::Reference& name, const oci::Descriptor& below,
                    const std::string& text, Workspace& workspace) {
+    constexpr std::string_view kBelow = "committed";
     const TempDir nothing(TempDir::default_parent(), "shale-commit-");
     build::Request request;
     request.context = nothing.path();
-    request.dockerfile_text = "FROM " + name.str() + "\n" + text;
+    request.dockerfile_text = "FROM " + std::string(kBelow) + "\n" + text;
+    request.build_contexts = {{std::string(kBelow), "oci-layout://" + workspace.store().root() +
+                                                        "/"
+                                                        "@" +
+                                                        below.digest.str()}};
     request.tags = {name};
-    request.platforms = {platform.normalized()};
+    request.platforms = {below.platform->normalized()};
     const auto progress = build::silent_progress();
     FuseMounter mounter;
     build::Services services{workspace.store(), workspace.images(), mounter,
@@ -155,20 +161,12 @@ int run(const Flags& flags, Workspace& workspace) {
     if (!text.empty() && !mount->base.image->config.config.onbuild.empty())
         fail(ErrorKind::Unsupported, "the image has ONBUILD triggers; commit without --change");
     auto& store = workspace.store();
-    const auto before = store.resolve(name);
     const auto layer = write_changes(store, *mount);
-    store.tag(name, put_image(store, *mount->base.image, layer, flags));
-    if (!text.empty()) {
-        try {
-            apply_changes(name, mount->base.image->config.platform, text, workspace);
-        } catch (...) {  // the name means what it meant before
-            if (before)
-                store.tag(name, *before);
-            else
-                store.untag(name);
-            throw;
-        }
-    }
+    const auto image = put_image(store, *mount->base.image, layer, flags);
+    if (text.empty())
+        store.tag(name, image);
+    else
+        apply_changes(name, image, text, workspace);
     print_result(require_image(store, name.str()).manifest.config.digest.str() + "\n");
     return kOk;
 }
@@ -195,7 +193,10 @@ const Command& commit_command() {
         .details =
             "The files that were added, changed and deleted below DIR since `shale mount --rw` "
             "become one layer on top of the image that was mounted. DIR stays mounted and as it "
-            "is; a later commit again has all changes. --change takes CMD, ENTRYPOINT, ENV, "
+            "is; a later commit again has all changes. If the process that served it was killed, "
+            "its "
+            "files can still be committed until `shale umount`. --change takes CMD, ENTRYPOINT, "
+            "ENV, "
             "EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME and WORKDIR.\n\n"
             "Prints the ID of the new image. `shale diff REF DIR` shows the changes before.",
         .examples = {{"shale commit /mnt app:patched -m 'fix the port'", "Keep the changes"},
