@@ -209,6 +209,12 @@ class Store : public oci::BlobSource {
     std::string downloads_path() const;     // small files about URLs; not collected
     // A directory for one command's scratch data, on the store's file system.
     TempDir scratch(const std::string& prefix);
+    // From now on the scratch data and the pins of this Store outlive the process if it is killed:
+    // until somebody discards them, or the machine is started again.
+    void keep_scratch();
+    // Removes what a process left that had called keep_scratch() and was killed, by any path in it.
+    // Nothing happens while that process lives.
+    static void discard_scratch(const std::string& path) noexcept;
 
   private:
     struct State;

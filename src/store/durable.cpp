@@ -24,6 +24,8 @@ constexpr std::int64_t kLeftoverAgeNs = 60ll * 1'000'000'000;
 constexpr std::uint64_t kFlushBytes = 8u << 20;
 
 constexpr std::string_view kPins = "pins";
+constexpr std::string_view kKeep = "keep";
+constexpr const char* kBootId = "/proc/sys/kernel/random/boot_id";
 constexpr std::uint64_t kMaxPinBytes = 16u << 20;
 constexpr std::chrono::milliseconds kLockPoll{20};
 
@@ -38,6 +40,17 @@ bool lock_fd(int fd, int operation, bool wait, const std::string& path) {
     return true;
 }
 
+// Whoever wanted it kept meant a mount, and none outlives the system.
+bool is_kept(const std::string& session) {
+    const std::string path = join_path(session, kKeep);
+    if (!path_exists(path)) return false;
+    try {
+        return read_file(path, kMaxPinBytes) == read_file(kBootId);
+    } catch (const Error&) {  // gone meanwhile, or damaged
+        return false;
+    }
+}
+
 // Removes one entry of tmp/ if its owner is dead. Failures are left for the next opening: a
 // leftover costs space, never correctness.
 void remove_if_dead(int tmp_fd, const std::string& tmp_directory, const char* name,
@@ -48,8 +61,9 @@ void remove_if_dead(int tmp_fd, const std::string& tmp_directory, const char* na
     const std::int64_t changed_ns =
         status.st_mtim.tv_sec * 1'000'000'000ll + status.st_mtim.tv_nsec;
     if (now_ns - changed_ns < kLeftoverAgeNs) return;
+    const std::string path = join_path(tmp_directory, name);
     // Held until the removal is over, so that two openers do not remove the same tree at once.
-    if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) remove_tree(join_path(tmp_directory, name));
+    if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0 && !is_kept(path)) remove_tree(path);
 }
 
 }  // namespace
@@ -105,6 +119,7 @@ Session::Session(std::string tmp_directory) : tmp_directory_(std::move(tmp_direc
 Session::~Session() {
     if (directory_.empty()) return;
     ::unlink(join_path(directory_, kPins).c_str());
+    ::unlink(join_path(directory_, kKeep).c_str());
     ::rmdir(directory_.c_str());
 }
 
@@ -130,6 +145,15 @@ void Session::pin(const std::vector<Digest>& blobs) {
     write_file_atomic(join_path(directory(), kPins), as_bytes(list));
 }
 
+void Session::keep() {
+    write_file_atomic(join_path(directory(), kKeep), as_bytes(read_file(kBootId)));
+}
+
+void discard_session(const std::string& directory) noexcept {
+    const UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (fd && ::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) remove_tree(directory);
+}
+
 std::vector<Digest> pinned_blobs(const std::string& tmp_directory) {
     std::vector<Digest> blobs;
     for (const auto& item : std::filesystem::directory_iterator(tmp_directory)) {
@@ -137,8 +161,8 @@ std::vector<Digest> pinned_blobs(const std::string& tmp_directory) {
         const std::string path = join_path(session, kPins);
         const UniqueFd fd(::open(session.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
         if (!fd || !path_exists(path)) continue;
-        // Nobody holds the lock of a dead session; its pins mean nothing.
-        if (lock_fd(fd.get(), LOCK_SH, false, session)) continue;
+        // Nobody holds the lock of a dead session; its pins mean nothing, unless they are kept.
+        if (lock_fd(fd.get(), LOCK_SH, false, session) && !is_kept(session)) continue;
         std::istringstream lines(read_file(path, kMaxPinBytes));
         for (std::string line; std::getline(lines, line);)
             blobs.push_back(Digest::parse(line));

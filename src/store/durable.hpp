@@ -53,6 +53,9 @@ class Session {
     std::string new_path(std::string_view prefix);
     // Replaces the list of blobs that must outlive collections as long as this session does.
     void pin(const std::vector<Digest>& blobs);
+    // What is in the directory stays when the owner dies without a word, as long as this system
+    // runs.
+    void keep();
 
   private:
     std::string tmp_directory_;
@@ -62,12 +65,16 @@ class Session {
     std::atomic<std::uint64_t> next_{0};
 };
 
-// What living sessions below `tmp_directory` have pinned.
+// What living and kept sessions below `tmp_directory` have pinned.
 std::vector<Digest> pinned_blobs(const std::string& tmp_directory);
 
-// Removes what dead sessions left in `tmp_directory`: entries that nobody holds locked and that are
-// older than a minute. The age protects a session between its creation and its lock.
+// Removes what dead sessions left in `tmp_directory`: entries that nobody holds locked or wanted to
+// be kept, and that are older than a minute. The age protects a session between its creation and
+// its lock.
 void remove_leftovers(const std::string& tmp_directory, std::int64_t now_ns);
+
+// Removes one that was to be kept, unless its owner lives.
+void discard_session(const std::string& directory) noexcept;
 
 // A file on its way to a name. Removed unless published.
 class TempFile {

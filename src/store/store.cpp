@@ -175,4 +175,16 @@ TempDir Store::scratch(const std::string& prefix) {
     return TempDir(state_->session.directory(), prefix);
 }
 
+void Store::keep_scratch() {
+    state_->session.keep();
+}
+
+// ".../tmp/session-XXXXXX/what/ever"
+void Store::discard_scratch(const std::string& path) noexcept {
+    constexpr std::string_view kSession = "/tmp/session-";
+    const auto at = path.find(kSession);
+    if (at == std::string::npos) return;
+    discard_session(path.substr(0, path.find('/', at + kSession.size())));
+}
+
 }  // namespace shale::store

@@ -276,6 +276,23 @@ check "umount" "$SHALE" umount "$m"
 check_fails "what was not committed is gone" 1 "is no writable mount" "$SHALE" commit "$m" lay:5
 check "mount again" with_mount lay:1 -- absent "$m/etc"
 
+# A server that is killed: what was written is still there, and it is said where.
+check "mount --rw" "$SHALE" mount --rw lay:1 "$m"
+echo rescued > "$m/rescued"
+server=$(field pid)
+kill -9 "$server"
+for _ in $(seq 50); do kill -0 "$server" 2> /dev/null || break; sleep 0.1; done
+find "$SHALE_ROOT/tmp" -maxdepth 1 -exec touch -d '2 minutes ago' {} +  # old enough to be swept
+check "mounts says dead" equal "$(field state)" dead
+upper=$(field upper)
+check "and where the files are" contains "$("$SHALE" mounts 2>&1 > /dev/null)" "lies in $upper"
+check "prune beside it" "$SHALE" prune -a -f
+check "they are there" equal "$(cat "$upper/rescued")" rescued
+check "commit" "$SHALE" commit "$m" lay:5
+check "makes an image of them" equal "$("$SHALE" cat lay:5:/rescued)" rescued
+check "umount" "$SHALE" umount "$m"
+check "clears them away" absent "$upper"
+
 # The name is given last, when the image is whole.
 cat > "$T/renames.py" <<'P'
 import ctypes, os, struct, subprocess, sys
@@ -298,6 +315,18 @@ check "a commit with changes names one image" equal "$(python3 "$T/renames.py" "
     "$SHALE" commit -c 'ENV B=3' "$m" lay:6)" 1
 check "which has all of it" equal "$("$SHALE" cat lay:6:/named)" named
 check "umount" "$SHALE" umount "$m"
+
+# Where records cannot be kept in /run, they are kept in the store.
+cat > "$T/no-run.sh" <<'S'
+set -e
+mount -t tmpfs -o ro,size=64k none /run
+"$SHALE" mount lay:1 "$1"
+"$SHALE" mounts | grep -c "$1"
+"$SHALE" umount "$1"
+"$SHALE" mounts | grep -c "$1" || true
+S
+check "a mount where /run cannot be written to" equal \
+    "$(SHALE=$SHALE unshare -m bash "$T/no-run.sh" "$m" 2>&1 | tr '\n' ';')" "1;0;"
 check_fails "a part is not writable" 1 "--rw wants a whole image" \
     "$SHALE" mount --rw --step 1 lay:1 "$m"
 

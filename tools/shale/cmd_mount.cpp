@@ -37,8 +37,8 @@ struct Flags {
          json = false;
 };
 
-int list_mounts(const Flags& flags) {
-    const auto rows = shale_mounts();
+int list_mounts(const Flags& flags, const std::string& root) {
+    const auto rows = shale_mounts(root);
     if (flags.json) {
         auto array = nlohmann::ordered_json::array();
         for (const auto& row : rows)
@@ -159,7 +159,7 @@ int mount_in_background(const Flags& flags, Workspace& workspace, const std::str
 }
 
 int run(const Flags& flags, Workspace& workspace) {
-    if (flags.reference.empty()) return list_mounts(flags);
+    if (flags.reference.empty()) return list_mounts(flags, workspace.root());
     if (flags.directory.empty()) fail(ErrorKind::Invalid, "mount needs REF and DIR");
     const auto target = absolute_directory(flags.directory);
     if (!flags.foreground) return mount_in_background(flags, workspace, target);

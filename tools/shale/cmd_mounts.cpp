@@ -4,6 +4,7 @@
 #include "flags.hpp"
 #include "mount_table.hpp"
 #include "table.hpp"
+#include "workspace.hpp"
 
 #include <shale/base.hpp>
 
@@ -37,6 +38,14 @@ std::string render_table(const std::vector<MountRow>& rows) {
     return table.str();
 }
 
+// What was written to a mount whose server was killed is still there.
+void tell_of_remains(const std::vector<MountRow>& rows) {
+    for (const auto& row : rows)
+        if (row.record && !row.record->is_served() && !row.record->upper.empty())
+            print_note("what was written to " + row.target + " lies in " + row.record->upper +
+                       "; `shale commit` makes an image of it, `shale umount` removes it");
+}
+
 std::string render_json(const std::vector<MountRow>& rows) {
     auto list = nlohmann::ordered_json::array();
     for (const auto& row : rows) {
@@ -58,9 +67,10 @@ std::string render_json(const std::vector<MountRow>& rows) {
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
     add_switch(app, "--json", flags->json, "Print JSON");
-    return [flags](Workspace&) {
-        const auto rows = shale_mounts();
+    return [flags](Workspace& workspace) {
+        const auto rows = shale_mounts(workspace.root());
         print_result(flags->json ? render_json(rows) : render_table(rows));
+        tell_of_remains(rows);
         return int{kOk};
     };
 }
@@ -73,9 +83,12 @@ const Command& mounts_command() {
         .group = "Look inside",
         .summary = "List what shale mount has mounted",
         .usage = "[OPTIONS]",
-        .details = "STATE is ro, rw, or dead: the serving process was killed and everything in "
-                   "the mount fails with \"Transport endpoint is not connected\" until `shale "
-                   "umount` clears it away. A mount of another user shows \"-\".",
+        .details =
+            "STATE is ro, rw, or dead: the serving process was killed and everything in "
+            "the mount fails with \"Transport endpoint is not connected\" until `shale "
+            "umount` clears it away. What was written to a mount by --rw is kept until then, "
+            "or until the machine is started again: `shale commit` still makes an image of "
+            "it. A mount of another user shows \"-\".",
         .examples = {{"shale mounts", "What is mounted"},
                      {"shale mounts --json | jq -r '.[].target'", "For a script"}},
         .declare = declare,

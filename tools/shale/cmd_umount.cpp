@@ -11,8 +11,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <climits>
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <vector>
@@ -26,19 +24,6 @@ struct Flags {
     bool lazy = false, all = false;
 };
 
-// The kernel names mounts by their real path. A dead mount cannot be resolved (ENOTCONN), the
-// directory that holds it can.
-std::string mount_path(std::string text) {
-    char resolved[PATH_MAX];
-    if (::realpath(text.c_str(), resolved)) return resolved;
-    while (text.size() > 1 && text.ends_with('/'))
-        text.pop_back();
-    const auto slash = text.rfind('/');
-    const auto parent = slash == std::string::npos ? "." : text.substr(0, slash + 1);
-    if (!::realpath(parent.c_str(), resolved)) throw_errno("umount", text);
-    return join_path(resolved, text.substr(slash + 1));  // npos + 1 is 0
-}
-
 void unmount(const MountRow& mount, bool lazy) {
     const auto& target = mount.target;
     if (::umount2(target.c_str(), lazy ? MNT_DETACH : 0) != 0) {
@@ -50,13 +35,13 @@ void unmount(const MountRow& mount, bool lazy) {
             throw_errno(error, "umount", target);
     }
     // Who was killed could not take it back.
-    if (mount.record && !mount.record->is_served()) remove_record(mount.device);
+    if (mount.record && !mount.record->is_served()) remove_remains(mount.device, *mount.record);
 }
 
 // The topmost mount at the directory.
-MountRow find_mount(const std::string& text) {
+MountRow find_mount(const std::string& text, const std::string& root) {
     const auto target = mount_path(text);
-    auto mounts = shale_mounts();
+    auto mounts = shale_mounts(root);
     const auto found = std::find_if(mounts.rbegin(), mounts.rend(),
                                     [&](const MountRow& row) { return row.target == target; });
     if (found == mounts.rend())
@@ -68,7 +53,7 @@ MountRow find_mount(const std::string& text) {
 // Every mount that reads this store; those of others are not ours to end.
 int unmount_all(const std::string& root, bool lazy) {
     int status = kOk;
-    auto mounts = shale_mounts();
+    auto mounts = shale_mounts(root);
     for (auto mount = mounts.rbegin(); mount != mounts.rend(); ++mount) {
         if (!mount->record || mount->record->root != root) continue;
         try {
@@ -88,7 +73,7 @@ int run(const Flags& flags, Workspace& workspace) {
         return unmount_all(std::filesystem::absolute(workspace.root()).lexically_normal().string(),
                            flags.lazy);
     for (const auto& directory : flags.directories)
-        unmount(find_mount(directory), flags.lazy);
+        unmount(find_mount(directory, workspace.root()), flags.lazy);
     return kOk;
 }
 
@@ -111,7 +96,8 @@ const Command& umount_command() {
         .usage = "[OPTIONS] DIR...|--all",
         .details =
             "Refuses directories that are not mounts of shale. The serving process ends by itself; "
-            "if it was killed, what it left behind is cleared away.",
+            "if it was killed, what it left behind is cleared away, and with a mount made by --rw "
+            "what was written to it; `shale commit` keeps that before.",
         .examples = {{"shale umount /mnt", "After shale mount app:prod /mnt"},
                      {"shale umount --all", "All mounts of this store"}},
         .declare = declare,

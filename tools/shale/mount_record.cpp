@@ -1,6 +1,9 @@
 #include "mount_record.hpp"
 
+#include "runtime_directory.hpp"
+
 #include <shale/base.hpp>
+#include <shale/store.hpp>
 
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
@@ -9,7 +12,6 @@
 
 #include <cerrno>
 #include <csignal>
-#include <cstdlib>
 
 namespace shale::cli {
 
@@ -19,15 +21,10 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::uint64_t kMaxRecordBytes = 64 << 10;
 
-// Empty if there is none.
-std::string directory() {
-    if (::geteuid() == 0) return "/run/shale/mounts";
-    const char* const runtime = std::getenv("XDG_RUNTIME_DIR");
-    return runtime && *runtime ? join_path(runtime, "shale/mounts") : std::string();
-}
+constexpr const char* kWhat = "mounts";
 
-std::string path_of(const std::string& device) {
-    return join_path(directory(), device + ".json");
+std::string name_of(const std::string& device) {
+    return device + ".json";
 }
 
 std::string text_of(const Json& value, const char* name) {
@@ -52,16 +49,18 @@ std::string device_at(const std::string& target) {
     return std::to_string(major(status.st_dev)) + ":" + std::to_string(minor(status.st_dev));
 }
 
-std::optional<MountRecord> find_record(const std::string& device) {
-    if (directory().empty() || !path_exists(path_of(device))) return std::nullopt;
+namespace {
+
+std::optional<MountRecord> read_record(const std::string& path) {
+    if (!path_exists(path)) return std::nullopt;
     std::string text;
     try {
-        text = read_file(path_of(device), kMaxRecordBytes);
+        text = read_file(path, kMaxRecordBytes);
     } catch (const Error&) {  // gone meanwhile, or not ours to read: as good as none
         return std::nullopt;
     }
     const auto value = Json::parse(text, nullptr, false);
-    if (!value.is_object()) return std::nullopt;
+    if (!value.is_object() || text_of(value, "boot") != boot_id()) return std::nullopt;
     MountRecord record;
     record.reference = text_of(value, "reference");
     record.target = text_of(value, "target");
@@ -74,14 +73,24 @@ std::optional<MountRecord> find_record(const std::string& device) {
     return record;
 }
 
-void remove_record(const std::string& device) noexcept {
-    if (const auto place = directory(); !place.empty())
-        ::unlink(join_path(place, device + ".json").c_str());
+}  // namespace
+
+std::optional<MountRecord> find_record(const std::string& device, const std::string& root) {
+    for (const auto& place : runtime_directories(kWhat, root))
+        if (auto record = read_record(join_path(place, name_of(device)))) return record;
+    return std::nullopt;
 }
 
-PublishedRecord::PublishedRecord(std::string device, const MountRecord& record)
-    : device_(std::move(device)) {
-    if (directory().empty()) return;
+void remove_remains(const std::string& device, const MountRecord& record) noexcept {
+    if (!record.upper.empty()) store::Store::discard_scratch(record.upper);
+    try {
+        for (const auto& place : runtime_directories(kWhat, record.root))
+            ::unlink(join_path(place, name_of(device)).c_str());
+    } catch (const std::exception&) {  // what is left is found to be dead by the next who looks
+    }
+}
+
+PublishedRecord::PublishedRecord(const std::string& device, const MountRecord& record) {
     const Json value = {{"reference", record.reference},
                         {"target", record.target},
                         {"root", record.root},
@@ -89,12 +98,12 @@ PublishedRecord::PublishedRecord(std::string device, const MountRecord& record)
                         {"manifest", record.manifest},
                         {"upper", record.upper},
                         {"pid", record.pid},
-                        {"since", record.since_ns}};
+                        {"since", record.since_ns},
+                        {"boot", boot_id()}};
     const auto text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
     try {
-        make_directories(directory());
-        write_file_atomic(path_of(device_), as_bytes(text));
-    } catch (const Error& error) {  // a /run that is read-only, say: the mount serves without
+        path_ = leave_note(runtime_directories(kWhat, record.root), name_of(device), text);
+    } catch (const Error& error) {  // all is read-only, say: the mount serves without
         log(LogLevel::Warn,
             std::string("`shale mounts` will not list this mount: ") + error.what());
     }
@@ -103,8 +112,8 @@ PublishedRecord::PublishedRecord(std::string device, const MountRecord& record)
 PublishedRecord::~PublishedRecord() {
     // The kernel may have given the number to another mount already.
     try {
-        const auto record = find_record(device_);
-        if (record && record->pid == ::getpid()) remove_record(device_);
+        const auto record = read_record(path_);
+        if (record && record->pid == ::getpid()) ::unlink(path_.c_str());
     } catch (const std::exception&) {  // what is left is found to be dead by the next who looks
     }
 }

@@ -1,6 +1,6 @@
 // What a mount says about itself to `shale mounts`, `shale umount` and `shale commit`: one small
-// file per mount, by the device number that the kernel gave it, beside no store because it means
-// nothing after a reboot.
+// file per mount, by the device number that the kernel gave it, in a runtime directory because it
+// means nothing after a reboot.
 #pragma once
 
 #include <cstdint>
@@ -25,20 +25,21 @@ struct MountRecord {
 // "0:44", as mountinfo has it, of what is mounted at a directory.
 std::string device_at(const std::string& target);
 
-// nullopt if there is none, or it is damaged.
-std::optional<MountRecord> find_record(const std::string& device);
-void remove_record(const std::string& device) noexcept;
+// nullopt if there is none, or it is damaged, or of a time before the last reboot. `root` is that
+// of the store that is in use, where records lie if no better place could be written to.
+std::optional<MountRecord> find_record(const std::string& device, const std::string& root);
+// Of a mount whose server was killed: the record, and what was written to the mount.
+void remove_remains(const std::string& device, const MountRecord& record) noexcept;
 
-// The record of a mount that this process serves; it goes with the object. Without a place to put
-// it (no XDG_RUNTIME_DIR for a user) nothing is written.
+// The record of a mount that this process serves; it goes with the object.
 class PublishedRecord {
   public:
-    PublishedRecord(std::string device, const MountRecord& record);
+    PublishedRecord(const std::string& device, const MountRecord& record);
     PublishedRecord(const PublishedRecord&) = delete;
     ~PublishedRecord();
 
   private:
-    std::string device_;
+    std::string path_;  // empty if there was no place to put it
 };
 
 }  // namespace shale::cli

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
+#include <cstdlib>
 #include <sstream>
 
 namespace shale::cli {
@@ -53,10 +55,10 @@ std::vector<FoundMount> parse_mountinfo(std::string_view text) {
     return found;
 }
 
-std::vector<MountRow> shale_mounts() {
+std::vector<MountRow> shale_mounts(const std::string& root) {
     std::vector<MountRow> rows;
     for (auto& mount : parse_mountinfo(read_file("/proc/self/mountinfo"))) {
-        mount.row.record = find_record(mount.row.device);
+        mount.row.record = find_record(mount.row.device, root);
         // What a killed server left may be about a number that is somebody else's by now.
         if (mount.row.record && mount.row.record->target != mount.row.target)
             mount.row.record.reset();
@@ -65,6 +67,19 @@ std::vector<MountRow> shale_mounts() {
         rows.push_back(std::move(mount.row));
     }
     return rows;
+}
+
+// The kernel names mounts by their real path. A dead mount cannot be resolved (ENOTCONN), the
+// directory that holds it can.
+std::string mount_path(std::string text) {
+    char resolved[PATH_MAX];
+    if (::realpath(text.c_str(), resolved)) return resolved;
+    while (text.size() > 1 && text.ends_with('/'))
+        text.pop_back();
+    const auto slash = text.rfind('/');
+    const auto parent = slash == std::string::npos ? "." : text.substr(0, slash + 1);
+    if (!::realpath(parent.c_str(), resolved)) throw_errno("resolve", text);
+    return join_path(resolved, text.substr(slash + 1));  // npos + 1 is 0
 }
 
 bool unmount_through_fusermount(const std::string& target, bool lazy) {

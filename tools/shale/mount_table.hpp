@@ -17,14 +17,18 @@ struct MountRow {
     std::optional<MountRecord> record{};  // absent if it was made before records were, or by others
 };
 
-// Those that shale serves itself, and overlays that it made; rows in order of mounting.
-std::vector<MountRow> shale_mounts();
+// Those that shale serves itself, and overlays that it made; rows in order of mounting. `root` is
+// that of the store in use, where records may lie.
+std::vector<MountRow> shale_mounts(const std::string& root);
 // What mountinfo says of mounts that may be ours: fuse.shale and, for records to tell, overlays.
 struct FoundMount {
     MountRow row;
     bool is_ours = false;  // by its type alone
 };
 std::vector<FoundMount> parse_mountinfo(std::string_view text);
+
+// The name that mountinfo has for what is mounted at a directory, be it dead.
+std::string mount_path(std::string directory);
 
 // An ordinary user's mounts were made by fusermount3, and only it may end them. False if it did
 // not.

@@ -134,6 +134,7 @@ Serving::Serving(const MountRequest& request, Workspace& workspace)
     const auto stop = workspace.stop();
     if (request.writable) {
         require_empty_directory(request.target);
+        store.keep_scratch();  // if we are killed, what was written is not lost with us
         state_->mount_writable(store, view, options);
         record.upper = absolute(state_->root->upper());
     } else {

@@ -11,16 +11,16 @@ namespace shale::cli {
 
 std::optional<WritableMount> find_writable_mount(Workspace& workspace,
                                                  const std::string& directory) {
-    std::error_code failure;
-    const auto target = std::filesystem::canonical(directory, failure).string();
-    if (failure) return std::nullopt;
-    const auto record = find_record(device_at(target));
-    if (!record || record->upper.empty() || !record->is_served()) return std::nullopt;
-    const auto mounts = shale_mounts();
-    const bool is_root = std::any_of(mounts.begin(), mounts.end(),
-                                     [&](const MountRow& row) { return row.target == target; });
+    if (!path_exists(directory)) return std::nullopt;
+    const auto target = mount_path(directory);
     const auto root = std::filesystem::absolute(workspace.root()).lexically_normal().string();
-    if (!is_root || record->root != root) return std::nullopt;
+    const auto mounts = shale_mounts(root);
+    const auto topmost = std::find_if(mounts.rbegin(), mounts.rend(),
+                                      [&](const MountRow& row) { return row.target == target; });
+    if (topmost == mounts.rend()) return std::nullopt;
+    // Whether its process lives makes no difference: image and upper are there.
+    const auto& record = topmost->record;
+    if (!record || record->upper.empty() || record->root != root) return std::nullopt;
     oci::Descriptor manifest;
     manifest.digest = Digest::parse(record->manifest);
     return in_context(
