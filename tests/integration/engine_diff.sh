@@ -102,7 +102,29 @@ if pid=$("$SHALE" watch --background "$b" 2> "$T/watch.log"); then
     check_fails "with the same files left out" 1 "left-out" "$SHALE" cat seen:/left-out
     rm "$b/left-out"
     check_fails "two watchers of one directory" 1 "being watched already" "$SHALE" watch "$b"
+    # Others' watchers on this machine are none of our business: no --all.
+    listed() {
+        "$SHALE" watch --list --json | python3 -c '
+import json, sys
+print([w["pid"] for w in json.load(sys.stdin) if w["directory"] == sys.argv[1]])' \
+            "$(realpath "$b")"
+    }
+    check "it is listed" equal "$(listed)" "[$pid]"
+    check "for people, too" contains "$("$SHALE" watch --list)" "$(realpath "$b")"
+    check_fails "what nobody watches" 1 "nobody watches $T" "$SHALE" watch --stop "$T"
+    check "stop it" "$SHALE" watch --stop "$b"
+    runs() {  # no zombie, which here nobody may reap
+        [ -e "/proc/$1" ] && grep -q '^State:[[:space:]]*[^Z]' "/proc/$1/status"
+    }
+    for _ in $(seq 50); do runs "$pid" || break; sleep 0.1; done
+    check_fails "its process is gone" 1 "" runs "$pid"
+    check "nor is it listed" equal "$(listed)" "[]"
+    check_fails "twice" 1 "nobody watches" "$SHALE" watch --stop "$b"
+    check_fails "flags that contradict" 1 "exclude each other" "$SHALE" watch --list --stop
+    pid=$("$SHALE" watch --background "$b" 2> "$T/watch.log")
     kill -9 "$pid"
+    while kill -0 "$pid" 2> /dev/null; do sleep 0.1; done
+    check "one that was killed is not listed" equal "$(listed)" "[]"
     printf '6' >> "$b/etc/config"
     while "$SHALE" snapshot --json "$b" -o "$T/b.snap" | field incremental | grep -q True; do
         sleep 0.1

@@ -1,7 +1,12 @@
-// shale watch: a process that knows what changed below a directory.
+// shale watch: a process that knows what changed below a directory; which there are, and their end.
+//
+// Whoever wants an answer finds the process by its socket (src/watch/). For people it leaves a note
+// besides, because a socket cannot be listed with the directory that it stands for.
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
+#include "table.hpp"
+#include "watcher_record.hpp"
 #include "workspace.hpp"
 
 #include <shale/base.hpp>
@@ -9,10 +14,12 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <memory>
+#include <optional>
 
 namespace shale::cli {
 
@@ -20,7 +27,7 @@ namespace {
 
 struct Flags {
     std::string directory, backend;
-    bool background = false;
+    bool background = false, list = false, stop = false, all = false, json = false;
 };
 
 watch::Options options_of(const Flags& flags) {
@@ -32,7 +39,9 @@ watch::Options options_of(const Flags& flags) {
 
 int serve(const Flags& flags, Workspace& workspace, const std::function<void()>& on_ready) {
     watch::Watcher watcher(flags.directory, options_of(flags));
+    std::optional<WatcherNote> note;
     watcher.serve(workspace.stop(), [&] {
+        note.emplace(workspace.root(), flags.directory, std::string(watcher.backend()));
         print_note(fmt::format("watching {} with {}", flags.directory, watcher.backend()));
         if (on_ready) on_ready();
     });
@@ -69,17 +78,70 @@ int serve_in_background(const Flags& flags, Workspace& workspace) {
     return kOk;
 }
 
+int list_watchers(const Flags& flags, const std::string& root) {
+    const auto all = running_watchers(root);
+    if (flags.json) {
+        auto array = nlohmann::ordered_json::array();
+        for (const auto& watcher : all)
+            array.push_back({{"directory", watcher.directory},
+                             {"backend", watcher.backend},
+                             {"pid", watcher.pid},
+                             {"since", format_rfc3339(watcher.since_ns)}});
+        print_result(array.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+        return kOk;
+    }
+    Table table({"DIRECTORY", "BACKEND", "PID", "SINCE"});
+    const auto now = system_clock().now_ns();
+    for (const auto& watcher : all)
+        table.add({watcher.directory, watcher.backend, std::to_string(watcher.pid),
+                   format_age(now, watcher.since_ns)});
+    print_result(table.str());
+    return kOk;
+}
+
+int stop_watchers(const Flags& flags, const std::string& root) {
+    const auto wanted = flags.all ? std::string() : real_directory(flags.directory);
+    bool any = false;
+    for (const auto& watcher : running_watchers(root)) {
+        if (!flags.all && watcher.directory != wanted) continue;
+        stop_watcher(watcher);
+        any = true;
+    }
+    if (!any && !flags.all)
+        fail(ErrorKind::NotFound,
+             "nobody watches " + flags.directory + "; `shale watch --list` shows who watches what");
+    return kOk;
+}
+
+int run(const Flags& flags, Workspace& workspace) {
+    if (flags.list && flags.stop) fail(ErrorKind::Invalid, "--list and --stop exclude each other");
+    if (flags.json && !flags.list) fail(ErrorKind::Invalid, "--json belongs to --list");
+    if (flags.all && !flags.stop) fail(ErrorKind::Invalid, "--all belongs to --stop");
+    if (flags.list || flags.all) {
+        if (!flags.directory.empty())
+            fail(ErrorKind::Invalid, "neither --list nor --all takes a directory");
+        return flags.list ? list_watchers(flags, workspace.root())
+                          : stop_watchers(flags, workspace.root());
+    }
+    if (flags.directory.empty())
+        fail(ErrorKind::Invalid, flags.stop ? "--stop needs a directory, or --all"
+                                            : "watch needs a directory, or --list");
+    if (flags.stop) return stop_watchers(flags, workspace.root());
+    return flags.background ? serve_in_background(flags, workspace) : serve(flags, workspace, {});
+}
+
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
-    required(add_argument(app, "DIR", flags->directory, "Directory to watch"));
+    add_argument(app, "DIR", flags->directory, "Directory to watch");
     add_switch(app, "--background", flags->background,
                "Return once it watches, and print the number of its process");
     add_value(app, "--backend", flags->backend, "auto|fanotify|inotify",
               "How the kernel is asked (default auto)");
-    return [flags](Workspace& workspace) {
-        return flags->background ? serve_in_background(*flags, workspace)
-                                 : serve(*flags, workspace, {});
-    };
+    add_switch(app, "--list", flags->list, "Show which directories this user watches");
+    add_switch(app, "--stop", flags->stop, "End the watching of DIR, or with --all of everything");
+    add_switch(app, "--all", flags->all, "With --stop: every directory that this user watches");
+    add_switch(app, "--json", flags->json, "With --list: print JSON");
+    return [flags](Workspace& workspace) { return run(*flags, workspace); };
 }
 
 }  // namespace
@@ -89,7 +151,7 @@ const Command& watch_command() {
         .name = "watch",
         .group = "Engine alone",
         .summary = "Remember what changes below a directory, so that snapshots of it are quick",
-        .usage = "[OPTIONS] DIR",
+        .usage = "[OPTIONS] DIR|--list|--stop --all",
         .details =
             "Runs until it is interrupted. While it does, `shale snapshot DIR` and `shale build "
             "DIR` "
@@ -105,7 +167,8 @@ const Command& watch_command() {
             "Other file systems mounted below DIR cannot be watched with it. A file that a program "
             "changes through a shared mapping counts as changed when the program closes it.",
         .examples = {{"shale watch --background /srv/app", "Watch, and go on"},
-                     {"shale snapshot --stats /srv/app -o app.snap", "Take a snapshot meanwhile"}},
+                     {"shale snapshot --stats /srv/app -o app.snap", "Take a snapshot meanwhile"},
+                     {"shale watch --stop /srv/app", "That was it"}},
         .declare = declare,
     };
     return command;
