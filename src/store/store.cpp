@@ -182,7 +182,7 @@ void Store::keep_scratch() {
 // ".../tmp/session-XXXXXX/what/ever"
 void Store::discard_scratch(const std::string& path) noexcept {
     constexpr std::string_view kSession = "/tmp/session-";
-    const auto at = path.find(kSession);
+    const auto at = path.rfind(kSession);  // the store may lie in anything
     if (at == std::string::npos) return;
     discard_session(path.substr(0, path.find('/', at + kSession.size())));
 }
