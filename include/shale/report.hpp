@@ -18,6 +18,9 @@ std::vector<diff::Change> only_below(std::vector<diff::Change> changes, std::str
 // What a Modified change need not be told for.
 struct Ignored {
     bool mtime = false, mode = false, owner = false;
+    // Fractions of a second of a time whose counterpart has none: layers and most archives say
+    // whole seconds only.
+    bool fractions = false;
 };
 // Without the Modified changes that differ in nothing but what is ignored.
 std::vector<diff::Change> without(std::vector<diff::Change> changes, const snapshot::Tree& before,

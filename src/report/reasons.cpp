@@ -22,6 +22,20 @@ std::vector<Change> only_below(std::vector<Change> changes, std::string_view pat
     return changes;
 }
 
+namespace {
+
+bool are_equal_times(std::int64_t a, std::int64_t b, const Ignored& ignored) {
+    constexpr std::int64_t kSecond = 1'000'000'000;
+    const auto second_of = [](std::int64_t time) {
+        return time / kSecond - (time % kSecond < 0 ? 1 : 0);
+    };
+    if (ignored.mtime || a == b) return true;
+    return ignored.fractions && (a % kSecond == 0 || b % kSecond == 0) &&
+           second_of(a) == second_of(b);
+}
+
+}  // namespace
+
 Reasons reasons_of(const Change& change, const Tree& before_tree, const Tree& after_tree,
                    const Ignored& ignored) {
     Reasons reasons;
@@ -34,7 +48,7 @@ Reasons reasons_of(const Change& change, const Tree& before_tree, const Tree& af
                       before.device_minor != after.device_minor;
     reasons.mode = !ignored.mode && before.mode != after.mode;
     reasons.owner = !ignored.owner && (before.uid != after.uid || before.gid != after.gid);
-    reasons.mtime = !ignored.mtime && before.mtime_ns != after.mtime_ns;
+    reasons.mtime = !are_equal_times(before.mtime_ns, after.mtime_ns, ignored);
     reasons.xattrs = !std::equal(before.xattrs.begin(), before.xattrs.end(), after.xattrs.begin(),
                                  after.xattrs.end());
     return reasons;

@@ -134,3 +134,12 @@ print([w["pid"] for w in json.load(sys.stdin) if w["directory"] == sys.argv[1]])
 else
     echo "note: no watcher here: $(cat "$T/watch.log")"
 fi
+
+# Layers know whole seconds only.
+printf 'x' > "$b/etc/timed"
+touch -d '2021-03-04 05:06:07.25' "$b/etc/timed"
+printf 'FROM scratch\nCOPY . /\n' > "$T/Dockerfile"
+check "an image of the directory" "$SHALE" build -q -t same -f "$T/Dockerfile" "$b"
+check "is equal to it" "$SHALE" diff --only etc same "$b"
+touch -d '2021-03-04 05:06:08.25' "$b/etc/timed"
+check_fails "until a second has passed" 1 "M etc/timed" "$SHALE" diff --lines --only etc same "$b"

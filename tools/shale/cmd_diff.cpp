@@ -91,6 +91,7 @@ std::string render_totals(const Totals& totals, bool json) {
 
 report::Ignored ignored_by(const Flags& flags) {
     report::Ignored ignored;
+    ignored.fractions = true;
     ignored.mtime = flags.ignore_mtime;
     for (const auto& what : flags.ignore) {
         ignored.mtime |= what == "mtime";
@@ -181,7 +182,9 @@ const Command& diff_command() {
                    "groups and device numbers. Prints the changed entries as a tree, each with a "
                    "letter (A added, M modified, D removed with everything below, L unchanged but "
                    "linked differently), its size, and why it counts as modified: content, mode, "
-                   "owner, xattr, time. An added directory is summed up in one line.\n\n"
+                   "owner, xattr, time. An added directory is summed up in one line. Times are "
+                   "compared by the second where one of them has no fraction, as layers and most "
+                   "archives have none.\n\n"
                    "An existing path wins over an image of the same name. \"scratch\" is the empty "
                    "tree. A tar file may be compressed; whiteouts in it remove, as in a layer.\n\n"
                    "The exit status is that of diff(1): 0 if the trees are equal, 1 if they "

@@ -98,6 +98,26 @@ TEST(Reasons, IgnoredOnesDropTheChangesThatHaveNoOther) {
     }
 }
 
+TEST(Reasons, AFractionCountsOnlyIfBothTimesHaveOne) {
+    constexpr std::int64_t kSecond = 1'000'000'000;
+    const auto is_change = [](std::int64_t a, std::int64_t b, bool fractions) {
+        EntrySpec old_file = file("x"), new_file = file("x");
+        old_file.mtime_ns = a;
+        new_file.mtime_ns = b;
+        const Tree before = tree_of({{"f", old_file}}), after = tree_of({{"f", new_file}});
+        Ignored ignored;
+        ignored.fractions = fractions;
+        return !without(compare(before, after), before, after, ignored).empty();
+    };
+    EXPECT_TRUE(is_change(5 * kSecond, 5 * kSecond + 1, false));
+    EXPECT_FALSE(is_change(5 * kSecond, 5 * kSecond + 1, true));
+    EXPECT_FALSE(is_change(6 * kSecond - 1, 5 * kSecond, true));
+    EXPECT_TRUE(is_change(6 * kSecond - 1, 6 * kSecond, true)) << "another second";
+    EXPECT_TRUE(is_change(5 * kSecond + 1, 5 * kSecond + 2, true)) << "both have fractions";
+    EXPECT_FALSE(is_change(-5 * kSecond, -4 * kSecond - 1, true)) << "before 1970";
+    EXPECT_TRUE(is_change(-5 * kSecond, -5 * kSecond - 1, true));
+}
+
 TEST(OnlyBelow, APathKeepsWholeComponents) {
     const Tree before = tree_of({});
     const Tree after = tree_of({{"a/b", file("1")}, {"a/bc", file("2")}, {"ab", file("3")}});
