@@ -20,6 +20,8 @@ namespace shale::layer {
 namespace {
 
 constexpr std::size_t kCopyBytes = 128 << 10;
+// A file that is handed over whole.
+constexpr std::uint64_t kMostAtOnce = 1 << 20;
 constexpr mode_t kUnfinishedDirectory = 0700, kUnfinishedFile = 0600;
 
 [[noreturn]] void corrupt(const tar::Member& member, std::string_view why) {
@@ -57,6 +59,18 @@ std::vector<std::string> names_in(int parent, const std::string& name, const std
     }
     if (errno != 0) throw_errno("read directory", path);
     return names;
+}
+
+std::vector<std::byte> content(const tar::Member& member, tar::Reader& reader) {
+    std::vector<std::byte> bytes(static_cast<std::size_t>(member.size));
+    std::size_t filled = 0;
+    while (filled < bytes.size()) {
+        const std::size_t got = reader.read(MutableBytes(bytes).subspan(filled));
+        if (got == 0) break;
+        filled += got;
+    }
+    bytes.resize(filled);
+    return bytes;
 }
 
 tar::Member plain_directory(const std::string& path) {
@@ -155,15 +169,15 @@ void Extraction::add_root(const tar::Member& member) {
 
 void Extraction::add_regular(const tar::Member& member, const Place& place, tar::Reader& reader) {
     clear_way(place);
-    const UniqueFd fd(::openat(place.parent.fd, place.name.c_str(),
-                               O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                               kUnfinishedFile));
+    UniqueFd fd(::openat(place.parent.fd, place.name.c_str(),
+                         O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kUnfinishedFile));
     if (!fd) throw_errno("create", member.path);
+    if (member.size <= kMostAtOnce)
+        return files_.finish(std::move(fd), member, content(member, reader));
     std::array<std::byte, kCopyBytes> buffer;
     while (const std::size_t got = reader.read(buffer))
         write_all(fd.get(), Bytes(buffer).first(got), member.path);
-    set_metadata(fd.get(), member);
-    set_mtime(fd.get(), member.mtime_ns, member.path);
+    finish_file(fd.get(), member);
 }
 
 void Extraction::add_hardlink(const tar::Member& member, const Place& place) {
@@ -257,6 +271,7 @@ void Extraction::remove_lower_children(int parent, const std::string& name,
 }
 
 void Extraction::finish() {
+    files_.wait();
     for (const auto& [path, end] : times_) {
         const auto directory = walker_.walk(path);
         // Not there any more, or something else by now, if a later member replaced it.

@@ -6,6 +6,7 @@
 // (times_), since every file made or removed inside changes them.
 #pragma once
 
+#include "file_finisher.hpp"
 #include "walker.hpp"
 
 #include <shale/tar.hpp>
@@ -19,9 +20,10 @@ class Extraction {
   public:
     explicit Extraction(const std::string& directory);
 
-    // `reader` stands at `member` and delivers its content.
+    // `reader` stands at `member` and delivers its content. What is wrong with a file may come to
+    // light with a later one, or in finish().
     void add(const tar::Member& member, tar::Reader& reader);
-    // Sets the directories' modes and times.
+    // Waits for the files, and sets the directories' modes and times.
     void finish();
 
   private:
@@ -56,6 +58,7 @@ class Extraction {
     std::map<std::string, DirectoryEnd> times_;
     std::string marked_parent_;  // the last directory whose ancestors were marked in standing_
     bool any_marked_ = false;
+    FileFinisher files_;
 };
 
 }  // namespace shale::layer
