@@ -79,10 +79,12 @@ class Tracker {
 class MountedTree {
   public:
     virtual ~MountedTree() = default;
+    virtual sandbox::OverlayBase base() const = 0;  // for an overlay over the tree
 };
 class TreeMounter {
   public:
     virtual ~TreeMounter() = default;
+    // `target` is an empty directory. A mounter that can do without leaves it alone.
     virtual std::unique_ptr<MountedTree> mount(std::shared_ptr<mount::View> view,
                                                const std::string& target) = 0;
 };

@@ -149,12 +149,17 @@ std::string default_hosts(const std::string& hostname);
 // Call it before the first thread starts. False, changing nothing, where that is not permitted.
 bool enter_private_mounts() noexcept;
 
-// What an overlayfs shows. A path may be /proc/self/fd/N, N standing for a mount without a place.
-struct OverlayLayers {
+// What an overlayfs stands on. A path may be /proc/self/fd/N, N standing for a mount without a
+// place.
+struct OverlayBase {
     std::vector<std::string> lowers;  // topmost first
     // Data-only layers: seen only through redirects of the one lower in front of them. Needs Linux
     // 6.16, and exactly one lower.
     std::vector<std::string> data;
+};
+
+// What an overlayfs shows.
+struct OverlayLayers : OverlayBase {
     std::string upper, work;  // empty: shown for reading
     std::string source = "overlay";
     bool allow_set_id_and_devices = true;

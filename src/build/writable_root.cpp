@@ -104,7 +104,12 @@ struct WritableRoot::State {
         made_stubs = std::move(maker).made();
         dress_upper(upper, view->tree().entry(snapshot::kRoot));
         mounted = mounter.mount(view, lower);
-        overlay.emplace(std::vector{lower, stubs}, upper, work, root);
+        auto base = mounted->base();
+        if (!made_stubs.empty()) base.lowers.push_back(stubs);
+        if (base.data.empty())
+            overlay.emplace(base.lowers, upper, work, root);
+        else
+            overlay.emplace(sandbox::OverlayLayers{std::move(base), upper, work}, root);
     }
 };
 

@@ -91,7 +91,7 @@ OverlayMount::OverlayMount(const std::vector<std::string>& lowers, const std::st
     for (const char* option : kOptions)
         options.append(",").append(option);
     if (options.size() > kMaxOptionBytes)
-        attach(mount_overlay_detached({lowers, {}, upper, work}), target);
+        attach(mount_overlay_detached({{lowers, {}}, upper, work}), target);
     else if (::mount("overlay", target.c_str(), "overlay", 0, options.c_str()) != 0)
         throw_errno("mounting an overlay at", target);
     target_ = target;

@@ -7,9 +7,10 @@ busybox=$(command -v busybox) || skip "needs busybox (package busybox-static)"
 
 m=$T/mnt
 mkdir "$m"
+tier=auto
 # Mounts a reference and runs a command while it is there.
 with_mount() {  # ARGUMENT-OF-MOUNT... -- COMMAND...
-    local arguments=() code=0
+    local arguments=(--tier "$tier") code=0
     while [ "$1" != -- ]; do arguments+=("$1"); shift; done
     shift
     "$SHALE" mount "${arguments[@]}" "$m" || return 1
@@ -144,16 +145,10 @@ D
 check "build" "$SHALE" build -q -t lay:1 "$lay"
 layer_3() { equal "$(cd "$m" && find . -type f | sort | tr '\n' ' ')" "./data/gone " &&
     cmp "$m/data/gone" "$lay/big"; }
-check "one layer alone" with_mount --layer 3 lay:1 -- layer_3
 layer_5() { equal "$(cd "$m" && find . ! -type d | sort | tr '\n' ' ')" \
     "./data/.wh.gone ./data/big ./data/link ./data/new/file " &&
     equal "$(stat -c %s "$m/data/.wh.gone")" 0 && cmp "$m/data/link" "$lay/big2"; }
-check "its whiteouts and links" with_mount --layer 5 lay:1 -- layer_5
 step_4() { cmp "$m/data/big" "$lay/big" && cmp "$m/data/gone" "$lay/big" && absent "$m/data/new"; }
-check "after a step" with_mount --step 4 lay:1 -- step_4
-check "cat of a step" cmp <("$SHALE" cat "lay:1#step:3:/data/big") "$lay/big"
-check "diff of two steps" equal "$("$SHALE" diff --lines --ignore mtime 'lay:1#step:5' lay:1 |
-    tr '\n' ';')" "L data/big;D data/gone;A data/link;A data/new;A data/new/file;"
 all_layers() {
     equal "$(ls -A "$m" | tr '\n' ' ')" ".shale 1 2 3 4 5 merged " &&
         cmp "$m/merged/data/new/file" <(echo text) && cmp "$m/2/data/big" "$lay/big" &&
@@ -163,7 +158,16 @@ all_layers() {
         cmp "$m/.shale/5/deleted/data/gone" "$lay/big" && absent "$m/.shale/1/wasted/bin" &&
         cmp "$m/.shale/3/wasted/data/gone" "$lay/big"
 }
-check "all layers" with_mount --layers lay:1 -- all_layers
+for tier in fuse erofs; do
+    check "one layer alone ($tier)" with_mount --layer 3 lay:1 -- layer_3
+    check "its whiteouts and links" with_mount --layer 5 lay:1 -- layer_5
+    check "after a step" with_mount --step 4 lay:1 -- step_4
+    check "all layers" with_mount --layers lay:1 -- all_layers
+done
+tier=auto
+check "cat of a step" cmp <("$SHALE" cat "lay:1#step:3:/data/big") "$lay/big"
+check "diff of two steps" equal "$("$SHALE" diff --lines --ignore mtime 'lay:1#step:5' lay:1 |
+    tr '\n' ';')" "L data/big;D data/gone;A data/link;A data/new;A data/new/file;"
 wasted() { "$SHALE" history --wasted --json lay:1 | python3 -c '
 import json, sys
 print(*[row.get("wastedBytes", "-") for row in json.load(sys.stdin)][::-1])'; }
@@ -204,94 +208,111 @@ check "can be turned off" with_mount --no-origin lay:1 -- no_origins
 # ------------------------------------------------------------------------------------------------
 # Handling mounts.
 
-check "mount" "$SHALE" mount lay:1 "$m"
 field() { "$SHALE" mounts --json | python3 -c '
 import json, sys
 print([row[sys.argv[2]] for row in json.load(sys.stdin) if row["target"] == sys.argv[1]][-1])' \
     "$m" "$1"; }
-check "mounts lists it" equal "$(field reference)" lay:1
-check "as read-only" equal "$(field state)" ro
-check "as a table" contains "$("$SHALE" mounts)" "$m"
-server=$(field pid)
-check "the server has a session of its own" equal "$(ps -o sid= -p "$server" | tr -d ' ')" "$server"
-kill -HUP "$server"
-check "which stands a hang-up" cmp "$m/data/big" "$lay/big2"
-check_fails "an occupied directory" 1 "" "$SHALE" mount lay:1 "$m"
-kill -9 "$server"
-# The kernel goes on showing what it has seen; what it has not is an error.
-for _ in $(seq 50); do kill -0 "$server" 2> /dev/null || break; sleep 0.1; done
-check_fails "a killed server leaves an error" 1 "Transport endpoint is not connected" \
-    cat "$m/data/new/file"
-rm -rf "$SHALE_ROOT"/tmp/session-*  # its scratch, which a prune removes once it is old
-check "mounts says dead" equal "$(field state)" dead
-check "umount clears it away" "$SHALE" umount "$m"
-check "nothing is listed" equal "$("$SHALE" mounts | grep -cF "$m")" 0
-mkdir "$T/mnt2"
-"$SHALE" mount lay:1 "$m" && "$SHALE" mount lay:1 "$T/mnt2"
-check "umount --all" "$SHALE" umount --all
-check "ended both" equal "$(grep -cF "$T" /proc/self/mountinfo)" 0
-check_fails "umount of nothing" 1 "umount needs directories, or --all" "$SHALE" umount
-"$SHALE" mount lay:1 "$m"
-server=$(field pid)
-kill -TERM "$server"
-for _ in $(seq 50); do grep -qF "$m" /proc/self/mountinfo || break; sleep 0.1; done
-check "a polite signal unmounts" equal "$(grep -cF "$m" /proc/self/mountinfo)" 0
+
+handle_mounts() {
+    check "mount ($tier)" "$SHALE" mount --tier $tier lay:1 "$m"
+    check "mounts lists it" equal "$(field reference)" lay:1
+    check "as read-only" equal "$(field state)" ro
+    check "as served how" equal "$(field tier)" $tier
+    check "as a table" contains "$("$SHALE" mounts)" "$m"
+    server=$(field pid)
+    check "the server has a session of its own" \
+        equal "$(ps -o sid= -p "$server" | tr -d ' ')" "$server"
+    kill -HUP "$server"
+    check "which stands a hang-up" cmp "$m/data/big" "$lay/big2"
+    check_fails "an occupied directory" 1 "" "$SHALE" mount --tier $tier lay:1 "$m"
+    kill -9 "$server"
+    # The kernel goes on showing what it has seen; what it has not is an error.
+    for _ in $(seq 50); do kill -0 "$server" 2> /dev/null || break; sleep 0.1; done
+    check_fails "a killed server leaves an error" 1 "Transport endpoint is not connected" \
+        cat "$m/data/new/file"
+    rm -rf "$SHALE_ROOT"/tmp/session-*  # its scratch, which a prune removes once it is old
+    check "mounts says dead" equal "$(field state)" dead
+    check "umount clears it away" "$SHALE" umount "$m"
+    check "nothing is listed" equal "$("$SHALE" mounts | grep -cF "$m")" 0
+    mkdir -p "$T/mnt2"
+    "$SHALE" mount --tier $tier lay:1 "$m" && "$SHALE" mount --tier $tier lay:1 "$T/mnt2"
+    check "umount --all" "$SHALE" umount --all
+    check "ended both" equal "$(grep -cF "$T" /proc/self/mountinfo)" 0
+    check_fails "umount of nothing" 1 "umount needs directories, or --all" "$SHALE" umount
+    "$SHALE" mount --tier $tier lay:1 "$m"
+    server=$(field pid)
+    kill -TERM "$server"
+    for _ in $(seq 50); do grep -qF "$m" /proc/self/mountinfo || break; sleep 0.1; done
+    check "a polite signal unmounts" equal "$(grep -cF "$m" /proc/self/mountinfo)" 0
+}
 
 # ------------------------------------------------------------------------------------------------
 # Writing, and keeping it.
 
-check "mount --rw" "$SHALE" mount --rw lay:1 "$m"
-check "mounts says rw" equal "$(field state)" rw
-echo new > "$m/data/new/file"
-rm "$m/data/big"
-mkdir "$m/etc" && echo conf > "$m/etc/conf"
-check "diff shows what was written" equal "$("$SHALE" diff --lines lay:1 "$m" | tr '\n' ';')" \
-    "M .;M data;D data/big;M data/new/file;A etc;A etc/conf;"
-check "commit" "$SHALE" commit "$m" lay:2 -m "by hand"
-check "the new image has it" equal "$("$SHALE" cat lay:2:/etc/conf)" conf
-check "and what was not touched" cmp <("$SHALE" cat lay:2:/data/link) "$lay/big2"
-check "is what the mount shows" "$SHALE" diff lay:2 "$m"
-check "a step of the history" contains "$("$SHALE" history lay:2)" "by hand"
-check "commit with changes" "$SHALE" commit -c 'ENV B=2' -c 'CMD ["/bin/sh", "-c", "echo $B"]' \
-    "$m" lay:3
-check "is no build to look back at" equal "$("$SHALE" builds --json | grep -c shale-commit)" 0
-check "which are in the config" contains "$("$SHALE" inspect lay:3)" '"B=2"'
-check "and the files too" equal "$("$SHALE" cat lay:3:/etc/conf)" conf
-check_fails "no instruction that makes files" 1 "RUN is not possible" \
-    "$SHALE" commit -c 'RUN true' "$m" lay:4
-check_fails "nor nonsense" 1 "--change: " "$SHALE" commit -c 'NONSENSE' "$m" lay:4
-printf 'FROM lay:1\nONBUILD COPY nowhere /\n' > "$lay/onbuild"
-check "build with a trigger" "$SHALE" build -q -t onbuild:1 -f "$lay/onbuild" "$lay"
-mkdir "$T/on"
-check "mount it --rw" "$SHALE" mount --rw onbuild:1 "$T/on"
-check_fails "triggers do not run" 1 "has ONBUILD triggers" \
-    "$SHALE" commit -c 'ENV B=2' "$T/on" lay:4
-check "without changes they stay" "$SHALE" commit "$T/on" onbuild:2
-check "in the config" contains "$("$SHALE" inspect onbuild:2)" "COPY nowhere /"
-check "umount" "$SHALE" umount "$T/on"
-check "no name was given" equal "$("$SHALE" images --names | grep -c lay:4)" 0
-check "prune beside it" "$SHALE" prune -a -f
-check "it still reads" cmp "$m/bin/sh" "$busybox"
-check "umount" "$SHALE" umount "$m"
-check_fails "what was not committed is gone" 1 "is no writable mount" "$SHALE" commit "$m" lay:5
-check "mount again" with_mount lay:1 -- absent "$m/etc"
+write_and_keep() {
+    check "mount --rw ($tier)" "$SHALE" mount --tier $tier --rw lay:1 "$m"
+    check "mounts says rw" equal "$(field state)" rw
+    echo new > "$m/data/new/file"
+    rm "$m/data/big"
+    mkdir "$m/etc" && echo conf > "$m/etc/conf"
+    check "diff shows what was written" equal "$("$SHALE" diff --lines lay:1 "$m" | tr '\n' ';')" \
+        "M .;M data;D data/big;M data/new/file;A etc;A etc/conf;"
+    check "commit" "$SHALE" commit "$m" lay:2 -m "by hand"
+    check "the new image has it" equal "$("$SHALE" cat lay:2:/etc/conf)" conf
+    check "and what was not touched" cmp <("$SHALE" cat lay:2:/data/link) "$lay/big2"
+    check "is what the mount shows" "$SHALE" diff lay:2 "$m"
+    check "a step of the history" contains "$("$SHALE" history lay:2)" "by hand"
+    check "commit with changes" \
+        "$SHALE" commit -c 'ENV B=2' -c 'CMD ["/bin/sh", "-c", "echo $B"]' "$m" lay:3
+    check "is no build to look back at" equal "$("$SHALE" builds --json | grep -c shale-commit)" 0
+    check "which are in the config" contains "$("$SHALE" inspect lay:3)" '"B=2"'
+    check "and the files too" equal "$("$SHALE" cat lay:3:/etc/conf)" conf
+    check_fails "no instruction that makes files" 1 "RUN is not possible" \
+        "$SHALE" commit -c 'RUN true' "$m" lay:4
+    check_fails "nor nonsense" 1 "--change: " "$SHALE" commit -c 'NONSENSE' "$m" lay:4
+    printf 'FROM lay:1\nONBUILD COPY nowhere /\n' > "$lay/onbuild"
+    check "build with a trigger" "$SHALE" build -q -t onbuild:1 -f "$lay/onbuild" "$lay"
+    mkdir -p "$T/on"
+    check "mount it --rw" "$SHALE" mount --tier $tier --rw onbuild:1 "$T/on"
+    check_fails "triggers do not run" 1 "has ONBUILD triggers" \
+        "$SHALE" commit -c 'ENV B=2' "$T/on" lay:4
+    check "without changes they stay" "$SHALE" commit "$T/on" onbuild:2
+    check "in the config" contains "$("$SHALE" inspect onbuild:2)" "COPY nowhere /"
+    check "umount" "$SHALE" umount "$T/on"
+    check "no name was given" equal "$("$SHALE" images --names | grep -c lay:4)" 0
+    check "prune beside it" "$SHALE" prune -a -f
+    check "it still reads" cmp "$m/bin/sh" "$busybox"
+    check "umount" "$SHALE" umount "$m"
+    check_fails "what was not committed is gone" 1 "is no writable mount" "$SHALE" commit "$m" lay:5
+    check "mount again" with_mount lay:1 -- absent "$m/etc"
+    check_fails "a part is not writable" 1 "--rw wants a whole image" \
+        "$SHALE" mount --tier $tier --rw --step 1 lay:1 "$m"
+}
 
-# A server that is killed: what was written is still there, and it is said where.
-check "mount --rw" "$SHALE" mount --rw lay:1 "$m"
-echo rescued > "$m/rescued"
-server=$(field pid)
-kill -9 "$server"
-for _ in $(seq 50); do kill -0 "$server" 2> /dev/null || break; sleep 0.1; done
-find "$SHALE_ROOT/tmp" -maxdepth 1 -exec touch -d '2 minutes ago' {} +  # old enough to be swept
-check "mounts says dead" equal "$(field state)" dead
-upper=$(field upper)
-check "and where the files are" contains "$("$SHALE" mounts 2>&1 > /dev/null)" "lies in $upper"
-check "prune beside it" "$SHALE" prune -a -f
-check "they are there" equal "$(cat "$upper/rescued")" rescued
-check "commit" "$SHALE" commit "$m" lay:5
-check "makes an image of them" equal "$("$SHALE" cat lay:5:/rescued)" rescued
-check "umount" "$SHALE" umount "$m"
-check "clears them away" absent "$upper"
+lose_the_server() {  # what was written is still there, and it is said where
+    check "mount --rw ($tier)" "$SHALE" mount --tier $tier --rw lay:1 "$m"
+    echo rescued > "$m/rescued"
+    server=$(field pid)
+    kill -9 "$server"
+    for _ in $(seq 50); do kill -0 "$server" 2> /dev/null || break; sleep 0.1; done
+    find "$SHALE_ROOT/tmp" -maxdepth 1 -exec touch -d '2 minutes ago' {} +  # old enough to be swept
+    check "mounts says dead" equal "$(field state)" dead
+    upper=$(field upper)
+    check "and where the files are" contains "$("$SHALE" mounts 2>&1 > /dev/null)" "lies in $upper"
+    check "prune beside it" "$SHALE" prune -a -f
+    check "they are there" equal "$(cat "$upper/rescued")" rescued
+    check "commit" "$SHALE" commit "$m" lay:5
+    check "makes an image of them" equal "$("$SHALE" cat lay:5:/rescued)" rescued
+    check "umount" "$SHALE" umount "$m"
+    check "clears them away" absent "$upper"
+}
+
+for tier in fuse erofs; do
+    handle_mounts
+    write_and_keep
+    lose_the_server
+done
+tier=auto
 
 # The name is given last, when the image is whole.
 cat > "$T/renames.py" <<'P'
@@ -327,8 +348,15 @@ mount -t tmpfs -o ro,size=64k none /run
 S
 check "a mount where /run cannot be written to" equal \
     "$(SHALE=$SHALE unshare -m bash "$T/no-run.sh" "$m" 2>&1 | tr '\n' ';')" "1;0;"
-check_fails "a part is not writable" 1 "--rw wants a whole image" \
-    "$SHALE" mount --rw --step 1 lay:1 "$m"
+
+takes() { equal "$(field tier)" "$1" && contains "$(field why)" "$2"; }
+check "auto shows origins" with_mount lay:1 -- takes fuse no-origin
+check "or hands over an image" with_mount --no-origin lay:1 -- takes erofs names
+check "but never without contents" with_mount --no-origin "$T/tree.snap" -- takes fuse contents
+check_fails "nor when told so" 1 "no contents to put behind an image" \
+    "$SHALE" mount --tier erofs "$T/tree.snap" "$m"
+check_fails "passthrough is not there" 1 "lie in compressed frames" \
+    "$SHALE" mount --tier passthrough lay:1 "$m"
 
 # ------------------------------------------------------------------------------------------------
 # An ordinary user, in a mount namespace whose /dev/fuse everybody may open, as is usual.

@@ -7,11 +7,11 @@
 #include "command.hpp"
 #include "console.hpp"
 #include "disk_ceiling.hpp"
-#include "fuse_mounter.hpp"
 #include "image_lookup.hpp"
 #include "interrupts.hpp"
 #include "progress.hpp"
 #include "terminal_text.hpp"
+#include "tree_server.hpp"
 #include "workspace.hpp"
 
 #include <shale/base.hpp>

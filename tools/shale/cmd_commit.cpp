@@ -5,7 +5,7 @@
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
-#include "fuse_mounter.hpp"
+#include "tree_server.hpp"
 #include "writable_mount.hpp"
 
 #include <shale/build.hpp>

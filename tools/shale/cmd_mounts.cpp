@@ -53,6 +53,7 @@ std::string render_json(const std::vector<MountRow>& rows) {
         if (const auto& record = row.record) {
             item["state"] = state_of(*record);
             item["tier"] = record->tier;
+            if (!record->why.empty()) item["why"] = record->why;
             item["pid"] = record->pid;
             item["since"] = format_rfc3339(record->since_ns);
             item["root"] = record->root;
@@ -88,7 +89,8 @@ const Command& mounts_command() {
             "the mount fails with \"Transport endpoint is not connected\" until `shale "
             "umount` clears it away. What was written to a mount by --rw is kept until then, "
             "or until the machine is started again: `shale commit` still makes an image of "
-            "it. A mount of another user shows \"-\".",
+            "it. A mount of another user shows \"-\". TIER is how it is served (`shale mount "
+            "--tier`); --json has the reason, too.",
         .examples = {{"shale mounts", "What is mounted"},
                      {"shale mounts --json | jq -r '.[].target'", "For a script"}},
         .declare = declare,

@@ -6,8 +6,8 @@
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
-#include "fuse_mounter.hpp"
 #include "image_lookup.hpp"
+#include "tree_server.hpp"
 
 #include <shale/build.hpp>
 #include <shale/sandbox.hpp>

@@ -66,6 +66,7 @@ std::optional<MountRecord> read_record(const std::string& path) {
     record.target = text_of(value, "target");
     record.root = text_of(value, "root");
     record.tier = text_of(value, "tier");
+    record.why = text_of(value, "why");
     record.manifest = text_of(value, "manifest");
     record.upper = text_of(value, "upper");
     record.pid = number_of(value, "pid");
@@ -95,6 +96,7 @@ PublishedRecord::PublishedRecord(const std::string& device, const MountRecord& r
                         {"target", record.target},
                         {"root", record.root},
                         {"tier", record.tier},
+                        {"why", record.why},
                         {"manifest", record.manifest},
                         {"upper", record.upper},
                         {"pid", record.pid},

@@ -13,7 +13,8 @@ struct MountRecord {
     std::string reference;  // as the user wrote it
     std::string target;     // where it is mounted
     std::string root;       // of the store
-    std::string tier;       // how it is served: "fuse"
+    std::string tier;       // how it is served: "fuse", "erofs"
+    std::string why;        // and the reason
     std::string manifest;   // digest of the image's manifest; empty if it is no image
     std::string upper;      // where a writable mount keeps what is written; else empty
     std::int64_t pid = 0;   // of the serving process

@@ -1,10 +1,12 @@
-// A writable mount is an overlay over the lazy one. Only the overlay has a place that others see:
-// the lazy mount is detached from its own as soon as the overlay holds it, so that unmounting the
-// overlay ends both, and the serving threads notice by themselves.
+// A writable mount is an overlay over the lazy one, a metadata image can be seen through an overlay
+// only. Of these only the overlay has a place that others see: what is below is detached from its
+// own as soon as the overlay holds it, so that unmounting the overlay ends both, and the serving
+// threads notice by themselves.
 #include "serving.hpp"
 
 #include "layer_views.hpp"
 #include "mount_table.hpp"
+#include "tree_server.hpp"
 
 #include <shale/build.hpp>
 #include <shale/fuse.hpp>
@@ -28,27 +30,22 @@ decltype(fuse::Options::origin) origin_of(const TreeArgument& shown) {
     };
 }
 
-// Mounts one view and remembers it.
-class ViewMounter final : public build::TreeMounter {
+// Hands out one server that is there already, and remembers it.
+class ServerMounter final : public build::TreeMounter {
   public:
-    explicit ViewMounter(fuse::Options options) : options_(std::move(options)) {}
-    std::unique_ptr<build::MountedTree> mount(std::shared_ptr<mount::View> view,
+    using Serve = std::function<std::unique_ptr<TreeServer>(const std::string& target)>;
+    explicit ServerMounter(Serve serve) : serve_(std::move(serve)) {}
+    std::unique_ptr<build::MountedTree> mount(std::shared_ptr<mount::View>,
                                               const std::string& target) override {
-        auto handle = std::make_unique<Handle>(std::move(view), target, options_);
-        mounted_ = &handle->mounted;
-        return handle;
+        auto server = serve_(target);
+        server_ = server.get();
+        return server;
     }
-    fuse::Mounted& mounted() { return *mounted_; }
+    TreeServer& server() { return *server_; }
 
   private:
-    struct Handle final : build::MountedTree {
-        Handle(std::shared_ptr<mount::View> view, const std::string& target,
-               const fuse::Options& options)
-            : mounted(std::move(view), target, options) {}
-        fuse::Mounted mounted;
-    };
-    fuse::Options options_;
-    fuse::Mounted* mounted_ = nullptr;  // lives as long as the root that it was made for
+    Serve serve_;
+    TreeServer* server_ = nullptr;  // lives as long as the root that it was made for
 };
 
 // Whoever looks around in a stranger's image shall not run its set-id programs by accident.
@@ -80,27 +77,95 @@ std::string absolute(const std::string& path) {
 
 struct Serving::State {
     std::string target;
-    // One of the two: a mount, or an overlay over one.
-    std::unique_ptr<fuse::Mounted> mounted;
-    std::unique_ptr<ViewMounter> mounter;
+    TierChoice choice;
+    // One of two: a server, perhaps below a read-only overlay, or a writable root over one.
+    std::unique_ptr<TreeServer> plain;
+    std::optional<sandbox::OverlayMount> overlay;
+    std::unique_ptr<ServerMounter> mounter;
     std::unique_ptr<build::WritableRoot> root;
     std::optional<PublishedRecord> record;
 
     ~State() {
         if (root && !target.empty()) ::umount2(target.c_str(), MNT_DETACH);
     }
-    fuse::Mounted& server() { return mounted ? *mounted : mounter->mounted(); }
+    TreeServer& server() { return plain ? *plain : mounter->server(); }
 
+    using Serve = ServerMounter::Serve;
     void mount_writable(store::Store& store, const std::shared_ptr<mount::View>& view,
-                        fuse::Options options) {
-        mounter = std::make_unique<ViewMounter>(std::move(options));
+                        Serve serve) {
+        require_empty_directory(target);
+        mounter = std::make_unique<ServerMounter>(std::move(serve));
         root = std::make_unique<build::WritableRoot>(store, *mounter, view,
                                                      std::vector<std::string>{});
         bind_for_inspection(root->path(), target);
         ::umount2(root->path().c_str(), MNT_DETACH);
-        ::umount2(mounter->mounted().target().c_str(), MNT_DETACH);
+        mounter->server().leave_to_overlay();
+    }
+    void mount_image(std::unique_ptr<TreeServer> server, const std::string& source) {
+        require_empty_directory(target);
+        sandbox::OverlayLayers layers{server->base(), {}, {}};
+        layers.source = source;
+        layers.allow_set_id_and_devices = false;
+        overlay.emplace(layers, target);
+        server->leave_to_overlay();
+        plain = std::move(server);
+    }
+    void forget_everything() {
+        overlay.reset();
+        root.reset();
+        mounter.reset();
+        plain.reset();
+    }
+
+    // As chosen; through FUSE instead if only the kernel could tell that an image is not possible.
+    void mount(const MountRequest& request, store::Store& store,
+               const std::shared_ptr<mount::View>& view, const fuse::Options& options) {
+        if (choice.tier == Tier::Erofs) {
+            try {
+                const auto scratch = store.scratch("image-");
+                const auto as_image = [&](const std::string&) {
+                    return serve_as_image(view, scratch.path());
+                };
+                if (request.writable) return mount_writable(store, view, as_image);
+                return mount_image(as_image({}), request.reference);
+            } catch (const Error& error) {
+                if (request.tier.kind != TierWish::Kind::Auto || error.kind() == ErrorKind::Invalid)
+                    throw;
+                choice = {Tier::Fuse, error.what()};
+                forget_everything();
+            }
+        }
+        const auto through_fuse = [&](const std::string& place) {
+            return serve_through_fuse(view, place, options);
+        };
+        if (request.writable) return mount_writable(store, view, through_fuse);
+        plain = through_fuse(target);
     }
 };
+
+namespace {
+
+TierFacts facts_of(const MountRequest& request, const TreeArgument& shown) {
+    return {.is_root = ::geteuid() == 0,
+            .has_contents = shown.open != nullptr,
+            .wants_origin = request.origin,
+            .entries = shown.tree->size()};
+}
+
+MountRecord record_of(const MountRequest& request, const store::Store& store,
+                      const TierChoice& choice) {
+    MountRecord record;
+    record.reference = request.reference;
+    record.target = request.target;
+    record.root = absolute(store.root());
+    record.tier = name_of(choice.tier);
+    record.why = choice.why;
+    record.pid = ::getpid();
+    record.since_ns = system_clock().now_ns();
+    return record;
+}
+
+}  // namespace
 
 Serving::Serving(const MountRequest& request, Workspace& workspace)
     : state_(std::make_unique<State>()) {
@@ -112,34 +177,25 @@ Serving::Serving(const MountRequest& request, Workspace& workspace)
         fail(ErrorKind::Invalid, "--rw wants a whole image, not " + request.reference);
     if (request.writable && ::geteuid() != 0)
         fail(ErrorKind::Unsupported, "--rw makes an overlay, which needs root");
+    state_->choice = choose_tier(request.tier, facts_of(request, shown));
     const auto view = shown.view(shown.tree);
     fuse::Options options;
     options.source_name = request.reference;
     if (request.origin) options.origin = origin_of(shown);
-    MountRecord record;
-    record.reference = request.reference;
-    record.target = request.target;
-    record.root = absolute(store.root());
-    record.tier = "fuse";
-    record.pid = ::getpid();
-    record.since_ns = system_clock().now_ns();
     auto pins = shown.sources;
     if (shown.image) {
-        record.manifest = shown.image->descriptor.digest.str();
         // For a commit: what it stands on must not be collected either.
         pins.push_back(shown.image->descriptor.digest);
         pins.push_back(shown.image->manifest.config.digest);
     }
     // Before the mount is made: a signal that came between would leave it behind.
     const auto stop = workspace.stop();
-    if (request.writable) {
-        require_empty_directory(request.target);
+    if (request.writable)
         store.keep_scratch();  // if we are killed, what was written is not lost with us
-        state_->mount_writable(store, view, options);
-        record.upper = absolute(state_->root->upper());
-    } else {
-        state_->mounted = std::make_unique<fuse::Mounted>(view, request.target, options);
-    }
+    state_->mount(request, store, view, options);
+    auto record = record_of(request, store, state_->choice);
+    if (shown.image) record.manifest = shown.image->descriptor.digest.str();
+    if (request.writable) record.upper = absolute(state_->root->upper());
     state_->record.emplace(device_at(request.target), record);
     store.pin(pins);  // the store may be collected while we serve
     if (stop.stop_requested()) fail(ErrorKind::Cancelled, "interrupted");
@@ -147,10 +203,15 @@ Serving::Serving(const MountRequest& request, Workspace& workspace)
 
 Serving::~Serving() = default;
 
+const TierChoice& Serving::tier() const {
+    return state_->choice;
+}
+
 void Serving::wait(Workspace& workspace) {
     const std::stop_callback unmount(workspace.stop(), [this] { detach(state_->target); });
     state_->server().wait();
     // Somebody else's mount may be there by now.
+    if (state_->overlay) state_->overlay->forget();
     state_->target.clear();
 }
 

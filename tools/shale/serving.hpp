@@ -3,6 +3,7 @@
 
 #include "mount_record.hpp"
 #include "tree_argument.hpp"
+#include "tree_server.hpp"
 
 #include <memory>
 #include <string>
@@ -15,6 +16,7 @@ struct MountRequest {
     PlatformChoice platform{};
     bool origin = true;  // answer for user.shale.*
     bool writable = false;
+    TierWish tier{};
 };
 
 // Mounted from construction to destruction; the store is pinned meanwhile and of use for nothing
@@ -28,6 +30,7 @@ class Serving {
     ~Serving();
     // Until somebody unmounts, or a signal asks us to.
     void wait(Workspace& workspace);
+    const TierChoice& tier() const;
 
   private:
     struct State;
