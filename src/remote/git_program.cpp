@@ -2,6 +2,8 @@
 
 #include "process.hpp"
 
+#include <shale/caller.hpp>
+
 #include <algorithm>
 #include <cstdlib>
 
@@ -47,8 +49,22 @@ std::string secret_of(const std::string& remote) {
     return at == std::string::npos ? std::string() : authority.substr(0, at + 1);
 }
 
+// ssh asks the system where the user lives. In a user namespace he is root by number, but the hosts
+// that he knows are in his own home. A path that a shell or ssh would take apart is not passed on:
+// ssh then knows no host yet.
+std::string known_hosts() {
+    const char* const home = std::getenv("HOME");
+    if (!in_user_namespace() || !home || *home != '/') return {};
+    constexpr std::string_view kPlain =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-";
+    const std::string path = join_path(home, ".ssh/known_hosts");
+    if (path.find_first_not_of(kPlain) != std::string::npos) return {};
+    return " -o UserKnownHostsFile=" + path;
+}
+
 std::string ssh_command(const std::string& agent) {
     std::string command = "ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=accept-new";
+    command += known_hosts();
     // Without leave, a Dockerfile must not use the keys of whoever runs the build.
     if (agent.empty())
         command += " -o IdentitiesOnly=yes -o IdentityFile=/dev/null -o IdentityAgent=none";

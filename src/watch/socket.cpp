@@ -2,6 +2,7 @@
 // hold anything but zero bytes.
 #include "socket.hpp"
 
+#include <shale/caller.hpp>
 #include <shale/codec.hpp>
 
 #include <sys/socket.h>
@@ -25,9 +26,10 @@ constexpr std::size_t kMaxQuestionBytes = 1024;
 constexpr std::size_t kMaxAnswerBytes = 1 << 30;
 constexpr time_t kPatienceSeconds = 30;
 
-// An abstract name; the user is part of it, so that users do not stand in each other's way.
+// An abstract name; the user is part of it, so that users do not stand in each other's way. It is
+// the one that a build in a user namespace was started by, as the watcher outside was.
 socklen_t address_of(const std::string& path, sockaddr_un& address) {
-    const std::string name = std::string(1, '\0') + "shale-watch-" + std::to_string(::geteuid()) +
+    const std::string name = std::string(1, '\0') + "shale-watch-" + std::to_string(outer_uid()) +
                              "-" + codec::sha256(path).hex().substr(0, 32);
     address.sun_family = AF_UNIX;
     std::memcpy(address.sun_path, name.data(), name.size());
