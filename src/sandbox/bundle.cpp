@@ -10,6 +10,8 @@
 #include "limits.hpp"
 #include "seccomp.hpp"
 
+#include <shale/caller.hpp>
+
 #include <fmt/format.h>
 #include <linux/capability.h>
 #include <nlohmann/json.hpp>
@@ -103,8 +105,31 @@ Json process_section(const Spec& spec, const BundleOptions& options) {
     return process;
 }
 
+bool group_exists(std::uint32_t gid) {
+    return outer_id(read_file("/proc/self/gid_map", 64 << 10), gid).has_value();
+}
+
 Json mount_entry(const char* target, const char* type, std::vector<std::string> options) {
     return {{"destination", target}, {"type", type}, {"source", type}, {"options", options}};
+}
+
+// sysfs shows the network that it is mounted from, and belongs to that network's owner: in a user
+// namespace the host's can only be shown as it is mounted already, with all that is mounted on it.
+Json sys_mount(const Spec& spec, const BundleOptions& options, const std::string& access) {
+    if (!options.in_user_namespace || spec.network != Network::Host)
+        return mount_entry("/sys", "sysfs", {"nosuid", "noexec", "nodev", access});
+    return {{"destination", "/sys"},
+            {"type", "bind"},
+            {"source", "/sys"},
+            {"options", {"rbind", "rprivate", "nosuid", "noexec", "nodev", "ro"}}};
+}
+
+// Terminals belong to the group "tty", wherever that ID means anybody.
+std::vector<std::string> terminal_options(const BundleOptions& options) {
+    std::vector<std::string> list{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"};
+    constexpr std::uint32_t kTty = 5;
+    if (!options.in_user_namespace || group_exists(kTty)) list.push_back("gid=5");
+    return list;
 }
 
 Json kernel_mounts(const Spec& spec, const BundleOptions& options) {
@@ -112,9 +137,8 @@ Json kernel_mounts(const Spec& spec, const BundleOptions& options) {
     Json mounts = Json::array({
         mount_entry("/proc", "proc", {"nosuid", "noexec", "nodev"}),
         mount_entry("/dev", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}),
-        mount_entry("/dev/pts", "devpts",
-                    {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}),
-        mount_entry("/sys", "sysfs", {"nosuid", "noexec", "nodev", sys_access}),
+        mount_entry("/dev/pts", "devpts", terminal_options(options)),
+        sys_mount(spec, options, sys_access),
         mount_entry("/dev/mqueue", "mqueue", {"nosuid", "noexec", "nodev"}),
         mount_entry(
             "/dev/shm", "tmpfs",

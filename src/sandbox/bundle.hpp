@@ -15,6 +15,7 @@ struct BundleOptions {
     std::string seccomp_base64;
     // Of the caller's terminal, if Spec::terminal; 0 leaves the size to the runtime.
     unsigned console_rows = 0, console_columns = 0;
+    bool in_user_namespace = false;
 };
 
 // OCI runtime-spec 1.0 config.json. Invalid if the Spec cannot be one (no argv, a relative path).

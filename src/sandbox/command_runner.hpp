@@ -21,8 +21,10 @@ struct Command {
     // Mounts of other steps, not needed by this one, that the private copy would keep busy.
     std::vector<std::string> detach;
     std::vector<std::string> join_cgroups;  // files of cgroups to write "0" to
-    int network_fd = -1;          // a network namespace to enter; -1 stays in the caller's
-    bool only_cgroup2 = false;    // show the program a machine with nothing but the v2 hierarchy
+    int network_fd = -1;        // a network namespace to enter; -1 stays in the caller's
+    bool only_cgroup2 = false;  // show the program a machine with nothing but the v2 hierarchy
+    // Whoever is not the machine's root may mount that only in a namespace of its own.
+    bool own_cgroup_namespace = false;
     bool terminal = false;        // descriptors 0, 1, 2 of the caller instead of pipes
     bool standard_input = false;  // descriptor 0 of the caller instead of nothing
 };

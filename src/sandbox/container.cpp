@@ -9,6 +9,7 @@
 
 #include "bundle.hpp"
 #include "cgroup.hpp"
+#include "limits.hpp"
 #include "mount_table.hpp"
 
 #include <fcntl.h>
@@ -17,6 +18,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -129,8 +131,8 @@ std::vector<std::string> command_line(const Engine& engine, const RunDirectory& 
         engine.program, "--root", directory.file("state"), "--log", directory.file("log"),
         "--log-format", "json"};
     if (engine.family == "crun")
-        argv.push_back(engine.own_cgroup ? "--cgroup-manager=disabled"
-                                         : "--cgroup-manager=cgroupfs");
+        argv.push_back(engine.own_cgroup || engine.no_cgroup ? "--cgroup-manager=disabled"
+                                                             : "--cgroup-manager=cgroupfs");
     argv.insert(argv.end(), {"run", "--bundle", directory.path(), directory.name()});
     return argv;
 }
@@ -154,15 +156,16 @@ class CgroupOwner {
     CgroupOwner(const Engine& engine, const std::vector<MountEntry>& mounts,
                 const std::string& name, const Spec& spec)
         : mounts_(mounts), path_(cgroup_path(spec.cgroup_parent, name)) {
+        is_managed_ = !engine.own_cgroup && !engine.no_cgroup;
         if (engine.own_cgroup) {
             ours_.emplace(mounts, path_, spec);
-            return;
+        } else if (is_managed_) {
+            require_controllers(mounts, spec.resources);
+            new_parents_ = missing_parents(mounts, path_);
         }
-        require_controllers(mounts, spec.resources);
-        new_parents_ = missing_parents(mounts, path_);
     }
     ~CgroupOwner() {
-        if (ours_) return;
+        if (!is_managed_) return;
         remove_cgroups(mounts_, path_);
         for (; !new_parents_.empty(); new_parents_.pop_back())
             ::rmdir(new_parents_.back().c_str());
@@ -171,15 +174,43 @@ class CgroupOwner {
     std::vector<std::string> join_files() const {
         return ours_ ? ours_->join_files() : std::vector<std::string>();
     }
-    std::string path_for_runtime() const { return ours_ ? std::string() : path_; }
+    std::string path_for_runtime() const { return is_managed_ ? path_ : std::string(); }
     bool ran_out_of_memory() const { return ours_ && ours_->ran_out_of_memory(); }
 
   private:
     const std::vector<MountEntry>& mounts_;
     std::string path_;
+    bool is_managed_ = false;  // by the runtime
     std::vector<std::string> new_parents_;
     std::optional<OwnCgroups> ours_;
 };
+
+// What only the machine's root can grant.
+void check_for_user_namespace(const Spec& spec) {
+    const auto refuse = [](const std::string& what, const std::string& why) {
+        fail(ErrorKind::Unsupported, fmt::format("{} is not possible rootless: {}", what, why));
+    };
+    const bool is_limited = !(spec.resources == Resources());
+    if (is_limited || !spec.cgroup_parent.empty())
+        refuse(is_limited ? "a limit of memory, processors or processes" : "--cgroup-parent",
+               "control groups are the machine's");
+    for (const ProcessLimit& limit : spec.limits) {
+        check_limit(limit);
+        if (const auto most = most_of_limit(limit.name);
+            most && static_cast<std::uint64_t>(limit.hard) > *most)
+            refuse(fmt::format("--ulimit {}={}:{}", limit.name, limit.soft, limit.hard),
+                   fmt::format("this user's hard limit is {}", *most));
+    }
+    // The runtime shows the host's node of the same name, since none can be made.
+    for (const Device& device : spec.devices) {
+        struct stat status {};
+        if (::stat(device.path.c_str(), &status) != 0 ||
+            S_ISBLK(status.st_mode) != device.is_block ||
+            status.st_rdev != makedev(device.major_number, device.minor_number))
+            refuse("device " + device.path,
+                   "nodes cannot be made, and the host's of this name is another or missing");
+    }
+}
 
 // The network of a run. Goes back to the pool at the end, unless the step was able to change it.
 class RunNetwork {
@@ -232,12 +263,14 @@ Result to_result(const Engine& engine, const Spec& spec, const Exit& exit,
 
 Result run_container(const Engine& engine, const Host& host, const Spec& spec,
                      const OnOutput& output, std::stop_token stop) {
+    if (engine.no_cgroup) check_for_user_namespace(spec);
     const RunDirectory directory(host.state_directory, spec);
     RunNetwork network(*host.networks, spec);
     const std::vector<MountEntry> mounts = read_mounts();
     const CgroupOwner cgroup(engine, mounts, directory.name(), spec);
 
     BundleOptions bundle{cgroup.path_for_runtime(), engine.seccomp_base64};
+    bundle.in_user_namespace = engine.no_cgroup;
     winsize window{};
     if (spec.terminal && ::ioctl(STDIN_FILENO, TIOCGWINSZ, &window) == 0) {
         bundle.console_rows = window.ws_row;
@@ -250,7 +283,8 @@ Result run_container(const Engine& engine, const Host& host, const Spec& spec,
     command.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
     command.detach = foreign_mounts(mounts, needed_paths(engine, host, spec));
     command.join_cgroups = cgroup.join_files();
-    command.only_cgroup2 = engine.own_cgroup;
+    command.only_cgroup2 = engine.own_cgroup || engine.no_cgroup;
+    command.own_cgroup_namespace = engine.no_cgroup;
     command.terminal = spec.terminal;
     command.standard_input = spec.standard_input;
 

@@ -18,6 +18,9 @@ struct Engine {
     // The program manages no cgroup and is shown only the v2 hierarchy; we limit devices ourselves.
     bool own_cgroup = false;
     std::string seccomp_base64;  // empty: the runtime compiles the rules
+    // In a user namespace: control groups are the host's, and nobody needs to limit devices that
+    // cannot be made. The container stays in the group that it is started in.
+    bool no_cgroup = false;
 };
 
 struct Host {

@@ -1,4 +1,5 @@
 // OverlayMount, and the namespace that such mounts are made in.
+#include <shale/caller.hpp>
 #include <shale/sandbox.hpp>
 
 #include <fcntl.h>
@@ -19,8 +20,14 @@ constexpr std::size_t kMaxOptionBytes = 4095;
 // redirect_dir and metacopy off: the upper then holds every changed byte, and a lower (foreign
 // bytes!) cannot redirect a path elsewhere. index and xino off: the lower may lack file handles and
 // wide inode numbers. volatile: the upper is thrown away after a crash, so syncing it is wasted.
-constexpr const char* kOptions[] = {"redirect_dir=nofollow", "metacopy=off", "index=off",
-                                    "xino=off", "volatile"};
+constexpr std::string_view kVolatile = "volatile";
+std::vector<std::string_view> overlay_options() {
+    std::vector<std::string_view> options{"redirect_dir=nofollow", "metacopy=off", "index=off",
+                                          "xino=off", kVolatile};
+    // What overlayfs notes in attributes trusted.* otherwise, only the machine's root may write.
+    if (in_user_namespace()) options.emplace_back("userxattr");
+    return options;
+}
 
 std::string escape(std::string_view path) {
     std::string text;
@@ -67,8 +74,8 @@ UniqueFd mount_overlay_detached(const OverlayLayers& layers) {
         configure(context.get(), "upperdir", layers.upper);
         configure(context.get(), "workdir", layers.work);
     }
-    for (const std::string_view option : kOptions)
-        if (is_writable || option != "volatile") configure_option(context.get(), option);
+    for (const std::string_view option : overlay_options())
+        if (is_writable || option != kVolatile) configure_option(context.get(), option);
     if (::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0)
         throw_errno("mounting", "an overlay");
     const auto attributes =
@@ -88,7 +95,7 @@ OverlayMount::OverlayMount(const std::vector<std::string>& lowers, const std::st
         options.append(escape(lower));
     }
     options.append(",upperdir=").append(escape(upper)).append(",workdir=").append(escape(work));
-    for (const char* option : kOptions)
+    for (const std::string_view option : overlay_options())
         options.append(",").append(option);
     if (options.size() > kMaxOptionBytes)
         attach(mount_overlay_detached({{lowers, {}}, upper, work}), target);

@@ -14,6 +14,8 @@
 #include "seccomp_filter.hpp"
 #include "trial.hpp"
 
+#include <shale/caller.hpp>
+
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -113,20 +115,23 @@ std::string try_engine(const Engine& engine, const std::string& state_directory,
     }
 }
 
-// crun as it is, then crun with our own device limits; runc and strangers as they are.
+// crun as it is, then crun with our own device limits; runc and strangers as they are. In a user
+// namespace, each without control groups.
 std::vector<Engine> variants(const std::string& program, CommandRunner& commands) {
     Engine engine;
     engine.program = program;
     engine.family = base_name(program).starts_with("crun") ? "crun" : "runc";
     engine.version = runtime_version(program, commands);
-    if (engine.family != "crun") return {engine};
-    engine.seccomp_base64 = base64(compile_seccomp_filter());
+    engine.no_cgroup = in_user_namespace();
+    if (engine.family == "crun") engine.seccomp_base64 = base64(compile_seccomp_filter());
+    if (engine.family != "crun" || engine.no_cgroup) return {engine};
     Engine with_own_cgroup = engine;
     with_own_cgroup.own_cgroup = true;
     return {engine, with_own_cgroup};
 }
 
 std::string describe(const Engine& engine) {
+    if (engine.no_cgroup) return engine.version + " in a user namespace";
     return engine.own_cgroup ? engine.version + " with device limits of our own" : engine.version;
 }
 
@@ -201,6 +206,7 @@ std::string host_fingerprint() {
         text += name + " " + file_identity(find_program(name)) + "\n";
     text += file_identity(find_program("slirp4netns")) + "\n";
     text += path_exists("/dev/net/tun") ? "tun\n" : "no tun\n";
+    if (in_user_namespace()) text += "user namespace\n";
     for (const MountEntry& mount : read_mounts())
         if (mount.type.starts_with("cgroup")) text += mount.type + " " + mount.target + "\n";
     return text;
@@ -213,6 +219,7 @@ std::string encode_findings(const Findings& findings, const std::string& fingerp
         {"family", findings.engine.family},
         {"version", findings.engine.version},
         {"ownCgroup", findings.engine.own_cgroup},
+        {"noCgroup", findings.engine.no_cgroup},
         {"seccomp", findings.engine.seccomp_base64},
         {"explanation", findings.explanation},
         {"slirp", findings.slirp_program},
@@ -230,6 +237,7 @@ std::optional<Findings> decode_findings(std::string_view text, const std::string
         json.at("family").get_to(findings.engine.family);
         json.at("version").get_to(findings.engine.version);
         json.at("ownCgroup").get_to(findings.engine.own_cgroup);
+        json.at("noCgroup").get_to(findings.engine.no_cgroup);
         json.at("seccomp").get_to(findings.engine.seccomp_base64);
         json.at("explanation").get_to(findings.explanation);
         json.at("slirp").get_to(findings.slirp_program);

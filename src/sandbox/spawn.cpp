@@ -160,6 +160,7 @@ Child Child::start(Plan& plan) {
     const std::unique_ptr<std::byte[]> stack(new std::byte[kChildStackBytes]);
     int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD;
     if (plan.contained) flags |= CLONE_NEWPID | CLONE_NEWNS;
+    if (plan.command->own_cgroup_namespace) flags |= CLONE_NEWCGROUP;
     int pid_fd = -1, pid = -1, error = 0;
     {
         const SignalsBlocked blocked;

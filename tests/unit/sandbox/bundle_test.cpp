@@ -132,6 +132,21 @@ TEST(Bundle, ContainerWithoutAGroupOfItsOwnSeesNoCgroups) {
     EXPECT_FALSE(config["linux"].contains("resources"));
 }
 
+TEST(Bundle, UserNamespaceShowsTheHostsSysfsWithTheHostsNetwork) {
+    BundleOptions options;
+    options.in_user_namespace = true;
+    Spec spec = plain_spec();
+    EXPECT_EQ((*mount_at(config_of(spec, options), "/sys"))["type"], "sysfs");
+    spec.network = Network::Host;
+    const Json config = config_of(spec, options);
+    const Json& sys = *mount_at(config, "/sys");
+    EXPECT_EQ(sys["type"], "bind");
+    EXPECT_EQ(sys["source"], "/sys");
+    EXPECT_TRUE(has_option(sys, "rbind"));
+    EXPECT_TRUE(has_option(sys, "ro"));
+    EXPECT_EQ((*mount_at(config_of(spec), "/sys"))["type"], "sysfs");
+}
+
 TEST(Bundle, CallerMountsFollowInOrder) {
     Spec spec = plain_spec();
     spec.mounts = {{"/host/a", "/a", true}, {"/host/b", "/a/b", false}, {"", "/scratch", false}};

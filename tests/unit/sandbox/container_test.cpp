@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <filesystem>
@@ -88,6 +89,59 @@ TEST_F(RunContainer, RuncIsNotGivenCrunsOptions) {
     run();
     for (const std::string& word : runner.last.argv)
         EXPECT_FALSE(word.starts_with("--cgroup-manager")) << word;
+}
+
+TEST_F(RunContainer, UserNamespaceHasNoControlGroups) {
+    engine.no_cgroup = true;
+    runner.act = [this](const Command&, const OnOutput&) {
+        const std::string path = runner.option("--bundle") + "/config.json";
+        const auto config = nlohmann::json::parse(read_file(path));
+        EXPECT_FALSE(config["linux"].contains("cgroupsPath"));
+        return Exit{};
+    };
+    run();
+    const auto& argv = runner.last.argv;
+    EXPECT_NE(std::ranges::find(argv, "--cgroup-manager=disabled"), argv.end());
+    EXPECT_TRUE(runner.last.join_cgroups.empty());
+    EXPECT_TRUE(runner.last.only_cgroup2);
+    EXPECT_TRUE(runner.last.own_cgroup_namespace);
+}
+
+TEST_F(RunContainer, UserNamespaceRefusesWhatOnlyRootCanGrant) {
+    engine.no_cgroup = true;
+    const auto refused = [this](const std::string& words) {
+        try {
+            run();
+            ADD_FAILURE() << "accepted, expected: " << words;
+        } catch (const Error& error) {
+            EXPECT_EQ(error.kind(), ErrorKind::Unsupported);
+            EXPECT_NE(std::string(error.what()).find(words), std::string::npos) << error.what();
+        }
+        EXPECT_TRUE(runner.last.argv.empty());
+        EXPECT_TRUE(std::filesystem::is_empty(state.path()));
+    };
+    const Spec plain = spec;
+    spec.resources.memory_bytes = 1 << 20;
+    refused("a limit of memory or processors is not possible rootless");
+    spec = plain;
+    spec.cgroup_parent = "builds";
+    refused("--cgroup-parent is not possible rootless");
+    spec = plain;
+    rlimit now{};
+    ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &now), 0);
+    ASSERT_NE(now.rlim_max, RLIM_INFINITY);
+    const auto most = static_cast<std::int64_t>(now.rlim_max);
+    spec.limits = {{"nofile", 10, most + 1}};
+    refused("this user's hard limit is " + std::to_string(most));
+    spec = plain;
+    spec.devices = {{"/dev/null", false, 1, 5}};  // the numbers of /dev/zero
+    refused("device /dev/null is not possible rootless");
+    spec.devices = {{"/dev/no-such-node", false, 1, 3}};
+    refused("device /dev/no-such-node is not possible rootless");
+    spec.devices = {{"/dev/null", false, 1, 3}};
+    spec.limits = {{"nofile", 10, most}};
+    run();
+    EXPECT_FALSE(runner.last.argv.empty());
 }
 
 TEST_F(RunContainer, BundleIsCompleteWhenTheRuntimeStarts) {

@@ -121,7 +121,7 @@ TEST(NetworkMode, Names) {
 
 Findings some_findings() {
     Findings findings;
-    findings.engine = {"/usr/bin/crun", "crun", "crun 1.8.1", true, "QUJD"};
+    findings.engine = {"/usr/bin/crun", "crun", "crun 1.8.1", true, "QUJD", true};
     findings.explanation = "using crun 1.8.1";
     findings.slirp_program = "/usr/bin/slirp4netns";
     findings.network_note = "note";
@@ -135,6 +135,7 @@ TEST(Findings, RoundTrip) {
     EXPECT_EQ(read->engine.family, "crun");
     EXPECT_EQ(read->engine.version, "crun 1.8.1");
     EXPECT_TRUE(read->engine.own_cgroup);
+    EXPECT_TRUE(read->engine.no_cgroup);
     EXPECT_EQ(read->engine.seccomp_base64, "QUJD");
     EXPECT_EQ(read->explanation, "using crun 1.8.1");
     EXPECT_EQ(read->slirp_program, "/usr/bin/slirp4netns");
