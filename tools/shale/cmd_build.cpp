@@ -164,7 +164,7 @@ int after_failure(const BuildFlags& flags, const build::BuildRecord& record, Wor
 
 int run(const BuildFlags& flags, Workspace& workspace) {
     if (is_call(flags.call)) return run_call(flags.call, build_request(flags), workspace);
-    sandbox::enter_private_mounts();
+    workspace.enter_namespaces();
     const auto mode = parse_progress(flags.progress);
     if (flags.quiet && !flags.progress.empty() && mode != ProgressMode::Quiet)
         fail(ErrorKind::Invalid,

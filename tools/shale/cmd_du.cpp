@@ -6,6 +6,8 @@
 #include "table.hpp"
 #include "workspace.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <memory>
 
@@ -39,6 +41,8 @@ nlohmann::ordered_json totals_json(const store::Usage& usage) {
 }
 
 int run(const Flags& flags, Workspace& workspace) {
+    // What an ordinary user's builds cached belongs to his subordinate IDs, too.
+    if (::geteuid() != 0) workspace.enter_namespaces();
     const auto wanted = parse_record_filters(flags.filters);
     auto usage = workspace.store().usage();
     std::erase_if(usage.records, [&](const auto& record) { return !wanted(record); });

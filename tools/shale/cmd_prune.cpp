@@ -90,6 +90,8 @@ void print_json(const store::Collected& collected) {
 }
 
 int run(const Flags& flags, Workspace& workspace) {
+    // What an ordinary user's builds cached belongs to his subordinate IDs, too.
+    if (::geteuid() != 0) workspace.enter_namespaces();
     const auto options = collect_options(flags);
     if (!is_confirmed(flags)) return kOk;
     const auto collected = workspace.store().collect(options, kPatience);

@@ -110,11 +110,12 @@ sandbox::Spec sandbox_spec(const Flags& flags, const std::vector<std::string>& c
 int run(const Flags& flags, Workspace& workspace) {
     if (flags.failed != flags.reference.empty())
         fail(ErrorKind::Invalid, "shell needs an image or a step of a build, or --failed");
-    sandbox::enter_private_mounts();
+    workspace.enter_namespaces();
     const auto ground = find_ground(flags, workspace);
     // Before the first mount: a signal that came between would leave it behind.
     const bool terminal = is_terminal(STDIN_FILENO) && is_terminal(STDOUT_FILENO);
     const auto stop = terminal ? workspace.stop_except_keyboard() : workspace.stop();
+    workspace.runtime();  // says what it lacks, before anything else fails for the same reason
     FuseMounter mounter;
     build::WritableRoot root(workspace.store(), mounter, ground.tree, ground.sources);
     const auto spec = sandbox_spec(flags, workspace.globals().rest, ground.config, root, terminal);

@@ -1,11 +1,28 @@
 #include "workspace.hpp"
 
 #include <shale/base.hpp>
+#include <shale/rootless.hpp>
+
+#include <unistd.h>
 
 namespace shale::cli {
 
 std::string Workspace::root() const {
     return globals_.root.empty() ? store::Store::default_root() : globals_.root;
+}
+
+void Workspace::enter_namespaces() {
+    if (::geteuid() != 0) {
+        globals_.root = root();  // inside, the default is another
+        try {
+            sandbox::enter_user_namespace();
+        } catch (const Error& error) {  // told when a command is to be run
+            if (error.kind() != ErrorKind::Unsupported) throw;
+            why_not_root_ = error.what();
+            return;
+        }
+    }
+    sandbox::enter_private_mounts();
 }
 
 store::Store& Workspace::store() {
@@ -29,6 +46,9 @@ build::Images& Workspace::images() {
 
 sandbox::Runtime& Workspace::runtime() {
     std::lock_guard lock(runtime_mutex_);
+    if (!why_not_root_.empty())
+        fail(ErrorKind::Unsupported,
+             "running commands in containers needs root or a user namespace: " + why_not_root_);
     if (!runtime_) {
         runtime_ = std::make_unique<sandbox::Runtime>(
             sandbox::Runtime::probe(join_path(root(), "runtime")));

@@ -25,6 +25,11 @@ class Workspace {
 
     const Globals& globals() const { return globals_; }
     std::string root() const;  // where the store is or would be
+    // Moves the process where mounts are its own and die with it: root into a mount namespace, an
+    // ordinary user into a user namespace, whose root he is. For commands that run containers,
+    // before they open the store or start a thread. Where that is not possible, whatever needs it
+    // says so when it is needed.
+    void enter_namespaces();
     store::Store& store();
     registry::Client& registry();
     build::Images& images();
@@ -38,6 +43,7 @@ class Workspace {
 
   private:
     Globals globals_;
+    std::string why_not_root_;
     std::unique_ptr<store::Store> store_;
     std::unique_ptr<registry::Client> registry_;
     std::unique_ptr<build::Images> images_;
