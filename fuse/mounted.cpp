@@ -32,7 +32,10 @@ constexpr int kReadAheadKilobytes = 1024;
 
 void check_target(const std::string& target) {
     if (::access("/dev/fuse", R_OK | W_OK) != 0)
-        fail(ErrorKind::Unsupported, "/dev/fuse cannot be opened; load the fuse kernel module");
+        fail(ErrorKind::Unsupported,
+             errno == ENOENT ? "there is no /dev/fuse; load the fuse kernel module"
+                             : "/dev/fuse may not be opened by this user; udev makes it with mode "
+                               "0666, which `chmod 666 /dev/fuse` does, too");
     DIR* directory = ::opendir(target.c_str());
     if (!directory) throw_errno("open", target);
     bool empty = true;
