@@ -244,7 +244,9 @@ const Command& build_command() {
             "each other. A step is taken from the cache if it would do the same to the same "
             "bytes; --progress plain shows which were.\n\n"
             "Flags mean what they mean to docker buildx build. An instruction or flag that is "
-            "not implemented is an error that names it.",
+            "not implemented is an error that names it.\n\n"
+            "Whoever is not root runs commands in a user namespace, as the IDs that /etc/subuid "
+            "and /etc/subgid lend him. The image is the same.",
         .examples = {{"shale build -t app:prod .", "Build the last stage and name it"},
                      {"shale build --target builder -t app:builder .", "Only up to a stage"},
                      {"shale build -o type=docker,dest=app.tar -t app . && docker load -i app.tar",
