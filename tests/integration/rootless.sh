@@ -198,6 +198,15 @@ RUN --security=insecure mkdir /mnt && mount -t tmpfs x /mnt && ls /dev > /device
 D
 check "an insecure step" built --allow security.insecure
 
+# An ID without a stand-in.
+small <<'D'
+COPY --chown=100000:200000 --chmod=644 Dockerfile /strange
+RUN [ "$(stat -c %u:%g /strange)" = 65534:65534 ] && grep -q strange /strange && ! echo > /strange
+D
+check "a file of an ID that he has not" built -o "type=tar,dest=$home/strange.tar"
+check "stays that ID's" grep -q "^-rw-r--r-- 100000/200000 .* strange$" \
+    <(tar --numeric-owner -tvf "$home/strange.tar")
+
 # Marks of overlayfs that an image brings along are neither obeyed nor passed on.
 if command -v setfattr > /dev/null; then
     mkdir -p "$home/marked/root/dir" && echo seen > "$home/marked/root/dir/file"
@@ -227,6 +236,20 @@ check_fails "none for groups" 125 "/etc/subgid lends no subordinate IDs to shale
     without /etc/subgid shell app:1 -- true
 check_fails "no newuidmap" 125 "newuidmap is not installed; it comes with the package uidmap" \
     without "$(command -v newuidmap)" shell app:1 -- true
+# Settings of the namespace that a process is in hold for it.
+unshare --user sleep 60 &
+sleeper=$!
+outside=$(readlink /proc/self/ns/user)
+until [ "$(readlink /proc/$sleeper/ns/user)" != "$outside" ]; do sleep 0.1; done
+for map in uid_map gid_map; do echo "0 0 4294967295" > /proc/$sleeper/$map; done
+nsenter --user --target $sleeper sh -c 'echo 0 > /proc/sys/user/max_user_namespaces'
+check_fails "no user namespaces" 125 "user namespaces are not permitted here: user.max_user_name" \
+    nsenter --user --target $sleeper \
+    unshare -m bash "$T/become.sh" "$T" "$T/shale" shell app:1 -- true
+kill $sleeper
+chmod 600 "$T/fuse"
+check_fails "no /dev/fuse" 125 "/dev/fuse may not be opened by this user" in_image true
+chmod 666 "$T/fuse"
 check "without a command to run, nothing is needed" \
     without /etc/subuid build -q -f "$home/only-copy" "$ctx"
 
