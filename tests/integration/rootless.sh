@@ -188,7 +188,7 @@ fi
 small <<'D'
 RUN true
 D
-check_fails "a limit of memory" 1 "a limit of memory or processors is not possible rootless" \
+check_fails "a limit of memory" 1 "processors or processes is not possible rootless" \
     built --memory 100m
 check_fails "a higher limit of files" 1 "this user's hard limit is" built --ulimit nofile=99999999
 check "a lower one" built --ulimit nofile=100

@@ -122,7 +122,7 @@ TEST_F(RunContainer, UserNamespaceRefusesWhatOnlyRootCanGrant) {
     };
     const Spec plain = spec;
     spec.resources.memory_bytes = 1 << 20;
-    refused("a limit of memory or processors is not possible rootless");
+    refused("a limit of memory, processors or processes is not possible rootless");
     spec = plain;
     spec.cgroup_parent = "builds";
     refused("--cgroup-parent is not possible rootless");
