@@ -162,8 +162,12 @@ void getxattr(fuse_req_t request, fuse_ino_t inode, const char* name, std::size_
 void listxattr(fuse_req_t request, fuse_ino_t inode, std::size_t size) {
     // Never ENOSYS, even where nothing has any: programs that list would call it a fault.
     std::string names;
+    // In a user namespace the kernel answers for trusted.* that they do not exist. Where they are
+    // listed all the same, overlayfs cannot copy the file up.
+    const bool hides_trusted = server(request).hides_trusted();
     for (const auto& xattr : view(request).xattrs(mount::InodeId{inode}))
-        names.append(xattr.name).push_back('\0');
+        if (!hides_trusted || !xattr.name.starts_with("trusted."))
+            names.append(xattr.name).push_back('\0');
     reply_sized(request, names, size);
 }
 

@@ -4,6 +4,7 @@
 #ifndef FUSE_USE_VERSION
 #define FUSE_USE_VERSION 314
 #endif
+#include <shale/caller.hpp>
 #include <shale/fuse.hpp>
 
 #include <fuse_lowlevel.h>
@@ -40,6 +41,8 @@ class Server {
     mount::ContentView& contents() { return *contents_; }
     const fuse_lowlevel_ops& operations() const;
     void count_request() { ++requests_; }
+    // Whether extended attributes trusted.* are kept from lists.
+    bool hides_trusted() const { return hides_trusted_; }
     void count_lookup() { ++lookups_; }
     void count_read() { ++reads_; }
     void count_open() { ++opens_; }
@@ -54,6 +57,7 @@ class Server {
     std::once_flag names_once_;
     std::set<std::string, std::less<>> names_;
     std::shared_ptr<mount::ContentView> contents_;
+    const bool hides_trusted_ = in_user_namespace();
     std::mutex failed_mutex_;
     std::unordered_set<std::uint64_t> failed_;  // inodes that were reported
     std::atomic<std::uint64_t> requests_{0}, lookups_{0}, reads_{0}, opens_{0};

@@ -12,6 +12,7 @@
 
 #include <shale/base.hpp>
 #include <shale/build_options.hpp>
+#include <shale/diff.hpp>
 #include <shale/dockerfile.hpp>
 #include <shale/http.hpp>
 #include <shale/layer_form.hpp>
@@ -105,6 +106,7 @@ class WritableRoot {
     ~WritableRoot();
     const std::string& path() const;
     const std::string& upper() const;
+    static diff::Marks marks();  // those in upper()
     mount::View& view();
     // A file beside the root, for bind mounts; returns its host path. `name` must be new.
     std::string add_file(const std::string& name, std::string_view text, unsigned mode);

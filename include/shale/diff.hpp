@@ -44,16 +44,22 @@ std::vector<Change> compare(const snapshot::Tree& before, const snapshot::Tree& 
 // WholeSeconds: what is new loses the fractions of its times; what is as it was keeps them.
 enum class Times { Exact, WholeSeconds };
 
+// Whose attributes overlayfs obeyed as its own: trusted.overlay.*, or, mounted with userxattr,
+// user.overlay.*. The other kind, which anybody may have set, is only left out of the result.
+enum class Marks { Trusted, User, Either };
+
 // The tree seen through overlayfs with `upper` over `parent`: whiteouts (char 0/0 and the xattr
-// form), opaque directories (trusted. and user.), metacopy and redirect are honoured; overlay's
+// form), opaque directories, metacopy and redirect are honoured; overlay's
 // private xattrs never enter the result; files copied up but unchanged keep the parent's identity.
 // Contents of new files are hashed from `upper`; those of metacopy files are the parent's and are
 // not read. Corrupt, naming the path, if a redirect or a metacopy leads to nothing. Unsupported if
 // the overlay was mounted with index=on, whose hardlinks cannot be told from the upper alone.
 snapshot::Tree merge_upper(const snapshot::Tree& parent, const std::string& upper,
-                           Times times = Times::Exact, snapshot::ScanStats* stats = nullptr);
+                           Times times = Times::Exact, Marks marks = Marks::Either,
+                           snapshot::ScanStats* stats = nullptr);
 
-// The same from a tree of the upper directory as it lies on disk, overlay's marks included. Pure.
+// The same from a tree of the upper directory as it lies on disk, overlay's marks included, of
+// either kind. Pure.
 snapshot::Tree merge_upper_tree(const snapshot::Tree& parent, const snapshot::Tree& upper);
 
 // Lines for people ("A path", "M path", "D path", "L path") and JSON for programs.

@@ -149,6 +149,10 @@ std::string default_hosts(const std::string& hostname);
 // Call it before the first thread starts. False, changing nothing, where that is not permitted.
 bool enter_private_mounts() noexcept;
 
+// Whether the overlays of this process keep their marks in user.overlay.* (userxattr): only the
+// machine's root may set trusted.overlay.*.
+bool overlays_mark_for_users();
+
 // What an overlayfs stands on. A path may be /proc/self/fd/N, N standing for a mount without a
 // place.
 struct OverlayBase {

@@ -199,9 +199,9 @@ snapshot::Tree without_stubs(snapshot::Tree tree, const snapshot::Tree& parent,
 
 // What the command left behind, as a tree and a layer.
 Executed result_of_run(Session& session, const LoadedRoot& parent, WritableRoot& root) {
-    auto tree = std::make_shared<snapshot::Tree>(
-        without_stubs(diff::merge_upper(*parent.tree, root.upper(), diff::Times::WholeSeconds),
-                      *parent.tree, root.stubs()));
+    auto tree = std::make_shared<snapshot::Tree>(without_stubs(
+        diff::merge_upper(*parent.tree, root.upper(), diff::Times::WholeSeconds, root.marks()),
+        *parent.tree, root.stubs()));
     const auto stored = store_layer(session, *parent.tree, *tree, parent.sources,
                                     layer::content_from_directory(root.upper()));
     Executed executed;

@@ -66,10 +66,13 @@ class StubMaker {
 void dress_upper(const std::string& upper, const snapshot::Entry& root) {
     if (::chown(upper.c_str(), root.uid, root.gid) != 0) throw_errno("chown", upper);
     if (::chmod(upper.c_str(), root.mode) != 0) throw_errno("chmod", upper);
-    for (const auto& xattr : root.xattrs)
+    for (const auto& xattr : root.xattrs) {
+        // merge_upper() knows that these could not be seen, and keeps them.
+        if (sandbox::overlays_mark_for_users() && xattr.name.starts_with("trusted.")) continue;
         if (::lsetxattr(upper.c_str(), xattr.name.c_str(), xattr.value.data(), xattr.value.size(),
                         0) != 0)
             throw_errno("setxattr " + xattr.name, upper);
+    }
     const timespec time{root.mtime_ns / 1'000'000'000, root.mtime_ns % 1'000'000'000};
     const timespec times[2] = {time, time};
     if (::utimensat(AT_FDCWD, upper.c_str(), times, 0) != 0) throw_errno("utimensat", upper);
@@ -144,6 +147,9 @@ const std::string& WritableRoot::path() const {
 }
 const std::string& WritableRoot::upper() const {
     return state_->upper;
+}
+diff::Marks WritableRoot::marks() {
+    return sandbox::overlays_mark_for_users() ? diff::Marks::User : diff::Marks::Trusted;
 }
 mount::View& WritableRoot::view() {
     return *state_->view;

@@ -19,6 +19,7 @@
 // redirect is a path of real directories, as in the kernel.
 #include <shale/diff.hpp>
 
+#include <algorithm>
 #include <optional>
 #include <unordered_map>
 
@@ -34,17 +35,17 @@ using snapshot::NodeId;
 using snapshot::Tree;
 using snapshot::TreeBuilder;
 
-constexpr std::string_view kPrefixes[] = {"trusted.overlay.", "user.overlay."};
+constexpr std::string_view kTrusted = "trusted.overlay.", kUser = "user.overlay.";
 
 // The part of an xattr's name after overlay's prefix; nullopt for an ordinary xattr.
-std::optional<std::string_view> overlay_mark(std::string_view name) {
-    for (const auto prefix : kPrefixes)
-        if (name.starts_with(prefix)) return name.substr(prefix.size());
+std::optional<std::string_view> overlay_mark(std::string_view name, Marks marks) {
+    if (marks != Marks::User && name.starts_with(kTrusted)) return name.substr(kTrusted.size());
+    if (marks != Marks::Trusted && name.starts_with(kUser)) return name.substr(kUser.size());
     return std::nullopt;
 }
 
 // What overlayfs noted on one upper entry.
-struct Marks {
+struct Noted {
     bool is_opaque = false;
     bool has_xattr_whiteouts = false;  // files below may be whiteouts by xattr
     bool is_whiteout = false;
@@ -54,10 +55,10 @@ struct Marks {
 };
 
 template <typename Xattrs>
-Marks marks_of(const Xattrs& xattrs) {
-    Marks marks;
+Noted noted_on(const Xattrs& xattrs, Marks kind) {
+    Noted marks;
     for (const Xattr& xattr : xattrs) {
-        const auto mark = overlay_mark(xattr.name);
+        const auto mark = overlay_mark(xattr.name, kind);
         if (!mark) continue;
         if (*mark == "opaque") {
             marks.is_opaque = xattr.value == "y";
@@ -79,14 +80,14 @@ class Merge {
   public:
     // Entries are compared as they are, whatever `times` says: a parent from elsewhere may have
     // times with fractions.
-    Merge(const Tree& parent, const Tree& upper, Times times)
-        : parent_(parent), upper_(upper), builder_(parent) {
+    Merge(const Tree& parent, const Tree& upper, Times times, Marks kind)
+        : parent_(parent), upper_(upper), kind_(kind), builder_(parent) {
         if (times == Times::WholeSeconds) builder_.use_whole_seconds();
     }
 
     Tree run() {
         const Entry root = upper_.entry(kRoot);
-        const Marks marks = marks_of(root.xattrs);
+        const Noted marks = noted_on(root.xattrs, kind_);
         if (marks.is_opaque) builder_.clear_children("");
         put_directory(unmarked(root), kRoot);
         merge_children(kRoot, marks.is_opaque ? kNoNode : kRoot, marks.has_xattr_whiteouts);
@@ -107,7 +108,7 @@ class Merge {
     // `lower` is the lower directory of the entry's directory.
     void merge_entry(NodeId node, NodeId lower, bool has_xattr_whiteouts) {
         const Entry entry = upper_.entry(node);
-        const Marks marks = marks_of(entry.xattrs);
+        const Noted marks = noted_on(entry.xattrs, kind_);
         if (is_whiteout(entry, marks, has_xattr_whiteouts)) return builder_.remove(path_);
         if (marks.is_indexed_link)
             fail(ErrorKind::Unsupported,
@@ -118,14 +119,14 @@ class Merge {
         merge_file(node, entry, marks, lower);
     }
 
-    static bool is_whiteout(const Entry& entry, const Marks& marks, bool has_xattr_whiteouts) {
+    static bool is_whiteout(const Entry& entry, const Noted& marks, bool has_xattr_whiteouts) {
         if (entry.type == FileType::CharDevice)
             return entry.device_major == 0 && entry.device_minor == 0;
         return entry.type == FileType::Regular && entry.size == 0 && has_xattr_whiteouts &&
                marks.is_whiteout;
     }
 
-    void merge_directory(NodeId node, const Entry& entry, const Marks& marks, NodeId lower_parent) {
+    void merge_directory(NodeId node, const Entry& entry, const Noted& marks, NodeId lower_parent) {
         const NodeId lower =
             marks.is_opaque ? kNoNode : lower_directory(lower_parent, upper_.name(node), marks);
         // What shows at this path so far is what the parent directory's lower has by this name.
@@ -139,11 +140,19 @@ class Merge {
 
     // Over the directory `lower` of the parent, if any, which shows at path_.
     void put_directory(EntrySpec spec, NodeId lower) {
+        if (lower != kNoNode && kind_ == Marks::User) keep_unseen(spec, parent_.entry(lower));
         if (lower == kNoNode || parent_.entry(lower).spec() != spec)
             builder_.put(path_, std::move(spec));
     }
 
-    void merge_file(NodeId node, const Entry& entry, const Marks& marks, NodeId lower_parent) {
+    // Who may not set trusted.overlay.* does not see any trusted.*, nor can it have removed one.
+    static void keep_unseen(EntrySpec& spec, const Entry& lower) {
+        for (const Xattr& xattr : lower.xattrs)
+            if (xattr.name.starts_with("trusted.")) spec.xattrs.push_back(xattr);
+        std::ranges::sort(spec.xattrs, {}, &Xattr::name);
+    }
+
+    void merge_file(NodeId node, const Entry& entry, const Noted& marks, NodeId lower_parent) {
         EntrySpec spec = unmarked(entry);
         if (marks.is_metacopy && entry.type == FileType::Regular) {
             const NodeId source = follow(lower_parent, upper_.name(node), marks.redirect);
@@ -172,7 +181,7 @@ class Merge {
         return old == spec;
     }
 
-    NodeId lower_directory(NodeId lower_parent, std::string_view name, const Marks& marks) const {
+    NodeId lower_directory(NodeId lower_parent, std::string_view name, const Noted& marks) const {
         const NodeId lower = follow(lower_parent, name, marks.redirect);
         if (!marks.redirect.empty() &&
             (lower == kNoNode || parent_.entry(lower).type != FileType::Directory))
@@ -190,9 +199,12 @@ class Merge {
         return parent_.child(lower_parent, redirect.empty() ? name : redirect);
     }
 
+    // Neither kind may enter a tree, so that no image can speak to somebody else's overlay.
     static EntrySpec unmarked(const Entry& entry) {
         EntrySpec spec = entry.spec();
-        std::erase_if(spec.xattrs, [](const Xattr& xattr) { return overlay_mark(xattr.name); });
+        std::erase_if(spec.xattrs, [](const Xattr& xattr) {
+            return overlay_mark(xattr.name, Marks::Either).has_value();
+        });
         spec.link_group = 0;
         return spec;
     }
@@ -205,6 +217,7 @@ class Merge {
 
     const Tree& parent_;
     const Tree& upper_;
+    const Marks kind_;
     TreeBuilder builder_;
     std::string path_;
     std::unordered_map<std::uint64_t, std::uint64_t> groups_;  // upper's -> builder's
@@ -215,25 +228,23 @@ bool is_host_label(std::string_view name) {
     return name.starts_with("security.") && name != "security.capability";
 }
 
-bool has_metacopy(const walk::Entry& entry) {
-    return entry.xattrs && marks_of(*entry.xattrs).is_metacopy;
-}
-
 }  // namespace
 
 Tree merge_upper_tree(const Tree& parent, const Tree& upper) {
-    return Merge(parent, upper, Times::Exact).run();
+    return Merge(parent, upper, Times::Exact, Marks::Either).run();
 }
 
-Tree merge_upper(const Tree& parent, const std::string& upper, Times times,
+Tree merge_upper(const Tree& parent, const std::string& upper, Times times, Marks marks,
                  snapshot::ScanStats* stats) {
     snapshot::ScanOptions options;
     options.walk.read_xattrs = true;
     options.walk.keep_xattr = [](std::string_view name) { return !is_host_label(name); };
     options.keep_sockets = true;
-    options.skip_content = has_metacopy;
+    options.skip_content = [marks](const walk::Entry& entry) {
+        return entry.xattrs && noted_on(*entry.xattrs, marks).is_metacopy;
+    };
     const auto merge = [&] {
-        return Merge(parent, snapshot::scan(upper, options, stats), times).run();
+        return Merge(parent, snapshot::scan(upper, options, stats), times, marks).run();
     };
     return in_context([&] { return "reading overlay upper directory " + upper; }, merge);
 }

@@ -2,6 +2,8 @@
 
 #include "reserved_xattrs.hpp"
 
+#include <shale/caller.hpp>
+
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -20,8 +22,11 @@ std::string proc_path(int fd) {
     return fmt::format("/proc/self/fd/{}", fd);
 }
 
+// EINVAL: of an ID that means nobody in a user namespace.
 bool may_be_left_undone(int error) {
-    return !is_root() && (error == EPERM || error == EACCES || error == ENOTSUP);
+    static const bool is_machines_root = is_root() && !in_user_namespace();
+    return !is_machines_root &&
+           (error == EPERM || error == EACCES || error == ENOTSUP || error == EINVAL);
 }
 
 timespec to_timespec(std::int64_t ns) {

@@ -25,7 +25,7 @@ std::vector<std::string_view> overlay_options() {
     std::vector<std::string_view> options{"redirect_dir=nofollow", "metacopy=off", "index=off",
                                           "xino=off", kVolatile};
     // What overlayfs notes in attributes trusted.* otherwise, only the machine's root may write.
-    if (in_user_namespace()) options.emplace_back("userxattr");
+    if (overlays_mark_for_users()) options.emplace_back("userxattr");
     return options;
 }
 
@@ -114,6 +114,10 @@ OverlayMount::~OverlayMount() {
     if (target_.empty()) return;
     if (::umount2(target_.c_str(), UMOUNT_NOFOLLOW) != 0)
         ::umount2(target_.c_str(), UMOUNT_NOFOLLOW | MNT_DETACH);
+}
+
+bool overlays_mark_for_users() {
+    return in_user_namespace();
 }
 
 bool enter_private_mounts() noexcept {

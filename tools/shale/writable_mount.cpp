@@ -2,6 +2,7 @@
 
 #include "mount_table.hpp"
 
+#include <shale/build.hpp>
 #include <shale/diff.hpp>
 
 #include <algorithm>
@@ -36,8 +37,8 @@ std::optional<WritableMount> find_writable_mount(Workspace& workspace,
 TreeArgument tree_in(const WritableMount& mount) {
     const auto base = mount.base.tree;
     TreeArgument out;
-    out.tree = std::make_shared<const snapshot::Tree>(
-        diff::merge_upper(*base, mount.record.upper, diff::Times::WholeSeconds));
+    out.tree = std::make_shared<const snapshot::Tree>(diff::merge_upper(
+        *base, mount.record.upper, diff::Times::WholeSeconds, build::WritableRoot::marks()));
     out.open = [base, of_base = mount.base.open,
                 of_upper = layer::content_from_directory(mount.record.upper)](
                    std::string_view path, const snapshot::Entry& entry) {

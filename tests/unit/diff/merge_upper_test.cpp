@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include <map>
 
@@ -232,6 +233,44 @@ TEST(MergeUpper, IndexedLinksAreUnsupported) {
 
 // A base image from elsewhere may state fractions of seconds. What was copied up but not changed
 // must stay equal to it, and only what is new loses them.
+TEST(MergeUpper, OneKindOfMarksIsObeyedAndNeitherIsKept) {
+    const TempDir directory;
+    const auto path = join_path(directory.path(), "d");
+    make_directories(path);
+    constexpr const char* kMark = "user.overlay.opaque";
+    if (::setxattr(path.c_str(), kMark, "y", 1, 0) != 0)
+        GTEST_SKIP() << "no attributes of users here: " << directory.path();
+    EntrySpec below = snapshot::scan(directory.path()).entry(1).spec();
+    below.xattrs.clear();
+    const Tree parent = tree_of({{"d", below}, {"d/f", file("x")}});
+    const auto changes = [&](Marks marks) {
+        return to_text(compare(parent, merge_upper(parent, directory.path(), Times::Exact, marks),
+                               {.ignore_mtime = true}));
+    };
+    for (const Marks obeyed : {Marks::User, Marks::Either})
+        EXPECT_NE(changes(obeyed).find("D d/f\n"), std::string::npos) << changes(obeyed);
+    EXPECT_EQ(changes(Marks::Trusted).find("D d/f"), std::string::npos);
+    for (const Marks obeyed : {Marks::User, Marks::Trusted}) {
+        const Tree merged = merge_upper(parent, directory.path(), Times::Exact, obeyed);
+        EXPECT_TRUE(merged.entry(merged.find("d")).xattrs.empty());
+    }
+}
+
+TEST(MergeUpper, WhatANamespaceCannotSeeOfADirectoryStays) {
+    const TempDir upper;
+    make_directories(join_path(upper.path(), "d"));
+    write_file_atomic(join_path(upper.path(), "d/new"), as_bytes("x"));
+    const Xattr secret{"trusted.secret", "1"};
+    const Tree parent = tree_of({{"d", directory({secret})}, {"d/f", file("x")}});
+    const auto xattrs = [&](Marks marks) {
+        const Tree merged = merge_upper(parent, upper.path(), Times::Exact, marks);
+        const auto seen = merged.entry(merged.find("d")).xattrs;
+        return std::vector<Xattr>(seen.begin(), seen.end());
+    };
+    EXPECT_EQ(xattrs(Marks::User), std::vector{secret});
+    EXPECT_TRUE(xattrs(Marks::Trusted).empty()) << "there it was removed";
+}
+
 TEST(MergeUpper, WholeSecondsAreForWhatIsNewAlone) {
     const TempDir directory;
     const auto path = [&](const std::string& name) { return join_path(directory.path(), name); };

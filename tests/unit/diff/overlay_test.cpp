@@ -243,7 +243,8 @@ TEST(OverlayMerge, MetadataOnlyChangesReadNoContent) {
     for (int at = 0; at < 20; ++at)
         ASSERT_EQ(::chown((overlay.dir("merged") + "/f" + std::to_string(at)).c_str(), 7, 7), 0);
     snapshot::ScanStats stats;
-    const Tree result = merge_upper(parent, overlay.dir("upper"), Times::Exact, &stats);
+    const Tree result =
+        merge_upper(parent, overlay.dir("upper"), Times::Exact, Marks::Either, &stats);
     EXPECT_EQ(result.entry(result.find("f3")).uid, 7u);
     EXPECT_EQ(result.entry(result.find("f3")).content, parent.entry(parent.find("f3")).content);
     EXPECT_EQ(compare(parent, result, {.ignore_mtime = true}).size(), 20u);
