@@ -114,14 +114,15 @@ Json mount_entry(const char* target, const char* type, std::vector<std::string> 
 }
 
 // sysfs shows the network that it is mounted from, and belongs to that network's owner: in a user
-// namespace the host's can only be shown as it is mounted already, with all that is mounted on it.
+// namespace the host's can only be shown as it is mounted already, with all that is mounted on it,
+// control groups of the user's own among them: recursively read-only.
 Json sys_mount(const Spec& spec, const BundleOptions& options, const std::string& access) {
     if (!options.in_user_namespace || spec.network != Network::Host)
         return mount_entry("/sys", "sysfs", {"nosuid", "noexec", "nodev", access});
     return {{"destination", "/sys"},
             {"type", "bind"},
             {"source", "/sys"},
-            {"options", {"rbind", "rprivate", "nosuid", "noexec", "nodev", "ro"}}};
+            {"options", {"rbind", "rprivate", "nosuid", "noexec", "nodev", "rro"}}};
 }
 
 // Terminals belong to the group "tty", wherever that ID means anybody.
