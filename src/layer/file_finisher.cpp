@@ -6,9 +6,9 @@ namespace shale::layer {
 
 namespace {
 
-// What may wait: enough that neither thread waits for a single large file of the other, little
-// enough to be no matter of memory or of descriptors.
-constexpr std::size_t kMostJobs = 256;
+// What may wait or be under way: enough that neither thread waits for a single large file of the
+// other, little enough to be no matter of memory, or of descriptors where 1024 are all there are.
+constexpr std::size_t kMostJobs = 64;
 constexpr std::size_t kMostBytes = 16 << 20;
 
 }  // namespace
@@ -29,9 +29,10 @@ FileFinisher::~FileFinisher() {
 void FileFinisher::finish(UniqueFd file, tar::Member member, std::vector<std::byte> content) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] {
-        return failure_ || jobs_.empty() || (jobs_.size() < kMostJobs && bytes_ < kMostBytes);
+        return failure_ || files_ == 0 || (files_ < kMostJobs && bytes_ < kMostBytes);
     });
     rethrow();
+    ++files_;
     bytes_ += content.size();
     jobs_.push_back({std::move(file), std::move(member), std::move(content)});
     if (jobs_.size() == 1) changed_.notify_all();
@@ -39,7 +40,7 @@ void FileFinisher::finish(UniqueFd file, tar::Member member, std::vector<std::by
 
 void FileFinisher::wait() {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return failure_ || (jobs_.empty() && idle_); });
+    changed_.wait(lock, [&] { return failure_ || files_ == 0; });
     rethrow();
 }
 
@@ -51,18 +52,16 @@ void FileFinisher::run() {
     std::deque<Job> taken;
     std::unique_lock lock(mutex_);
     for (;;) {
-        idle_ = true;
-        changed_.notify_all();
         changed_.wait(lock, [&] { return stopped_ || !jobs_.empty(); });
         if (stopped_) return;
-        idle_ = false;
         taken.swap(jobs_);  // all at once: one wake-up for many files
-        bytes_ = 0;
-        changed_.notify_all();
+        const std::size_t files = taken.size();
+        std::size_t bytes = 0;
         lock.unlock();
         try {
             for (; !taken.empty(); taken.pop_front()) {
                 const Job& job = taken.front();
+                bytes += job.content.size();
                 write_all(job.file.get(), job.content, job.member.path);
                 finish_file(job.file.get(), job.member);
             }
@@ -73,6 +72,9 @@ void FileFinisher::run() {
             return;
         }
         lock.lock();
+        files_ -= files;
+        bytes_ -= bytes;
+        changed_.notify_all();
     }
 }
 

@@ -38,9 +38,8 @@ class FileFinisher {
     std::mutex mutex_;  // guards all up to failure_
     std::condition_variable changed_;
     std::deque<Job> jobs_;
-    std::size_t bytes_ = 0;  // of content, waiting or being written
+    std::size_t files_ = 0, bytes_ = 0;  // waiting or being written
     bool stopped_ = false;
-    bool idle_ = true;
     std::exception_ptr failure_;
     std::jthread thread_;  // last: joined before anything it uses goes
 };
