@@ -130,6 +130,7 @@ class Collection {
             tags.forget(image.digest);
         for (const StoredFile* file : doomed_)
             if (::unlink(file->path.c_str()) != 0 && errno != ENOENT) {
+                if (!is_refusal(errno)) throw_errno("removing", file->path);
                 --done_.files;
                 stays(file->path, file->bytes, std::strerror(errno));
             }
@@ -139,6 +140,7 @@ class Collection {
             try {
                 remove_cache_directory(*directory, tmp);
             } catch (const Error& error) {
+                if (!is_refusal(error.sys_errno())) throw;
                 stays(directory->paths.front(), directory->record.bytes, error.what());
             }
     }
@@ -150,6 +152,11 @@ class Collection {
         std::size_t at;
         bool operator>(const Candidate& other) const { return price > other.price; }
     };
+
+    // A broken disk is something else.
+    static bool is_refusal(int error) {
+        return error == EPERM || error == EACCES || error == EBUSY;
+    }
 
     // One that somebody else has made immutable, say, or mounted something on. Nothing refers to it
     // any more, so it costs space and no more than that, and the next collection tries again.

@@ -34,8 +34,8 @@ void unmount(const MountRow& mount, bool lazy) {
         if (error != EPERM || !unmount_through_fusermount(target, lazy))
             throw_errno(error, "umount", target);
     }
-    // Who was killed could not take it back.
-    if (mount.record && !mount.record->is_served()) remove_remains(mount.device, *mount.record);
+    // Who was killed could not take it back; of who lives, this touches nothing that is in use.
+    if (mount.record) remove_remains(mount.device, *mount.record);
 }
 
 // The topmost mount at the directory.

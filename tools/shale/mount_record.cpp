@@ -83,7 +83,9 @@ std::optional<MountRecord> find_record(const std::string& device, const std::str
 }
 
 void remove_remains(const std::string& device, const MountRecord& record) noexcept {
-    if (!record.upper.empty()) store::Store::discard_scratch(record.upper);
+    // A note that names another place than its own store's was written by somebody else.
+    if (record.upper.starts_with(join_path(record.root, "tmp/")))
+        store::Store::discard_scratch(record.upper);
     try {
         for (const auto& place : runtime_directories(kWhat, record.root))
             ::unlink(join_path(place, name_of(device)).c_str());

@@ -35,7 +35,11 @@ std::string leave_note(const std::vector<std::string>& directories, const std::s
 }
 
 std::string boot_id() {
-    return read_file("/proc/sys/kernel/random/boot_id");
+    try {
+        return read_file("/proc/sys/kernel/random/boot_id");
+    } catch (const Error&) {  // no /proc: then notes of an earlier system cannot be told apart
+        return {};
+    }
 }
 
 }  // namespace shale::cli
