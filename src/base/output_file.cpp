@@ -63,15 +63,13 @@ constexpr int kDirectFlags = O_WRONLY | O_APPEND;
 
 // Opening a named pipe waits until somebody reads it, and a build, which holds back Ctrl-C, would
 // wait for ever. A pipe that a shell made for >(command) has its reader already; one with a name
-// may get it a moment later, when the command beside this one has started. What is returned is none
-// for anything but a pipe.
-UniqueFd await_reader(const std::string& path) {
+// may get it a moment later, when the command beside this one has started.
+UniqueFd open_pipe(const std::string& path) {
     constexpr int kAttempts = 100;
     constexpr std::chrono::milliseconds kPause(50);
-    struct stat status {};
-    if (path == "-" || ::stat(path.c_str(), &status) != 0 || !S_ISFIFO(status.st_mode)) return {};
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
         UniqueFd fd(::open(path.c_str(), kDirectFlags | O_NONBLOCK | O_CLOEXEC));
+        if (fd && ::fcntl(fd.get(), F_SETFL, kDirectFlags) != 0) throw_errno("fcntl", path);
         if (fd) return fd;
         if (errno != ENXIO && errno != EINTR) throw_errno("open", path);
         std::this_thread::sleep_for(kPause);
@@ -105,7 +103,8 @@ OutputFile::OutputFile(const std::string& path) : subject_(path) {
     const bool exists = ::stat(target.c_str(), &status) == 0;
     if (exists && S_ISDIR(status.st_mode)) throw_errno(EISDIR, "open", path);
     if (is_in_proc(target) || (exists && !S_ISREG(status.st_mode))) {
-        fd_ = open_file(target, kDirectFlags);
+        const bool is_pipe = exists && S_ISFIFO(status.st_mode);
+        fd_ = is_pipe ? open_pipe(target) : open_file(target, kDirectFlags);
         return;
     }
     target_ = target;
@@ -154,7 +153,6 @@ void OutputFile::publish(Durability durability) {
 }
 
 void write_output_file(const std::string& path, Bytes bytes) {
-    const UniqueFd until_it_is_open = await_reader(path);
     OutputFile output(path);
     output.write(bytes);
     output.commit();
