@@ -49,8 +49,6 @@ class CacheMountHold {
     // The whole directory takes the place of what is there, in one step. `directory` lies on the
     // store's file system (Store::scratch) and then holds what was there, if anything.
     void replace(const std::string& directory);
-    // Moves what is there to `directory`, which must not exist.
-    void take_away(const std::string& directory);
 
   private:
     CacheIdentity identity_;

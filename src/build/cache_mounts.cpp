@@ -119,15 +119,14 @@ void CacheMountHold::replace(const std::string& directory) {
     ::futimens(lock_.get(), nullptr);  // for collection: used now
 }
 
-void CacheMountHold::take_away(const std::string& directory) {
-    if (::rename(path_.c_str(), directory.c_str()) != 0 && errno != ENOENT)
-        throw_errno("rename", path_);
-}
-
 void remove_cache_mount(store::Store& store, const CacheIdentity& identity,
                         const std::function<void()>& waiting, const std::stop_token& stop) {
     std::vector<TempDir> rubbish;  // removed when nobody waits for a lock any more
-    for (unsigned copy = 0; path_exists(cache_copy_path(store, identity, copy)); ++copy) {
+    unsigned copies = 0;
+    while (path_exists(cache_copy_path(store, identity, copies)))
+        ++copies;
+    // The first comes last: whoever looks for copies begins there, should this be interrupted.
+    for (unsigned copy = copies; copy-- > 0;) {
         const auto place = cache_place(store, identity, copy);
         wait_alone(place.lock_file, identity, waiting, stop);
         rubbish.push_back(store.scratch("cache-"));

@@ -77,6 +77,11 @@ KnownCacheMount find(store::Store& store, const Flags& flags, const std::string&
     std::vector<KnownCacheMount> found;
     for (const auto& known : all)
         if (is_meant(known, flags, word)) found.push_back(known);
+    // An id that is somebody else's digest, too, is still an id.
+    const auto ids =
+        std::ranges::count(found, word, [](const auto& known) { return known.identity.id; });
+    if (ids == 1)
+        std::erase_if(found, [&](const auto& known) { return known.identity.id != word; });
     if (found.size() == 1) return found.front();
     if (found.empty()) {
         std::vector<std::string> names;
@@ -318,6 +323,8 @@ int run(const Flags& flags, Workspace& workspace) {
     only(!flags.id.empty(), "--id", "import");
     only(flags.json, "--json", "ls");
     if (flags.action == "ls" && !flags.words.empty()) fail(ErrorKind::Invalid, "ls takes no ID");
+    // What a RUN has put into a user's cache mount belongs to his subordinate IDs.
+    if (::geteuid() != 0) workspace.enter_namespaces();
     if (flags.action == "ls") return list(flags, workspace);
     if (flags.action == "export") return export_one(flags, workspace);
     if (flags.action == "import") return import_one(flags, workspace);
