@@ -124,8 +124,7 @@ void apply_changes(const oci::Reference& name, const oci::Descriptor& below,
     request.context = nothing.path();
     request.dockerfile_text = "FROM " + std::string(kBelow) + "\n" + text;
     request.build_contexts = {{std::string(kBelow), "oci-layout://" + workspace.store().root() +
-                                                        "/@" +
-                                                        below.digest.str()}};
+                                                        "/@" + below.digest.str()}};
     request.tags = {name};
     request.platforms = {below.platform->normalized()};
     const auto progress = build::silent_progress();
@@ -194,7 +193,8 @@ const Command& commit_command() {
             "become one layer on top of the image that was mounted. DIR stays mounted and as it "
             "is; a later commit again has all changes. If the process that served it was killed, "
             "its files can still be committed until `shale umount`. --change takes CMD, "
-            "ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME and WORKDIR.\n\n"
+            "ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME and "
+            "WORKDIR.\n\n"
             "Prints the ID of the new image. `shale diff REF DIR` shows the changes before.",
         .examples = {{"shale commit /mnt app:patched -m 'fix the port'", "Keep the changes"},
                      {"shale commit -c 'CMD [\"app\", \"--debug\"]' /mnt app:debug",
