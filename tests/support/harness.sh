@@ -56,6 +56,8 @@ finish() {
     [ -z "${on_exit:-}" ] || eval "$on_exit"
     # Ours are below our scratch directory; others' work on this machine is not our business.
     check "no mount is left behind" equal "$(grep -cF "$T" /proc/self/mountinfo)" 0
+    # A run's directory is what its control groups are found by; without one there are none.
+    check "no run is left behind" equal "$(ls -d "$SHALE_ROOT"/runtime/run-* 2>/dev/null)" ""
     check "no scratch is left in the store" equal "$(ls -A "$SHALE_ROOT/tmp" 2>/dev/null)" ""
     rm -rf --one-file-system "$T"
     echo "$passed passed, $failed failed"
