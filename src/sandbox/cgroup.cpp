@@ -224,9 +224,12 @@ std::vector<std::string> missing_parents(const std::vector<MountEntry>& mounts,
     return missing;
 }
 
-void remove_cgroups(const std::vector<MountEntry>& mounts, const std::string& path) noexcept {
+bool remove_cgroups(const std::vector<MountEntry>& mounts, const std::string& path) noexcept {
+    bool all_gone = true;
     for (const MountEntry& mount : mounts)
-        if (mount.type.starts_with("cgroup")) ::rmdir(join_path(mount.target, path).c_str());
+        if (mount.type.starts_with("cgroup"))
+            all_gone &= ::rmdir(join_path(mount.target, path).c_str()) == 0 || errno != EBUSY;
+    return all_gone;
 }
 
 }  // namespace shale::sandbox

@@ -50,7 +50,8 @@ void require_controllers(const std::vector<MountEntry>& mounts, const Resources&
 std::vector<std::string> missing_parents(const std::vector<MountEntry>& mounts,
                                          const std::string& path);
 
-// Removes what a runtime that was killed left of the group `path` in every hierarchy.
-void remove_cgroups(const std::vector<MountEntry>& mounts, const std::string& path) noexcept;
+// Removes what a runtime that was killed left of the group `path` in every hierarchy. False if a
+// group is still in use.
+bool remove_cgroups(const std::vector<MountEntry>& mounts, const std::string& path) noexcept;
 
 }  // namespace shale::sandbox

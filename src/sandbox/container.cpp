@@ -316,8 +316,9 @@ void sweep_dead_runs(const std::string& state_directory) {
         const std::string parent_file = join_path(directory, kParentFile);
         const std::string parent =
             path_exists(parent_file) ? read_file(parent_file) : std::string();
-        remove_cgroups(read_mounts(), cgroup_path(parent, container_name(directory)));
-        remove_tree(directory);
+        // Its processes may still be dying. Without the directory nobody would find the groups.
+        if (remove_cgroups(read_mounts(), cgroup_path(parent, container_name(directory))))
+            remove_tree(directory);
     }
 }
 
