@@ -8,9 +8,9 @@ busybox=$(command -v busybox) || skip "needs busybox (package busybox-static)"
 m=$T/mnt
 mkdir "$m"
 # What the kernel can be handed as an image (Linux 6.16); elsewhere FUSE takes its place.
-tiers=fuse image=fuse
+tiers=fuse
 if [ "$(printf '6.16\n%s\n' "$(uname -r)" | sort -V | head -1)" = 6.16 ]; then
-    tiers="fuse erofs" image=erofs
+    tiers="fuse erofs"
 else
     echo "note: Linux $(uname -r) cannot mount images behind an overlay; that tier is not tested"
 fi
@@ -357,10 +357,8 @@ check "a mount where /run cannot be written to" equal \
     "$(SHALE=$SHALE unshare -m bash "$T/no-run.sh" "$m" 2>&1 | tr '\n' ';')" "1;0;"
 
 takes() { equal "$(field tier)" "$1" && contains "$(field why)" "$2"; }
-check "auto shows origins" with_mount lay:1 -- takes fuse no-origin
-check "or hands over an image" with_mount --no-origin lay:1 -- takes $image ""
-check "but never without contents" with_mount --no-origin "$T/tree.snap" -- takes fuse contents
-check_fails "nor when told so" 1 "no contents to put behind an image" \
+check "auto answers at once" with_mount lay:1 -- takes fuse "at once"
+check_fails "no image without contents" 1 "no contents to put behind an image" \
     "$SHALE" mount --tier erofs "$T/tree.snap" "$m"
 check_fails "passthrough is not there" 1 "lie in compressed frames" \
     "$SHALE" mount --tier passthrough lay:1 "$m"

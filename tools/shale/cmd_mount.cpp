@@ -219,9 +219,8 @@ const Command& mount_command() {
             "contents are asked of shale: listings are as fast as a disk's from the first time on, "
             "and files do not bear their origin. --tier fuse is asked for each name once, but "
             "needs "
-            "no preparation, however large the tree. auto takes erofs for root, with --no-origin "
-            "and up to 50 000 entries, where the kernel can do it (Linux 6.16); `shale mounts "
-            "--json` says what it took and why.\n\n"
+            "no preparation, however large the tree, and is what auto takes. erofs needs root "
+            "and Linux 6.16. `shale mounts --json` says what was taken and why.\n\n"
             "Without arguments, lists what is mounted.",
         .examples = {{"shale mount app:prod /mnt",
                       "Look around with any tool, then shale umount /mnt"},

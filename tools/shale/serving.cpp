@@ -110,30 +110,16 @@ struct Serving::State {
         server->leave_to_overlay();
         plain = std::move(server);
     }
-    void forget_everything() {
-        overlay.reset();
-        root.reset();
-        mounter.reset();
-        plain.reset();
-    }
 
-    // As chosen; through FUSE instead if only the kernel could tell that an image is not possible.
     void mount(const MountRequest& request, store::Store& store,
                const std::shared_ptr<mount::View>& view, const fuse::Options& options) {
         if (choice.tier == Tier::Erofs) {
-            try {
-                const auto scratch = store.scratch("image-");
-                const auto as_image = [&](const std::string&) {
-                    return serve_as_image(view, scratch.path());
-                };
-                if (request.writable) return mount_writable(store, view, as_image);
-                return mount_image(as_image({}), request.reference);
-            } catch (const Error& error) {
-                if (request.tier.kind != TierWish::Kind::Auto || error.kind() == ErrorKind::Invalid)
-                    throw;
-                choice = {Tier::Fuse, error.what()};
-                forget_everything();
-            }
+            const auto scratch = store.scratch("image-");
+            const auto as_image = [&](const std::string&) {
+                return serve_as_image(view, scratch.path());
+            };
+            if (request.writable) return mount_writable(store, view, as_image);
+            return mount_image(as_image({}), request.reference);
         }
         const auto through_fuse = [&](const std::string& place) {
             return serve_through_fuse(view, place, options);
@@ -144,13 +130,6 @@ struct Serving::State {
 };
 
 namespace {
-
-TierFacts facts_of(const MountRequest& request, const TreeArgument& shown) {
-    return {.is_root = ::geteuid() == 0,
-            .has_contents = shown.open != nullptr,
-            .wants_origin = request.origin,
-            .entries = shown.tree->size()};
-}
 
 MountRecord record_of(const MountRequest& request, const store::Store& store,
                       const TierChoice& choice) {
@@ -177,7 +156,8 @@ Serving::Serving(const MountRequest& request, Workspace& workspace)
         fail(ErrorKind::Invalid, "--rw wants a whole image, not " + request.reference);
     if (request.writable && ::geteuid() != 0)
         fail(ErrorKind::Unsupported, "--rw makes an overlay, which needs root");
-    state_->choice = choose_tier(request.tier, facts_of(request, shown));
+    state_->choice = choose_tier(
+        request.tier, {.is_root = ::geteuid() == 0, .has_contents = shown.open != nullptr});
     const auto view = shown.view(shown.tree);
     fuse::Options options;
     options.source_name = request.reference;

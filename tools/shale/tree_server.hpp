@@ -51,8 +51,6 @@ struct TierWish {
 struct TierFacts {
     bool is_root = false;
     bool has_contents = true;  // a snapshot file has none
-    bool wants_origin = false;
-    std::size_t entries = 0;
 };
 struct TierChoice {
     Tier tier = Tier::Fuse;

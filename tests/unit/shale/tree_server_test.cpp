@@ -7,7 +7,7 @@ namespace shale::cli {
 namespace {
 
 TierFacts good() {
-    return {.is_root = true, .has_contents = true, .wants_origin = false, .entries = 1000};
+    return {.is_root = true, .has_contents = true};
 }
 
 TEST(Tiers, WordsOfTheFlag) {
@@ -19,29 +19,17 @@ TEST(Tiers, WordsOfTheFlag) {
     EXPECT_EQ(kind_of([] { TierWish::parse("t3"); }), ErrorKind::Invalid);
 }
 
-TEST(Tiers, AutoTakesTheImageWhereItIsCheap) {
-    EXPECT_EQ(choose_tier({}, good()).tier, Tier::Erofs);
-    auto facts = good();
-    facts.entries = 1'000'000;
-    EXPECT_EQ(choose_tier({}, facts).tier, Tier::Fuse);
-    facts = good();
-    facts.wants_origin = true;
-    EXPECT_EQ(choose_tier({}, facts).tier, Tier::Fuse);
-    EXPECT_NE(choose_tier({}, facts).why.find("--no-origin"), std::string::npos);
-    facts = good();
-    facts.is_root = false;
-    EXPECT_EQ(choose_tier({}, facts).tier, Tier::Fuse);
-    facts = good();
-    facts.has_contents = false;
-    EXPECT_EQ(choose_tier({}, facts).tier, Tier::Fuse);
+TEST(Tiers, AutoTakesWhatAnswersAtOnce) {
+    for (const TierFacts& facts : {good(), TierFacts{false, true}, TierFacts{true, false}}) {
+        EXPECT_EQ(choose_tier({}, facts).tier, Tier::Fuse);
+        EXPECT_FALSE(choose_tier({}, facts).why.empty());
+    }
 }
 
 TEST(Tiers, AWishIsFulfilledOrRefused) {
     const TierWish erofs{TierWish::Kind::Erofs}, fuse{TierWish::Kind::Fuse};
     auto facts = good();
     EXPECT_EQ(choose_tier(fuse, facts).tier, Tier::Fuse);
-    facts.entries = 1'000'000;
-    facts.wants_origin = true;
     EXPECT_EQ(choose_tier(erofs, facts).tier, Tier::Erofs);
     facts.is_root = false;
     EXPECT_EQ(kind_of([&] { choose_tier(erofs, facts); }), ErrorKind::Unsupported);
