@@ -18,6 +18,9 @@ bool in_user_namespace();
 // The effective user, as the namespace around this one counts; the plain one outside of any.
 std::uint32_t outer_uid();
 
+// Whether a group means anybody in this namespace.
+bool has_group(std::uint32_t gid);
+
 // What an ID is outside, by the text of /proc/self/uid_map or gid_map: lines of three numbers
 // (first inside, first outside, count). nullopt if it stands for nobody.
 std::optional<std::uint32_t> outer_id(std::string_view map, std::uint32_t id);

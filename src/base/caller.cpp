@@ -15,9 +15,9 @@ namespace {
 constexpr std::uint64_t kMaxMapBytes = 64 << 10;
 constexpr std::uint64_t kAllIds = 0xffffffff;
 
-std::string read_map() {
+std::string read_map(const char* path) {
     try {
-        return read_file("/proc/self/uid_map", kMaxMapBytes);
+        return read_file(path, kMaxMapBytes);
     } catch (const Error&) {  // no /proc, or a kernel without user namespaces
         return {};
     }
@@ -56,7 +56,7 @@ std::optional<std::uint32_t> outer_id(std::string_view map, std::uint32_t id) {
 }
 
 bool in_user_namespace() {
-    const std::string map = read_map();
+    const std::string map = read_map("/proc/self/uid_map");
     if (map.empty()) return false;
     std::string_view rest = map;
     const auto all = next_range(rest);
@@ -65,8 +65,13 @@ bool in_user_namespace() {
 
 std::uint32_t outer_uid() {
     const std::uint32_t here = ::geteuid();
-    const std::string map = read_map();
+    const std::string map = read_map("/proc/self/uid_map");
     return map.empty() ? here : outer_id(map, here).value_or(here);
+}
+
+bool has_group(std::uint32_t gid) {
+    const std::string map = read_map("/proc/self/gid_map");
+    return map.empty() || outer_id(map, gid).has_value();
 }
 
 }  // namespace shale

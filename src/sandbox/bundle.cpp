@@ -105,10 +105,6 @@ Json process_section(const Spec& spec, const BundleOptions& options) {
     return process;
 }
 
-bool group_exists(std::uint32_t gid) {
-    return outer_id(read_file("/proc/self/gid_map", 64 << 10), gid).has_value();
-}
-
 Json mount_entry(const char* target, const char* type, std::vector<std::string> options) {
     return {{"destination", target}, {"type", type}, {"source", type}, {"options", options}};
 }
@@ -129,7 +125,7 @@ Json sys_mount(const Spec& spec, const BundleOptions& options, const std::string
 std::vector<std::string> terminal_options(const BundleOptions& options) {
     std::vector<std::string> list{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"};
     constexpr std::uint32_t kTty = 5;
-    if (!options.in_user_namespace || group_exists(kTty)) list.push_back("gid=5");
+    if (!options.in_user_namespace || has_group(kTty)) list.push_back("gid=5");
     return list;
 }
 

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace shale::sandbox {
@@ -86,25 +87,31 @@ std::vector<std::string> ancestors(const std::string& path) {
     return list;
 }
 
+std::vector<const char*> needed_controllers(const Resources& limits) {
+    std::vector<const char*> names;
+    if (limits.memory_bytes || limits.memory_swap_bytes) names.push_back("memory");
+    if (limits.cpu_shares || limits.cpu_period_us || limits.cpu_quota_us) names.push_back("cpu");
+    if (!limits.cpus.empty() || !limits.memory_nodes.empty()) names.push_back("cpuset");
+    if (limits.processes) names.push_back("pids");
+    return names;
+}
+
 bool is_wanted(const MountEntry& hierarchy, const std::string& parent, const Spec& spec) {
-    const Resources& limits = spec.resources;
     if (hierarchy.type == "cgroup2")  // hybrid machines: no controllers, yet a parent may have been
         return !parent.empty() && path_exists(join_path(hierarchy.target, parent));
     if (has_option(hierarchy, "devices")) return true;
-    if (has_option(hierarchy, "memory") && (limits.memory_bytes || limits.memory_swap_bytes))
-        return true;
-    if (has_option(hierarchy, "cpu") &&
-        (limits.cpu_shares || limits.cpu_period_us || limits.cpu_quota_us))
-        return true;
-    if (has_option(hierarchy, "cpuset") && !(limits.cpus.empty() && limits.memory_nodes.empty()))
-        return true;
-    if (has_option(hierarchy, "pids") && limits.processes) return true;
+    for (const char* controller : needed_controllers(spec.resources))
+        if (has_option(hierarchy, controller)) return true;
     return !parent.empty() && path_exists(join_path(hierarchy.target, parent));
+}
+
+bool is_v1_of(const MountEntry& hierarchy, const std::string& controller) {
+    return hierarchy.type == "cgroup" && has_option(hierarchy, controller);
 }
 
 bool has_controller(const std::vector<MountEntry>& mounts, const std::string& name) {
     for (const MountEntry& hierarchy : mounts) {
-        if (hierarchy.type == "cgroup" && has_option(hierarchy, name)) return true;
+        if (is_v1_of(hierarchy, name)) return true;
         if (hierarchy.type != "cgroup2") continue;
         const std::string list = join_path(hierarchy.target, "cgroup.controllers");
         if (!path_exists(list)) continue;
@@ -114,12 +121,6 @@ bool has_controller(const std::vector<MountEntry>& mounts, const std::string& na
         if (names.find(" " + name + " ") != std::string::npos) return true;
     }
     return false;
-}
-
-void require(bool is_there, bool is_needed, const char* controller) {
-    if (is_needed && !is_there)
-        fail(ErrorKind::Unsupported,
-             fmt::format("no v1 {} cgroup hierarchy is mounted", controller));
 }
 
 }  // namespace
@@ -145,7 +146,6 @@ OwnCgroups::~OwnCgroups() {
 void OwnCgroups::make(const std::vector<MountEntry>& mounts, const std::string& path,
                       const Spec& spec) {
     const Resources& limits = spec.resources;
-    bool devices = false, memory = false, cpu = false, cpuset = false, pids = false;
     for (const MountEntry& hierarchy : mounts) {
         if (!hierarchy.type.starts_with("cgroup")) continue;
         if (!is_wanted(hierarchy, parent_of(path), spec)) continue;
@@ -163,26 +163,26 @@ void OwnCgroups::make(const std::vector<MountEntry>& mounts, const std::string& 
         const std::string directory = join_path(hierarchy.target, path);
         if (::mkdir(directory.c_str(), 0755) != 0) throw_errno("mkdir", directory);
         directories_.push_back(directory);
-        if (has_option(hierarchy, "devices")) limit_devices(directory, spec), devices = true;
-        if (has_option(hierarchy, "cpu")) limit_cpu(directory, limits), cpu = true;
-        if (has_option(hierarchy, "pids")) limit_processes(directory, limits), pids = true;
-        if (has_option(hierarchy, "cpuset")) {
+        if (has_option(hierarchy, "devices")) limit_devices(directory, spec);
+        if (has_option(hierarchy, "cpu")) limit_cpu(directory, limits);
+        if (has_option(hierarchy, "pids")) limit_processes(directory, limits);
+        if (has_option(hierarchy, "cpuset"))
             limit_cpuset(parent_of(directory), directory, limits.cpus, limits.memory_nodes);
-            cpuset = true;
-        }
         if (has_option(hierarchy, "memory")) {
             limit_memory(directory, limits);
             memory_directory_ = directory;
-            memory = true;
         }
         const bool is_v2 = hierarchy.type == "cgroup2";
         join_files_.push_back(join_path(directory, is_v2 ? "cgroup.procs" : "tasks"));
     }
-    require(devices, true, "devices");
-    require(memory, limits.memory_bytes || limits.memory_swap_bytes, "memory");
-    require(cpu, limits.cpu_shares || limits.cpu_period_us || limits.cpu_quota_us, "cpu");
-    require(cpuset, !(limits.cpus.empty() && limits.memory_nodes.empty()), "cpuset");
-    require(pids, limits.processes, "pids");
+    auto needed = needed_controllers(limits);
+    needed.push_back("devices");
+    for (const char* controller : needed)
+        if (std::ranges::none_of(mounts, [&](const MountEntry& hierarchy) {
+                return is_v1_of(hierarchy, controller);
+            }))
+            fail(ErrorKind::Unsupported,
+                 fmt::format("no v1 {} cgroup hierarchy is mounted", controller));
 }
 
 void OwnCgroups::remove() {
@@ -199,17 +199,12 @@ bool OwnCgroups::ran_out_of_memory() const {
 }
 
 void require_controllers(const std::vector<MountEntry>& mounts, const Resources& limits) {
-    const auto require_one = [&](bool is_needed, const char* name) {
-        if (is_needed && !has_controller(mounts, name))
+    for (const char* controller : needed_controllers(limits))
+        if (!has_controller(mounts, controller))
             fail(ErrorKind::Unsupported,
                  fmt::format("this machine has no {} controller of control groups, which a limit "
                              "that was asked for needs",
-                             name));
-    };
-    require_one(limits.memory_bytes || limits.memory_swap_bytes, "memory");
-    require_one(limits.cpu_shares || limits.cpu_period_us || limits.cpu_quota_us, "cpu");
-    require_one(!(limits.cpus.empty() && limits.memory_nodes.empty()), "cpuset");
-    require_one(limits.processes, "pids");
+                             controller));
 }
 
 std::vector<std::string> missing_parents(const std::vector<MountEntry>& mounts,

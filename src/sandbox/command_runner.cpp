@@ -1,6 +1,7 @@
 // Runs a contained program and pumps its output.
 #include "command_runner.hpp"
 
+#include "pipe.hpp"
 #include "spawn.hpp"
 
 #include <fcntl.h>
@@ -19,17 +20,6 @@ namespace shale::sandbox {
 namespace {
 
 constexpr std::size_t kReadBytes = 64 << 10;  // the capacity of a pipe
-
-struct Pipe {
-    Pipe() {
-        int fds[2];
-        if (::pipe2(fds, O_CLOEXEC) != 0) throw_errno("pipe");
-        read_end.reset(fds[0]);
-        write_end.reset(fds[1]);
-        if (::fcntl(read_end.get(), F_SETFL, O_NONBLOCK) != 0) throw_errno("fcntl", "pipe");
-    }
-    UniqueFd read_end, write_end;
-};
 
 // Delivers up to `limit` bytes of what is there now, without waiting. Closes the descriptor at its
 // end.
@@ -126,6 +116,8 @@ class SystemCommandRunner : public CommandRunner {
         }
         const UniqueFd nowhere = open_file("/dev/null", O_RDONLY);
         Pipe out, err;
+        out.read_without_waiting();
+        err.read_without_waiting();
         const int input = command.standard_input ? STDIN_FILENO : nowhere.get();
         Child child =
             Child::start_contained(command, {input, out.write_end.get(), err.write_end.get()});

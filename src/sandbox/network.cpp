@@ -5,6 +5,8 @@
 // lists no network namespace and no path in /run has to be cleaned up.
 #include "network.hpp"
 
+#include "pipe.hpp"
+
 #include <fcntl.h>
 #include <net/if.h>
 #include <poll.h>
@@ -36,13 +38,6 @@ void raise_loopback() {
 
 // More would only serve bursts of parallel steps.
 constexpr std::size_t kMaxIdle = 4;
-
-void make_pipe(UniqueFd& read_end, UniqueFd& write_end) {
-    int fds[2];
-    if (::pipe2(fds, O_CLOEXEC) != 0) throw_errno("pipe");
-    read_end.reset(fds[0]);
-    write_end.reset(fds[1]);
-}
 
 bool is_loopback(std::string_view address) {
     return address.starts_with("127.") || address == "::1" || address == "localhost";
@@ -85,17 +80,19 @@ UniqueFd make_network_namespace() {
 }
 
 UserModeNetwork::UserModeNetwork(const std::string& program, int namespace_fd) {
-    UniqueFd ready_write, errors_write, exit_read;
-    make_pipe(ready_, ready_write);
-    make_pipe(errors_, errors_write);
-    make_pipe(exit_read, keep_alive_);
-    if (::fcntl(errors_.get(), F_SETFL, O_NONBLOCK) != 0) throw_errno("fcntl", "pipe");
+    Pipe ready, errors, keep_alive;
+    errors.read_without_waiting();
     const auto number = [](const UniqueFd& fd) { return std::to_string(fd.get()); };
     helper_.emplace(Child::start_helper(
         {program, "--configure", "--mtu=65520", "--disable-host-loopback", "--enable-sandbox",
-         "--enable-seccomp", "--netns-type=path", "--ready-fd=" + number(ready_write),
-         "--exit-fd=" + number(exit_read), "/proc/self/fd/" + std::to_string(namespace_fd), "eth0"},
-        {ready_write.get(), exit_read.get(), namespace_fd}, errors_write.get()));
+         "--enable-seccomp", "--netns-type=path", "--ready-fd=" + number(ready.write_end),
+         "--exit-fd=" + number(keep_alive.read_end),
+         "/proc/self/fd/" + std::to_string(namespace_fd), "eth0"},
+        {.err = errors.write_end.get()},
+        {ready.write_end.get(), keep_alive.read_end.get(), namespace_fd}));
+    ready_ = std::move(ready.read_end);
+    errors_ = std::move(errors.read_end);
+    keep_alive_ = std::move(keep_alive.write_end);
 }
 
 void UserModeNetwork::wait_ready() {

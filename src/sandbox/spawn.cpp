@@ -179,12 +179,14 @@ Child Child::start_contained(const Command& command, const Stdio& stdio) {
     return start(plan);
 }
 
-Child Child::start_helper(const std::vector<std::string>& argv, const std::vector<int>& keep,
-                          int error_fd) {
+Child Child::start_helper(const std::vector<std::string>& argv, Stdio stdio,
+                          const std::vector<int>& keep) {
     Command command;
     command.argv = argv;
     const UniqueFd nowhere = open_file("/dev/null", O_RDWR);
-    Plan plan(command, {nowhere.get(), nowhere.get(), error_fd});
+    for (int* fd : {&stdio.in, &stdio.out, &stdio.err})
+        if (*fd < 0) *fd = nowhere.get();
+    Plan plan(command, stdio);
     plan.keep = keep;
     return start(plan);
 }

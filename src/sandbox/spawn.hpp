@@ -17,9 +17,10 @@ class Child {
     // Starts `command` as Command promises. Throws, naming the step, if anything up to and
     // including exec fails.
     static Child start_contained(const Command& command, const Stdio& stdio);
-    // Starts a plain helper in the caller's namespaces; `keep` are further inherited descriptors.
-    static Child start_helper(const std::vector<std::string>& argv, const std::vector<int>& keep,
-                              int error_fd);
+    // Starts a plain helper in the caller's namespaces, without an environment. A descriptor of -1
+    // is /dev/null; `keep` are further inherited ones.
+    static Child start_helper(const std::vector<std::string>& argv, Stdio stdio,
+                              const std::vector<int>& keep = {});
 
     Child(Child&& other) noexcept
         : pid_(std::exchange(other.pid_, -1)), pid_fd_(std::move(other.pid_fd_)) {}

@@ -5,7 +5,9 @@
 // namespace and waits; this process, still outside, has the table written, lets the child try
 // whether mounts are possible (where a security module forbids them, they are the first thing to
 // fail), and only then joins it. What goes wrong before that has changed nothing here.
+#include "pipe.hpp"
 #include "probe.hpp"
+#include "spawn.hpp"
 #include "subordinate_ids.hpp"
 
 #include <shale/base.hpp>
@@ -15,7 +17,6 @@
 #include <fmt/format.h>
 #include <pwd.h>
 #include <sched.h>
-#include <spawn.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -58,16 +59,6 @@ std::string user_name(uid_t uid) {
     return entry ? entry->pw_name : std::to_string(uid);
 }
 
-struct Pipe {
-    Pipe() {
-        int fds[2];
-        if (::pipe2(fds, O_CLOEXEC) != 0) throw_errno("pipe");
-        read_end.reset(fds[0]);
-        write_end.reset(fds[1]);
-    }
-    UniqueFd read_end, write_end;
-};
-
 // --- Programs ------------------------------------------------------------------------------------
 
 struct Said {
@@ -87,27 +78,14 @@ std::string read_to_end(int fd) {
 }
 
 Said run_program(const std::vector<std::string>& words) {
-    std::vector<char*> argv;
-    for (const auto& word : words)
-        argv.push_back(const_cast<char*>(word.c_str()));
-    argv.push_back(nullptr);
     Pipe pipe;
-    posix_spawn_file_actions_t actions;
-    ::posix_spawn_file_actions_init(&actions);
-    ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    for (const int fd : {STDOUT_FILENO, STDERR_FILENO})
-        ::posix_spawn_file_actions_adddup2(&actions, pipe.write_end.get(), fd);
-    pid_t pid = -1;
-    const int error = ::posix_spawn(&pid, argv.front(), &actions, nullptr, argv.data(), ::environ);
-    ::posix_spawn_file_actions_destroy(&actions);
-    if (error != 0) throw_errno(error, "executing", words.front());
+    const int into = pipe.write_end.get();
+    Child child = Child::start_helper(words, {.out = into, .err = into});
     pipe.write_end.reset();
     Said said;
     said.output = read_to_end(pipe.read_end.get());
-    int status = 0;
-    while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
-    said.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    const Exit exit = child.wait();
+    said.code = exit.signal == 0 ? exit.code : 128 + exit.signal;
     while (said.output.ends_with('\n'))
         said.output.pop_back();
     return said;
