@@ -22,11 +22,13 @@ std::string proc_path(int fd) {
     return fmt::format("/proc/self/fd/{}", fd);
 }
 
-// EINVAL: of an ID that means nobody in a user namespace.
+bool is_machines_root() {
+    static const bool is_one = is_root() && !in_user_namespace();
+    return is_one;
+}
+
 bool may_be_left_undone(int error) {
-    static const bool is_machines_root = is_root() && !in_user_namespace();
-    return !is_machines_root &&
-           (error == EPERM || error == EACCES || error == ENOTSUP || error == EINVAL);
+    return !is_machines_root() && (error == EPERM || error == EACCES || error == ENOTSUP);
 }
 
 timespec to_timespec(std::int64_t ns) {
@@ -87,9 +89,11 @@ bool is_root() {
 }
 
 void set_metadata(int fd, const tar::Member& member, bool with_mode) {
-    if (::fchownat(fd, "", member.uid, member.gid, AT_EMPTY_PATH) != 0 &&
-        !may_be_left_undone(errno))
-        throw_errno("chown", member.path);
+    if (::fchownat(fd, "", member.uid, member.gid, AT_EMPTY_PATH) != 0) {
+        // EINVAL: an ID that means nobody in this user namespace.
+        const bool is_nobody = errno == EINVAL && !is_machines_root();
+        if (!is_nobody && !may_be_left_undone(errno)) throw_errno("chown", member.path);
+    }
     if (with_mode && member.type != tar::MemberType::Symlink)
         set_mode(fd, member.mode, member.path);
     set_xattrs(fd, member);
