@@ -66,22 +66,16 @@ std::function<void()> waiting_for(const Flags& flags, const CacheIdentity& ident
 
 // --- which one ---
 
-bool is_meant(const KnownCacheMount& known, const Flags& flags, const std::string& word) {
-    const auto& identity = known.identity;
-    if (identity.id == word && identity.name_space == flags.name_space) return true;
-    return word.size() >= kShortestDigest && known.digest.hex().starts_with(word);
-}
-
 KnownCacheMount find(store::Store& store, const Flags& flags, const std::string& word) {
     const auto all = build::known_cache_mounts(store);
     std::vector<KnownCacheMount> found;
     for (const auto& known : all)
-        if (is_meant(known, flags, word)) found.push_back(known);
-    // An id that is somebody else's digest, too, is still an id.
-    const auto ids =
-        std::ranges::count(found, word, [](const auto& known) { return known.identity.id; });
-    if (ids == 1)
-        std::erase_if(found, [&](const auto& known) { return known.identity.id != word; });
+        if (known.identity.id == word && known.identity.name_space == flags.name_space)
+            found.push_back(known);
+    // An id that could be somebody else's digest, too, is an id.
+    if (found.empty() && word.size() >= kShortestDigest)
+        for (const auto& known : all)
+            if (known.digest.hex().starts_with(word)) found.push_back(known);
     if (found.size() == 1) return found.front();
     if (found.empty()) {
         std::vector<std::string> names;

@@ -76,7 +76,7 @@ MountRequest request_of(const Flags& flags, const std::string& target) {
             .platform = chosen_platform(flags.platform),
             .origin = !flags.no_origin,
             .writable = flags.writable,
-            .tier = TierWish::parse(flags.tier)};
+            .tier = parse_tier(flags.tier)};
 }
 
 void detach_from_terminal(const std::string& log_path) {
@@ -215,12 +215,12 @@ const Command& mount_command() {
             "bear their origin as extended attributes user.shale.layer, .step, .instruction and "
             ".digest (of the layer), and .content (of the file), which are not listed, so "
             "that no copy takes them along: getfattr -n user.shale.step FILE.\n\n"
-            "--tier erofs hands the kernel an image of all names and attributes, so that only "
-            "contents are asked of shale: listings are as fast as a disk's from the first time on, "
-            "and files do not bear their origin. --tier fuse is asked for each name once, but "
-            "needs "
-            "no preparation, however large the tree, and is what auto takes. erofs needs root "
-            "and Linux 6.16. `shale mounts --json` says what was taken and why.\n\n"
+            "--tier erofs hands the kernel an image of all names and attributes, made before the "
+            "mount answers, so that only contents are asked of shale; files do not bear their "
+            "origin then. It needs root and Linux 6.16. --tier fuse, which is what auto takes, is "
+            "asked for each name once and needs no preparation, however large the tree. "
+            "passthrough is refused: there are no plain files to pass reads through to. `shale "
+            "mounts --json` says what was taken and why.\n\n"
             "Without arguments, lists what is mounted.",
         .examples = {{"shale mount app:prod /mnt",
                       "Look around with any tool, then shale umount /mnt"},

@@ -37,20 +37,6 @@ std::int64_t number_of(const Json& value, const char* name) {
     return found != value.end() && found->is_number_integer() ? found->get<std::int64_t>() : 0;
 }
 
-}  // namespace
-
-bool MountRecord::is_served() const {
-    return pid > 0 && (::kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM);
-}
-
-std::string device_at(const std::string& target) {
-    struct stat status {};
-    if (::stat(target.c_str(), &status) != 0) throw_errno("stat", target);
-    return std::to_string(major(status.st_dev)) + ":" + std::to_string(minor(status.st_dev));
-}
-
-namespace {
-
 std::optional<MountRecord> read_record(const std::string& path) {
     if (!path_exists(path)) return std::nullopt;
     std::string text;
@@ -76,9 +62,22 @@ std::optional<MountRecord> read_record(const std::string& path) {
 
 }  // namespace
 
-std::optional<MountRecord> find_record(const std::string& device, const std::string& root) {
-    for (const auto& place : runtime_directories(kWhat, root))
-        if (auto record = read_record(join_path(place, name_of(device)))) return record;
+bool MountRecord::is_served() const {
+    return pid > 0 && (::kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM);
+}
+
+std::string device_at(const std::string& target) {
+    struct stat status {};
+    if (::stat(target.c_str(), &status) != 0) throw_errno("stat", target);
+    return std::to_string(major(status.st_dev)) + ":" + std::to_string(minor(status.st_dev));
+}
+
+std::optional<MountRecord> find_record(const std::string& device, const std::string& target,
+                                       const std::string& root) {
+    for (const auto& place : runtime_directories(kWhat, root)) {
+        auto record = read_record(join_path(place, name_of(device)));
+        if (record && record->target == target) return record;
+    }
     return std::nullopt;
 }
 

@@ -26,10 +26,13 @@ struct MountRecord {
 // "0:44", as mountinfo has it, of what is mounted at a directory.
 std::string device_at(const std::string& target);
 
-// nullopt if there is none, or it is damaged, or of a time before the last reboot. `root` is that
-// of the store that is in use, where records lie if no better place could be written to.
-std::optional<MountRecord> find_record(const std::string& device, const std::string& root);
-// Of a mount whose server was killed: the record, and what was written to the mount.
+// Of what is mounted at `target`: a number may be somebody else's by now. nullopt if there is none,
+// or it is damaged, or of a time before the last reboot. `root` is that of the store that is in
+// use, where records lie if no better place could be written to.
+std::optional<MountRecord> find_record(const std::string& device, const std::string& target,
+                                       const std::string& root);
+// Of a mount that was unmounted: the record and, unless its server lives and does that itself, what
+// was written to the mount.
 void remove_remains(const std::string& device, const MountRecord& record) noexcept;
 
 // The record of a mount that this process serves; it goes with the object.

@@ -58,10 +58,7 @@ std::vector<FoundMount> parse_mountinfo(std::string_view text) {
 std::vector<MountRow> shale_mounts(const std::string& root) {
     std::vector<MountRow> rows;
     for (auto& mount : parse_mountinfo(read_file("/proc/self/mountinfo"))) {
-        mount.row.record = find_record(mount.row.device, root);
-        // What a killed server left may be about a number that is somebody else's by now.
-        if (mount.row.record && mount.row.record->target != mount.row.target)
-            mount.row.record.reset();
+        mount.row.record = find_record(mount.row.device, mount.row.target, root);
         if (!mount.is_ours && !mount.row.record) continue;
         if (mount.row.record) mount.row.source = mount.row.record->reference;
         rows.push_back(std::move(mount.row));

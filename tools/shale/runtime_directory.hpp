@@ -2,7 +2,6 @@
 // empty after a reboot, if there is one.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 
 namespace shale::cli {
@@ -30,7 +31,7 @@ decltype(fuse::Options::origin) origin_of(const TreeArgument& shown) {
     };
 }
 
-// Hands out one server that is there already, and remembers it.
+// Makes one server, in the way it is told, and remembers it.
 class ServerMounter final : public build::TreeMounter {
   public:
     using Serve = std::function<std::unique_ptr<TreeServer>(const std::string& target)>;
@@ -71,6 +72,19 @@ void require_empty_directory(const std::string& target) {
 
 std::string absolute(const std::string& path) {
     return std::filesystem::absolute(path).lexically_normal().string();
+}
+
+MountRecord record_of(const MountRequest& request, const store::Store& store,
+                      const TierChoice& choice) {
+    MountRecord record;
+    record.reference = request.reference;
+    record.target = request.target;
+    record.root = absolute(store.root());
+    record.tier = name_of(choice.tier);
+    record.why = choice.why;
+    record.pid = ::getpid();
+    record.since_ns = system_clock().now_ns();
+    return record;
 }
 
 }  // namespace
@@ -128,23 +142,6 @@ struct Serving::State {
         plain = through_fuse(target);
     }
 };
-
-namespace {
-
-MountRecord record_of(const MountRequest& request, const store::Store& store,
-                      const TierChoice& choice) {
-    MountRecord record;
-    record.reference = request.reference;
-    record.target = request.target;
-    record.root = absolute(store.root());
-    record.tier = name_of(choice.tier);
-    record.why = choice.why;
-    record.pid = ::getpid();
-    record.since_ns = system_clock().now_ns();
-    return record;
-}
-
-}  // namespace
 
 Serving::Serving(const MountRequest& request, Workspace& workspace)
     : state_(std::make_unique<State>()) {

@@ -16,7 +16,7 @@ struct MountRequest {
     PlatformChoice platform{};
     bool origin = true;  // answer for user.shale.*
     bool writable = false;
-    TierWish tier{};
+    TierWish tier = TierWish::Auto;
 };
 
 // Mounted from construction to destruction; the store is pinned meanwhile and of use for nothing

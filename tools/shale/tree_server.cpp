@@ -12,7 +12,6 @@ class FuseServer final : public TreeServer {
                const fuse::Options& options)
         : mounted_(std::move(view), target, options) {}
     sandbox::OverlayBase base() const override { return {{mounted_.target()}, {}}; }
-    Tier tier() const override { return Tier::Fuse; }
     void leave_to_overlay() override { ::umount2(mounted_.target().c_str(), MNT_DETACH); }
     void wait() override { mounted_.wait(); }
 
@@ -25,7 +24,6 @@ class ImageServer final : public TreeServer {
     ImageServer(const std::shared_ptr<mount::View>& view, const std::string& scratch)
         : layers_(view, view->tree(), scratch, {}) {}
     sandbox::OverlayBase base() const override { return {{layers_.lower()}, layers_.data()}; }
-    Tier tier() const override { return Tier::Erofs; }
     void leave_to_overlay() override { layers_.release(); }
     void wait() override { layers_.wait(); }
 
@@ -57,10 +55,10 @@ std::unique_ptr<build::MountedTree> FuseMounter::mount(std::shared_ptr<mount::Vi
     return serve_through_fuse(std::move(view), target, options);
 }
 
-TierWish TierWish::parse(const std::string& text) {
-    if (text.empty() || text == "auto") return {Kind::Auto};
-    if (text == "fuse") return {Kind::Fuse};
-    if (text == "erofs") return {Kind::Erofs};
+TierWish parse_tier(const std::string& text) {
+    if (text.empty() || text == "auto") return TierWish::Auto;
+    if (text == "fuse") return TierWish::Fuse;
+    if (text == "erofs") return TierWish::Erofs;
     if (text == "passthrough")
         fail(ErrorKind::Unsupported,
              "--tier passthrough: contents lie in compressed frames, and the kernel can pass reads "
@@ -69,9 +67,9 @@ TierWish TierWish::parse(const std::string& text) {
 }
 
 TierChoice choose_tier(TierWish wish, const TierFacts& facts) {
-    if (wish.kind == TierWish::Kind::Fuse) return {Tier::Fuse, "--tier"};
+    if (wish == TierWish::Fuse) return {Tier::Fuse, "--tier"};
     // Measured: an image is made in more time than the first listing of it saves.
-    if (wish.kind == TierWish::Kind::Auto)
+    if (wish == TierWish::Auto)
         return {Tier::Fuse, "it answers at once, and files bear their origin"};
     if (!facts.is_root) fail(ErrorKind::Unsupported, "--tier erofs: only root can mount an image");
     if (!facts.has_contents)

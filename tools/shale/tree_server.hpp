@@ -6,7 +6,6 @@
 #include <shale/fuse.hpp>
 #include <shale/sandbox.hpp>
 
-#include <functional>
 #include <memory>
 #include <string>
 
@@ -18,7 +17,6 @@ const char* name_of(Tier tier);
 // A view that is served for as long as the object lives, at a place of its own or below an overlay.
 class TreeServer : public build::MountedTree {
   public:
-    virtual Tier tier() const = 0;
     // Only the overlay over it keeps it from now on, so that unmounting that ends it.
     virtual void leave_to_overlay() = 0;
     virtual void wait() = 0;  // until it is gone
@@ -40,12 +38,10 @@ class FuseMounter final : public build::TreeMounter {
 };
 
 // What a user asks for with --tier.
-struct TierWish {
-    enum class Kind { Auto, Fuse, Erofs };
-    Kind kind = Kind::Auto;
-    // Invalid for a word that is none of them; Unsupported, with the reason, for "passthrough".
-    static TierWish parse(const std::string& text);
-};
+enum class TierWish { Auto, Fuse, Erofs };
+// "" is auto. Invalid for a word that is none of them; Unsupported, with the reason, for
+// "passthrough".
+TierWish parse_tier(const std::string& text);
 
 // What there is to decide by.
 struct TierFacts {

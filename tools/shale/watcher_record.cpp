@@ -83,7 +83,8 @@ WatcherNote::WatcherNote(const std::string& root, const std::string& directory,
         path_ = leave_note(runtime_directories(kWhat, root), std::to_string(::getpid()) + ".json",
                            value.dump(-1, ' ', false, Json::error_handler_t::replace));
         lock_ = open_file(path_, O_RDONLY);
-        if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) throw_errno("flock", path_);
+        while (::flock(lock_.get(), LOCK_EX) != 0)  // somebody may be looking at it just now
+            if (errno != EINTR) throw_errno("flock", path_);
     } catch (const Error& error) {  // it watches all the same
         log(LogLevel::Warn,
             std::string("`shale watch --list` will not show this watcher: ") + error.what());
