@@ -4,9 +4,7 @@
 # needs none of them is in the unit tests.
 . "$(dirname "$0")/../support/harness.sh"
 . "$(dirname "$0")/../support/servers.sh"
-[ "$(id -u)" -eq 0 ] || skip "needs root for overlayfs and the OCI runtime"
-[ -e /dev/fuse ] || skip "needs /dev/fuse"
-busybox=$(command -v busybox) || skip "needs busybox (package busybox-static)"
+needs_containers
 for tool in jq skopeo docker-registry git python3; do
     command -v $tool > /dev/null || skip "needs $tool"
 done

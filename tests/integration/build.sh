@@ -3,9 +3,7 @@
 # Judges of the result are other programs where they are installed: skopeo, umoci, buildah, docker.
 . "$(dirname "$0")/../support/harness.sh"
 . "$(dirname "$0")/../support/dockerd.sh"
-[ "$(id -u)" -eq 0 ] || skip "needs root for overlayfs and the OCI runtime"
-[ -e /dev/fuse ] || skip "needs /dev/fuse"
-busybox=$(command -v busybox) || skip "needs busybox (package busybox-static)"
+needs_containers
 
 ctx=$T/ctx
 mkdir -p "$ctx/src/sub" "$ctx/.git"
@@ -308,22 +306,11 @@ check "no tag moved" equal "$(cat "$SHALE_ROOT/index.json")" "$before"
 printf 'FROM scratch\nCOPY busybox /bin/sh\nRUN echo reached; sleep 1000\n' > "$T/sleep.Dockerfile"
 "$SHALE" build --progress plain -t bad -f "$T/sleep.Dockerfile" "$ctx" > "$T/killed.log" 2>&1 &
 victim=$!
-for _ in $(seq 300); do
-    grep -q 'reached$' "$T/killed.log" && break
-    sleep 0.1
-done
-check "the step runs" grep -q ' reached$' "$T/killed.log"
+check "the step runs" wait_for 30 grep -q ' reached$' "$T/killed.log"
 kill -KILL "$victim"
 wait "$victim" 2> /dev/null
 check "a killed build leaves no mount" equal "$(grep -c "$SHALE_ROOT" /proc/self/mountinfo)" 0
-gone() {
-    for _ in $(seq 100); do
-        pgrep -fx 'sleep 1000' > /dev/null || return 0
-        sleep 0.1
-    done
-    false
-}
-check "its command dies with it" gone
+check "its command dies with it" wait_for 10 not pgrep -fx 'sleep 1000'
 touch -d '2 minutes ago' "$SHALE_ROOT"/tmp/session-* "$SHALE_ROOT"/runtime/run-* 2> /dev/null
 check "the next build succeeds" build --no-cache --target base -t base "$ctx"
 check "it removed the dead one's cgroups" equal "$(find /sys/fs/cgroup -name "shale-$victim-*")" ""

@@ -2,9 +2,7 @@
 # What a build tells about itself: its history, why steps ran, what a failure left, and two builds
 # at one time.
 . "$(dirname "$0")/../support/harness.sh"
-[ "$(id -u)" -eq 0 ] || skip "needs root for overlayfs and the OCI runtime"
-[ -e /dev/fuse ] || skip "needs /dev/fuse"
-busybox=$(command -v busybox) || skip "needs busybox (package busybox-static)"
+needs_containers
 
 ctx=$T/app
 mkdir -p "$ctx/src"
@@ -160,7 +158,7 @@ first=$!
 sleep 1
 kill -KILL "$first"
 wait "$first" 2> /dev/null
-for _ in $(seq 100); do pgrep -f "echo again > /made" > /dev/null || break; sleep 0.1; done
+check "its command is gone" wait_for 10 not pgrep -f "echo again > /made"
 # What is younger than a minute may be a build that is just beginning, and is left alone.
 touch -d '2 minutes ago' "$SHALE_ROOT"/tmp/session-* "$SHALE_ROOT"/runtime/run-* 2> /dev/null
 check "a build that was killed blocks nobody" timeout 60 "$SHALE" build -q "$s"

@@ -4,9 +4,7 @@
 #
 # The base is busybox copied into scratch, so no registry is needed.
 . "$(dirname "$0")/../support/harness.sh"
-[ "$(id -u)" -eq 0 ] || skip "needs root for overlayfs and the OCI runtime"
-[ -e /dev/fuse ] || skip "needs /dev/fuse"
-busybox=$(command -v busybox) || skip "needs busybox (package busybox-static)"
+needs_containers
 
 ctx=$T/ctx
 mkdir "$ctx"
@@ -189,11 +187,7 @@ check "changed nothing" unchanged
 check "nor made a file" absent "$T/busy.tar"
 mount import "$T/a.tar" > "$T/import.log" 2>&1 &
 importer=$!
-for _ in $(seq 300); do
-    grep -q 'waiting for cache mount things' "$T/import.log" && break
-    sleep 0.1
-done
-check "import waits" grep -q 'waiting for cache mount things' "$T/import.log"
+check "import waits" wait_for 30 grep -q 'waiting for cache mount things' "$T/import.log"
 check "and leaves the build what it has" unchanged
 touch "${holding%/*}/go"
 check "the build ends well" wait "$holder"

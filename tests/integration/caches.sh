@@ -2,9 +2,7 @@
 # Caches that travel between stores: through a registry, a directory, and the image itself; with
 # commands, which unit tests cannot run, and with skopeo as a second opinion.
 . "$(dirname "$0")/../support/harness.sh"
-[ "$(id -u)" -eq 0 ] || skip "needs root for overlayfs and the OCI runtime"
-[ -e /dev/fuse ] || skip "needs /dev/fuse"
-busybox=$(command -v busybox) || skip "needs busybox (package busybox-static)"
+needs_containers
 for tool in jq skopeo docker-registry; do command -v $tool > /dev/null || skip "needs $tool"; done
 dev=$(dirname "$0")/../../tools/dev
 registry=$("$dev" registry start "$T/registry") || skip "no registry"

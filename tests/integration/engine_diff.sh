@@ -116,8 +116,7 @@ print([w["pid"] for w in json.load(sys.stdin) if w["directory"] == sys.argv[1]])
     runs() {  # no zombie, which here nobody may reap
         [ -e "/proc/$1" ] && grep -q '^State:[[:space:]]*[^Z]' "/proc/$1/status"
     }
-    for _ in $(seq 50); do runs "$pid" || break; sleep 0.1; done
-    check_fails "its process is gone" 1 "" runs "$pid"
+    check "its process is gone" wait_for 5 not runs "$pid"
     check "nor is it listed" equal "$(listed)" "[]"
     check_fails "twice" 1 "nobody watches" "$SHALE" watch --stop "$b"
     check_fails "flags that contradict" 1 "exclude each other" "$SHALE" watch --list --stop

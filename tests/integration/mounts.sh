@@ -234,7 +234,7 @@ handle_mounts() {
     check_fails "an occupied directory" 1 "" "$SHALE" mount --tier $tier lay:1 "$m"
     kill -9 "$server"
     # The kernel goes on showing what it has seen; what it has not is an error.
-    for _ in $(seq 50); do kill -0 "$server" 2> /dev/null || break; sleep 0.1; done
+    wait_for 5 not kill -0 "$server"
     check_fails "a killed server leaves an error" 1 "Transport endpoint is not connected" \
         cat "$m/data/new/file"
     rm -rf "$SHALE_ROOT"/tmp/session-*  # its scratch, which a prune removes once it is old
@@ -249,8 +249,7 @@ handle_mounts() {
     "$SHALE" mount --tier $tier lay:1 "$m"
     server=$(field pid)
     kill -TERM "$server"
-    for _ in $(seq 50); do grep -qF "$m" /proc/self/mountinfo || break; sleep 0.1; done
-    check "a polite signal unmounts" equal "$(grep -cF "$m" /proc/self/mountinfo)" 0
+    check "a polite signal unmounts" wait_for 5 not grep -qF "$m" /proc/self/mountinfo
 }
 
 # ------------------------------------------------------------------------------------------------
@@ -301,7 +300,7 @@ lose_the_server() {  # what was written is still there, and it is said where
     echo rescued > "$m/rescued"
     server=$(field pid)
     kill -9 "$server"
-    for _ in $(seq 50); do kill -0 "$server" 2> /dev/null || break; sleep 0.1; done
+    wait_for 5 not kill -0 "$server"
     find "$SHALE_ROOT/tmp" -maxdepth 1 -exec touch -d '2 minutes ago' {} +  # old enough to be swept
     check "mounts says dead" equal "$(field state)" dead
     upper=$(field upper)

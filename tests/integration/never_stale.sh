@@ -2,9 +2,7 @@
 # Random edits between builds, each build compared with a cold one, each miss explained.
 # usage: never_stale.sh SHALE ROUNDS [SEED]
 . "$(dirname "$0")/../support/harness.sh"
-[ "$(id -u)" -eq 0 ] || skip "needs root for overlayfs and the OCI runtime"
-[ -e /dev/fuse ] || skip "needs /dev/fuse"
-busybox=$(command -v busybox) || skip "needs busybox (package busybox-static)"
+needs_containers
 rounds=$2
 seed=${SHALE_SEED:-${3:-$RANDOM}}
 mkdir -p "$T/random"

@@ -4,9 +4,7 @@
 # The base is busybox copied into scratch, and nothing leaves this machine. tests/parity.toml names
 # the checks.
 . "$(dirname "$0")/../support/harness.sh"
-[ "$(id -u)" -eq 0 ] || skip "needs root for overlayfs and the OCI runtime"
-[ -e /dev/fuse ] || skip "needs /dev/fuse"
-busybox=$(command -v busybox) || skip "needs busybox (package busybox-static)"
+needs_containers
 
 ctx=$T/ctx
 mkdir -p "$ctx"

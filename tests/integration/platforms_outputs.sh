@@ -3,9 +3,7 @@
 # come from nothing; the base of a foreign platform is made by hand.
 . "$(dirname "$0")/../support/harness.sh"
 . "$(dirname "$0")/../support/dockerd.sh"
-[ "$(id -u)" -eq 0 ] || skip "needs root for overlayfs and the OCI runtime"
-[ -e /dev/fuse ] || skip "needs /dev/fuse"
-busybox=$(command -v busybox) || skip "needs busybox (package busybox-static)"
+needs_containers
 command -v python3 > /dev/null || skip "needs python3"
 
 case $(uname -m) in

@@ -158,6 +158,13 @@ check "import again" user_shale cache-mount import "$home/cache.tar" --id other
 check "and out again" user_shale cache-mount export other -o "$home/other.tar"
 check "as it was" equal "$(owners "$home/other.tar")" "$(owners "$home/cache.tar")"
 check "and away" user_shale cache-mount rm other
+echo x > "$home/strange"
+tar --owner=100000 --group=200000 -C "$home" -cf "$home/strange.tar" strange
+check "files of an ID that he has not become his" \
+    user_shale cache-mount import --id strange "$home/strange.tar"
+check "and are there" equal \
+    "$(find "$SHALE_ROOT/cache-mounts" -name strange -user $uid -exec cat {} +)" x
+check "away with them" user_shale cache-mount rm strange
 
 # ------------------------------------------------------------------------------------------------
 # What a step is, and what it is not.
@@ -231,6 +238,35 @@ if command -v setfattr > /dev/null; then
     small=$home/small
 fi
 
+# Attributes that only the machine's root sees stay where a RUN changes what is beside them.
+if command -v setfattr > /dev/null && setfattr -n trusted.secret -v 1 "$T/etc" 2> /dev/null; then
+    mkdir -p "$T/trusted/root/dir" && echo one > "$T/trusted/root/dir/file"
+    setfattr -n trusted.secret -v 1 "$T/trusted/root/dir" "$T/trusted/root/dir/file"
+    tar --xattrs --xattrs-include='*' -C "$T/trusted/root" -cf "$T/trusted/root.tar" .
+    printf 'FROM scratch\nADD root.tar /\n' > "$T/trusted/Dockerfile"
+    check "root builds a base with trusted.*" root_shale build -q \
+        -o "type=oci,tar=false,dest=$T/trusted/layout" "$T/trusted"
+    chmod -R a+rX "$T/trusted"
+    mkdir -p "$home/trusting"
+    printf 'FROM base\nCOPY --from=secret / /\nRUN echo two >> /dir/file && touch /dir/new /root\n' \
+        > "$home/trusting/Dockerfile"
+    chown -R $uid:$uid "$home/trusting"
+    small=$home/trusting
+    trusting() { built --build-context "secret=oci-layout://$T/trusted/layout" "$@"; }
+    check "a RUN beside them" trusting -t trusting:1 -o type=image \
+        -o "type=oci,tar=false,dest=$home/trusting/layout"
+    check "changes what it changes" equal "$(user_shale cat trusting:1:/dir/file)" "one
+two"
+    check "mount" root_shale mount "oci:$home/trusting/layout" "$T/mnt"
+    check "the directory has its attribute" equal \
+        "$(getfattr --only-values -n trusted.secret "$T/mnt/dir" 2> /dev/null)" 1
+    check "umount" root_shale umount "$T/mnt"
+    check "into a directory, without them" trusting -o "$home/trusting/out"
+    check "all is there" equal "$(cat "$home/trusting/out/dir/file")" "one
+two"
+    small=$home/small
+fi
+
 # ------------------------------------------------------------------------------------------------
 # What is missing is named.
 
@@ -284,16 +320,12 @@ D
 (exec unshare -m bash "$T/become.sh" "$T" "$T/shale" build --progress plain \
     --build-context "$base" "$small" > "$T/killed.log" 2>&1) &
 victim=$!
-for _ in $(seq 200); do
-    grep -qE '[0-9] ready$' "$T/killed.log" && break
-    sleep 0.1
-done
 sleeping() { pgrep -u $uid -f "sleep 4321" > /dev/null; }
-check "it is under way" sleeping
+check "it is under way" wait_for 20 grep -qE '[0-9] ready$' "$T/killed.log"
+check "its command runs" sleeping
 kill -KILL $victim
 wait $victim 2> /dev/null
-gone() { for _ in $(seq 50); do sleeping || return 0; sleep 0.1; done; return 1; }
-check "its step is gone" gone
+check "its step is gone" wait_for 5 not sleeping
 left() { find "$SHALE_ROOT/tmp" -uid $((ids + 1233)) 2> /dev/null | head -1; }
 check "what it wrote is there, and another's" test -n "$(left)"
 find "$SHALE_ROOT/tmp" "$SHALE_ROOT/runtime" -maxdepth 1 -exec touch -h -d '2 days ago' {} +

@@ -2,9 +2,7 @@
 # RUN with everything that can be lent to it: mounts, secrets, agents, privileges, limits, devices.
 # The base is busybox copied into scratch, so no registry is needed.
 . "$(dirname "$0")/../support/harness.sh"
-[ "$(id -u)" -eq 0 ] || skip "needs root for overlayfs and the OCI runtime"
-[ -e /dev/fuse ] || skip "needs /dev/fuse"
-busybox=$(command -v busybox) || skip "needs busybox (package busybox-static)"
+needs_containers
 
 ctx=$T/ctx
 mkdir -p "$ctx/dir/sub" "$ctx/hidden"

@@ -6,6 +6,8 @@
 #   check WHAT COMMAND...      the command must succeed
 #   check_fails WHAT CODE TEXT COMMAND...  must exit with CODE and print TEXT (fixed string)
 #   skip REASON                exits 77, meson's word for a skipped test
+#   needs_containers           skips where a RUN of busybox cannot be; sets $busybox
+#   wait_for SECONDS COMMAND...            until it succeeds; fails if it does not
 set -u
 SHALE=$(realpath "$1")
 T=$(mktemp -d "${TMPDIR:-/tmp}/shale-test-XXXXXX")
@@ -17,6 +19,12 @@ skip() {
     echo "SKIP: $1"
     rm -rf "$T"
     exit 77
+}
+
+needs_containers() {
+    [ "$(id -u)" -eq 0 ] || skip "needs root for overlayfs and the OCI runtime"
+    [ -e /dev/fuse ] || skip "needs /dev/fuse"
+    busybox=$(command -v busybox) || skip "needs busybox (package busybox-static)"
 }
 
 check() {
@@ -49,6 +57,15 @@ check_fails() {
 
 equal() { [ "$1" = "$2" ] || { printf 'got:    %s\nwanted: %s\n' "$1" "$2"; return 1; }; }
 contains() { case "$1" in *"$2"*) ;; *) printf 'no "%s" in:\n%s\n' "$2" "$1"; return 1 ;; esac; }
+not() { ! "$@"; }
+wait_for() {
+    local left=$(($1 * 10))
+    shift
+    until "$@" > /dev/null 2>&1; do
+        [ $((left -= 1)) -gt 0 ] || { echo "waited in vain for: $*"; return 1; }
+        sleep 0.1
+    done
+}
 absent() { [ ! -e "$1" ] && [ ! -L "$1" ] || { echo "$1 exists"; return 1; }; }
 
 finish() {
