@@ -199,10 +199,10 @@ bool path_exists(const std::string& path);  // lstat
 UniqueFd anonymous_file(const std::string& directory);
 
 // A file that a user named as the place for a result, written as a stream.
-//
-// "-" is standard output; an existing device, pipe or /dev/stdout is written directly. Otherwise
-// the bytes go to a temporary file beside the target, and commit() gives it the name in one step;
-// without commit() nothing appears. Symbolic links are followed. A directory is EISDIR.
+// "-" is standard output; an existing device, pipe or /dev/stdout is written directly (a named pipe
+// that nobody reads within seconds is an error). Otherwise the bytes go to a temporary file beside
+// the target, and commit() gives it the name in one step; without commit() nothing appears.
+// Symbolic links are followed. A directory is EISDIR.
 class OutputFile {
   public:
     // NotSynced as cp(1) does it: the kernel writes large results when it likes.
@@ -225,7 +225,7 @@ class OutputFile {
     UniqueFd fd_;
     bool is_stdout_ = false;
 };
-void write_output_file(const std::string& path, Bytes bytes);  // whole; a pipe needs a reader soon
+void write_output_file(const std::string& path, Bytes bytes);  // the whole of an OutputFile
 
 // Lexical path work. Paths are bytes; nothing here touches the disk.
 // "/a/./b/../c//" -> "/a/c"; never climbs above "/" ; relative input is taken from "/".

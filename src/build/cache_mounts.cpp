@@ -57,7 +57,7 @@ std::int64_t modified_ns(const std::string& path) {
     return std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
 }
 
-// The number of what it holds is no business of the identity's name: 0, 1, ... as far as they go.
+// Copies are numbered from 0 without a gap.
 std::optional<KnownCacheMount> known_in(const std::string& directory, const Digest& name) {
     const auto identity = identity_in(directory, name);
     if (!identity) return std::nullopt;

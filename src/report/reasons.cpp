@@ -25,13 +25,9 @@ std::vector<Change> only_below(std::vector<Change> changes, std::string_view pat
 namespace {
 
 bool are_equal_times(std::int64_t a, std::int64_t b, const Ignored& ignored) {
-    constexpr std::int64_t kSecond = 1'000'000'000;
-    const auto second_of = [](std::int64_t time) {
-        return time / kSecond - (time % kSecond < 0 ? 1 : 0);
-    };
     if (ignored.mtime || a == b) return true;
-    return ignored.fractions && (a % kSecond == 0 || b % kSecond == 0) &&
-           second_of(a) == second_of(b);
+    const std::int64_t second = whole_seconds(a);
+    return ignored.fractions && second == whole_seconds(b) && (a == second || b == second);
 }
 
 }  // namespace
