@@ -127,6 +127,43 @@ TEST(WalkProperties, OdditiesComeAsReaddirSaysWithEitherEngine) {
             ASSERT_EQ(walked(dir.path(), threads, engine), expected) << threads;
 }
 
+// One directory of 200 000 names, more than fifteen reads of it return, made of hard links because
+// those are cheap to make; ext4 lets a file have 65 000 of them.
+TEST(WalkProperties, TwoHundredThousandNamesInOneDirectory) {
+    constexpr unsigned kNames = 200'000, kNamesPerFile = 50'000;
+    const TempDir dir;
+    const UniqueFd wide = open_file(dir.path(), O_RDONLY | O_DIRECTORY);
+    std::vector<std::string> expected;
+    std::string first;
+    for (unsigned at = 0; at < kNames; ++at) {
+        const std::string name = std::to_string(at * 7919 % kNames) + "-name";
+        if (at % kNamesPerFile == 0) {
+            first = name;
+            ASSERT_EQ(::mknodat(wide.get(), first.c_str(), S_IFREG | 0600, 0), 0);
+        } else {
+            ASSERT_EQ(::linkat(wide.get(), first.c_str(), wide.get(), name.c_str(), 0), 0) << name;
+        }
+        expected.push_back(name);
+    }
+    std::sort(expected.begin(), expected.end());
+    for (const unsigned threads : {1u, 2u, 8u})
+        for (const Engine engine : {Engine::Threads, Engine::Uring}) {
+            std::size_t at = 0;
+            Options options;
+            options.threads = threads;
+            options.read_xattrs = false;
+            const Stats stats =
+                walk_with(dir.path(), options, {engine, 16}, [&](const Entry& entry) {
+                    if (entry.path.empty()) return;
+                    ASSERT_LT(at, kNames);
+                    ASSERT_EQ(entry.path, expected[at++]);
+                    ASSERT_EQ(entry.nlink, kNamesPerFile);
+                });
+            ASSERT_EQ(at, kNames) << threads << " threads";
+            ASSERT_EQ(stats.directories_opened, 1u);
+        }
+}
+
 // Entries come, go and change type all the time. What holds still must be there, in order, once;
 // the rest may be or not be, and nothing may fail.
 TEST(WalkProperties, WalkInATreeThatMovesDeliversAllThatHoldsStill) {
