@@ -23,6 +23,8 @@ struct Command {
     std::vector<std::string> join_cgroups;  // files of cgroups to write "0" to
     int network_fd = -1;        // a network namespace to enter; -1 stays in the caller's
     bool only_cgroup2 = false;  // show the program a machine with nothing but the v2 hierarchy
+    // Where that hierarchy is mounted already; empty mounts it anew.
+    std::string cgroup2_at;
     // Whoever is not the machine's root may mount that only in a namespace of its own.
     bool own_cgroup_namespace = false;
     bool terminal = false;        // descriptors 0, 1, 2 of the caller instead of pipes

@@ -21,6 +21,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -185,6 +186,11 @@ class CgroupOwner {
     std::optional<OwnCgroups> ours_;
 };
 
+std::string cgroup2_of(const std::vector<MountEntry>& mounts) {
+    const auto found = std::ranges::find(mounts, "cgroup2", &MountEntry::type);
+    return found == mounts.end() ? std::string() : found->target;
+}
+
 // What only the machine's root can grant.
 void check_for_user_namespace(const Spec& spec) {
     const auto refuse = [](const std::string& what, const std::string& why) {
@@ -285,6 +291,7 @@ Result run_container(const Engine& engine, const Host& host, const Spec& spec,
     command.join_cgroups = cgroup.join_files();
     command.only_cgroup2 = engine.own_cgroup || engine.no_cgroup;
     command.own_cgroup_namespace = engine.no_cgroup;
+    if (!command.own_cgroup_namespace) command.cgroup2_at = cgroup2_of(mounts);
     command.terminal = spec.terminal;
     command.standard_input = spec.standard_input;
 

@@ -11,11 +11,13 @@
 
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -79,7 +81,14 @@ bool own_mounts(const Command& command) {
     return ::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) == 0;
 }
 
-bool show_only_cgroup2() {
+// A mount anew waits until the kernel is done with every group that was removed before, the last
+// step's for one: some milliseconds. Another view of the one there is does not.
+bool show_only_cgroup2(const std::string& mounted_at) {
+    struct statfs status {};
+    if (!mounted_at.empty() && ::statfs(mounted_at.c_str(), &status) == 0 &&
+        status.f_type == CGROUP2_SUPER_MAGIC &&
+        ::mount(mounted_at.c_str(), "/sys/fs/cgroup", nullptr, MS_BIND, nullptr) == 0)
+        return true;
     return ::mount("cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC,
                    nullptr) == 0;
 }
@@ -145,7 +154,8 @@ int Child::child_main(void* argument) {
         return failed("entering the network namespace for");
     if (plan.contained) {
         if (!own_mounts(command)) return failed("making a private mount tree for");
-        if (command.only_cgroup2 && !show_only_cgroup2()) return failed("mounting cgroup2 for");
+        if (command.only_cgroup2 && !show_only_cgroup2(command.cgroup2_at))
+            return failed("mounting cgroup2 for");
         protect_program(plan.argv[0]);
     }
     if (!command.terminal && ::setsid() < 0) return failed("setsid for");
