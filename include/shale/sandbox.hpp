@@ -173,8 +173,9 @@ struct OverlayLayers : OverlayBase {
 UniqueFd mount_overlay_detached(const OverlayLayers& layers);
 
 // An overlayfs at `target`. Unmounts at destruction. Volatile: nothing is synced, a crash loses the
-// upper. Redirects, metacopy, index and xino are off, so the upper holds whole files and plain
-// directories only.
+// upper. Index and xino are off. Of files whose metadata changed, and of directories that moved,
+// the upper holds notes (metacopy, redirect), which diff::merge_upper follows; in a user namespace
+// it holds whole files and plain directories.
 class OverlayMount {
   public:
     OverlayMount(const std::vector<std::string>& lowers, const std::string& upper,

@@ -17,15 +17,19 @@ namespace {
 // mount(2) takes its options as text of one page.
 constexpr std::size_t kMaxOptionBytes = 4095;
 
-// redirect_dir and metacopy off: the upper then holds every changed byte, and a lower (foreign
-// bytes!) cannot redirect a path elsewhere. index and xino off: the lower may lack file handles and
-// wide inode numbers. volatile: the upper is thrown away after a crash, so syncing it is wasted.
+// redirect_dir and metacopy: chown of a file and mv of a directory write a note instead of all
+// their bytes. The notes are attributes trusted.overlay.*; trees hold none, so no lower made of
+// foreign bytes can redirect a path elsewhere, and nobody in a container may write one. A user's
+// overlay notes in user.overlay.*, which anybody may write, and follows none. index and xino off:
+// the lower may lack file handles and wide inode numbers. volatile: the upper is thrown away after
+// a crash, so syncing it is wasted.
 constexpr std::string_view kVolatile = "volatile";
 std::vector<std::string_view> overlay_options() {
-    std::vector<std::string_view> options{"redirect_dir=nofollow", "metacopy=off", "index=off",
-                                          "xino=off", kVolatile};
-    // What overlayfs notes in attributes trusted.* otherwise, only the machine's root may write.
-    if (overlays_mark_for_users()) options.emplace_back("userxattr");
+    std::vector<std::string_view> options{"index=off", "xino=off", kVolatile};
+    if (overlays_mark_for_users())
+        options.insert(options.end(), {"redirect_dir=nofollow", "metacopy=off", "userxattr"});
+    else
+        options.insert(options.end(), {"redirect_dir=on", "metacopy=on"});
     return options;
 }
 

@@ -3,6 +3,8 @@
 // One long file because every test needs the same container and the same look for leftovers.
 // The root file system is a static busybox. Each test ends with a look for leftovers: mounts,
 // processes, cgroups and files of this process.
+#include <shale/codec.hpp>
+#include <shale/diff.hpp>
 #include <shale/sandbox.hpp>
 
 #include <arpa/inet.h>
@@ -14,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -547,14 +550,27 @@ TEST_F(Overlay, MoreLowersThanFitIntoAPage) {
         EXPECT_TRUE(path_exists(at("merged/file" + std::to_string(i))));
 }
 
-TEST_F(Overlay, UpperHoldsWholeFilesAndPlainDirectories) {
+TEST_F(Overlay, ChangedMetadataAndMovedDirectoriesCopyNoBytes) {
     const auto lower = make_lower("lower/dir", "file");
-    const OverlayMount overlay({at("lower")}, at("upper"), at("work"), at("merged"));
+    make_lower("lower/other", "file");
+    OverlayMount overlay({at("lower")}, at("upper"), at("work"), at("merged"));
     ASSERT_EQ(::chmod(at("merged/dir/file").c_str(), 0600), 0);
-    EXPECT_EQ(read_file(at("upper/dir/file")), "lower/dir") << "metacopy would leave a hole";
-    // A renamed lower directory would need a redirect; without them programs copy.
-    EXPECT_EQ(::rename(at("merged/dir").c_str(), at("merged/moved").c_str()), -1);
-    EXPECT_EQ(errno, EXDEV);
+    const auto has_mark = [&](const char* path, const char* mark) {
+        return ::lgetxattr(at(path).c_str(), mark, nullptr, 0) >= 0;
+    };
+    EXPECT_TRUE(has_mark("upper/dir/file", "trusted.overlay.metacopy"));
+    ASSERT_EQ(::rename(at("merged/other").c_str(), at("merged/moved").c_str()), 0);
+    EXPECT_TRUE(has_mark("upper/moved", "trusted.overlay.redirect"));
+    EXPECT_FALSE(path_exists(at("upper/moved/file")));
+    EXPECT_EQ(read_file(at("merged/moved/file")), "lower/other");
+    EXPECT_EQ(read_file(at("merged/dir/file")), "lower/dir");
+    overlay.unmount();
+    // Whoever reads the upper finds all of it through the notes.
+    const auto tree = diff::merge_upper(snapshot::scan(at("lower")), at("upper"));
+    EXPECT_EQ(tree.entry(tree.find("dir/file")).mode, 0600u);
+    EXPECT_EQ(tree.entry(tree.find("dir/file")).content, codec::sha256("lower/dir"));
+    EXPECT_EQ(tree.entry(tree.find("moved/file")).content, codec::sha256("lower/other"));
+    EXPECT_EQ(tree.find("other"), snapshot::kNoNode);
 }
 
 TEST_F(Overlay, BusyMountIsDetachedByTheDestructor) {
