@@ -100,6 +100,9 @@ class WritableRoot {
     WritableRoot(store::Store& store, TreeMounter& mounter,
                  std::shared_ptr<const snapshot::Tree> tree, const std::vector<Digest>& sources,
                  const std::vector<std::string>& more_points = {});
+    // Over layers that show the tree already, for as long as this lives.
+    WritableRoot(store::Store& store, const snapshot::Tree& tree,
+                 const sandbox::OverlayBase& layers, const std::vector<std::string>& more_points);
     // Of any view, with these mount points and none for a runtime.
     WritableRoot(store::Store& store, TreeMounter& mounter, std::shared_ptr<mount::View> view,
                  const std::vector<std::string>& points);
@@ -107,10 +110,13 @@ class WritableRoot {
     const std::string& path() const;
     const std::string& upper() const;
     static diff::Marks marks();  // those in upper()
-    mount::View& view();
+    mount::View& view();         // not of one over layers
     // A file beside the root, for bind mounts; returns its host path. `name` must be new.
     std::string add_file(const std::string& name, std::string_view text, unsigned mode);
     void unmount();  // the overlay; throws if it cannot. upper() stays readable
+    // The directory that upper() is in, for whoever keeps it. To be called after unmount(), and as
+    // the last thing; not if this mounted the tree.
+    TempDir take_scratch();
     // Mount points that the tree does not have, and the parents made for them, innermost first:
     // where one of them is in upper() it is there by accident, unless something was put into it.
     const std::vector<std::string>& stubs() const;

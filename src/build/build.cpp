@@ -192,7 +192,7 @@ Result attempt(const Task& task, std::stop_source& failure) {
     const auto& request = task.request;
     const auto& file = task.parsed.file;
     const auto target = find_target(file, request.target);
-    Shared shared(request, task.services.store, task.imports, task.recorder);
+    Shared shared(request, task.services, task.imports, task.recorder);
     shared.lint.add(task.parsed.diagnostics);
     Evaluations evaluations;
     for (const auto& platform : target_platforms(request))

@@ -148,9 +148,11 @@ void add_files(const Session& session, const RunSpec& run, WritableRoot& root,
                                fmt::format("{}/{}", kScriptDirectory, run.scripts[i].name), true});
 }
 
-sandbox::Spec sandbox_spec(const Session& session, const RunSpec& run, WritableRoot& root,
-                           const RunMounts& mounts) {
-    const auto user = resolve_user(root.view().tree(), root.view().contents(), run.user);
+sandbox::Spec sandbox_spec(const Session& session, const RunSpec& run, const LoadedRoot& parent,
+                           WritableRoot& root, const RunMounts& mounts) {
+    auto& store = session.services.store;
+    layer::ContentReader contents(store.content_index(parent.sources), store.framed());
+    const auto user = resolve_user(*parent.tree, contents, run.user);
     sandbox::Spec spec;
     spec.root = root.path();
     spec.argv = run.argv;
@@ -290,14 +292,15 @@ Executed execute_run(Session& session, const RunSpec& spec, const LoadedRoot& pa
     auto& services = session.services;
     warn_of_network(session, spec);
     std::optional<RunMounts> mounts(std::in_place, session, spec, std::move(caches));
-    WritableRoot root(services.store, services.mounter, parent.tree, parent.sources,
-                      mounts->points());
+    auto& live_roots = session.shared.live_roots;
+    const auto below = live_roots.show(parent);
+    WritableRoot root(services.store, *parent.tree, below->layers, mounts->points());
     LogTail tail(log_tail, mounts->secrets(),
                  [&](sandbox::OutputStream stream, std::string_view text) {
                      session.tracker.progress().output(vertex, stream, text);
                  });
     const auto result = services.runtime().run(
-        sandbox_spec(session, spec, root, *mounts),
+        sandbox_spec(session, spec, parent, root, *mounts),
         [&](sandbox::OutputStream stream, std::string_view text) { tail.add(stream, text); },
         session.stop);
     tail.finish();
@@ -308,7 +311,10 @@ Executed execute_run(Session& session, const RunSpec& spec, const LoadedRoot& pa
         if (result.start_error.empty()) keep_failed(session, parent, root, vertex);
         throw_failed(spec, result, log_tail);
     }
-    return result_of_run(session, parent, root);
+    auto executed = result_of_run(session, parent, root);
+    const std::string upper = root.upper();
+    live_roots.keep(below, executed.tree, root.take_scratch(), upper);
+    return executed;
 }
 
 }  // namespace shale::build

@@ -10,6 +10,7 @@
 #include "facts.hpp"
 #include "jobs.hpp"
 #include "lint.hpp"
+#include "live_roots.hpp"
 #include "named_contexts.hpp"
 #include "once_table.hpp"
 #include "recorder.hpp"
@@ -38,16 +39,17 @@ struct StepResult {
 // One build, whatever the number of its platforms. They share what is the same for them: an image
 // is resolved once, a step with one definition key is made once.
 struct Shared {
-    Shared(const Request& request, store::Store& store, CacheImports& imported,
+    Shared(const Request& request, Services& services, CacheImports& imported,
            BuildRecorder& build_recorder)
-        : recorder(build_recorder), misses(store, build_recorder),
-          jobs(request.jobs, request.memory_budget), cache_mounts(store), ssh_agents(request.ssh),
-          imports(imported) {}
+        : recorder(build_recorder), misses(services.store, build_recorder),
+          jobs(request.jobs, request.memory_budget), live_roots(services.store, services.mounter),
+          cache_mounts(services.store), ssh_agents(request.ssh), imports(imported) {}
 
     BuildRecorder& recorder;
     MissExplainer misses;
     std::atomic<std::uint32_t> verified{0}, differing{0};  // hits that were executed again
     Jobs jobs;  // of steps, not of stages: a stage waiting for another has none
+    LiveRoots live_roots;
     std::atomic<std::uint32_t> steps{0}, cached_steps{0};
     const std::int64_t started_ns = system_clock().now_ns();
     std::once_flag told_of_network{};  // once a build, not once a RUN

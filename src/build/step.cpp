@@ -242,6 +242,8 @@ class StepMaker {
         const auto job = begin();
         const auto began = std::chrono::steady_clock::now();
         const auto executed = step_.execute(vertex_);
+        if (parent_->is_at_hand())
+            session_.shared.live_roots.note_edit(parent_->load().tree, *executed.tree);
         auto record = record_of(session_, executed, step_.name);
         record.cost_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
                              std::chrono::steady_clock::now() - began)

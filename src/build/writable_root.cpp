@@ -1,4 +1,5 @@
-// The order of mounts matters and is undone in reverse: lazy mount, then overlay. Stub mount points
+// The order of mounts matters and is undone in reverse: what shows the tree (a lazy mount, or
+// layers of somebody else), then the overlay. Stub mount points
 // (/proc, /etc/hosts, ...) live in a lowest overlay layer of their own: the runtime finds what it
 // wants to mount over, and nothing of it can reach the upper.
 #include "copy.hpp"
@@ -82,18 +83,16 @@ void dress_upper(const std::string& upper, const snapshot::Entry& root) {
 
 struct WritableRoot::State {
     TempDir top;
-    std::string lower, stubs, upper, work, root, files;
+    std::string stubs, upper, work, root, files;
     std::shared_ptr<mount::View> view;
     std::unique_ptr<MountedTree> mounted;
     std::optional<sandbox::OverlayMount> overlay;
 
     std::vector<std::string> made_stubs;
 
-    State(store::Store& store, TreeMounter& mounter, std::shared_ptr<mount::View> shown,
-          const std::vector<std::string>& points)
-        : top(store.scratch("run-")), view(std::move(shown)) {
-        for (auto [path, name] : {std::pair{&lower, "lower"},
-                                  {&stubs, "stubs"},
+    State(store::Store& store, const snapshot::Tree& tree, const std::vector<std::string>& points)
+        : top(store.scratch("run-")) {
+        for (auto [path, name] : {std::pair{&stubs, "stubs"},
                                   {&upper, "upper"},
                                   {&work, "work"},
                                   {&root, "root"},
@@ -101,13 +100,22 @@ struct WritableRoot::State {
             *path = join_path(top.path(), name);
             make_directories(*path);
         }
-        StubMaker maker(stubs, view->tree());
+        StubMaker maker(stubs, tree);
         for (const auto& point : points)
             maker.add(point);
         made_stubs = std::move(maker).made();
-        dress_upper(upper, view->tree().entry(snapshot::kRoot));
+        dress_upper(upper, tree.entry(snapshot::kRoot));
+    }
+
+    void mount_tree(TreeMounter& mounter, std::shared_ptr<mount::View> shown) {
+        view = std::move(shown);
+        const auto lower = join_path(top.path(), "lower");
+        make_directories(lower);
         mounted = mounter.mount(view, lower);
-        auto base = mounted->base();
+        mount_over(mounted->base());
+    }
+
+    void mount_over(sandbox::OverlayBase base) {
         if (!made_stubs.empty()) base.lowers.push_back(stubs);
         if (base.data.empty())
             overlay.emplace(base.lowers, upper, work, root);
@@ -138,7 +146,16 @@ WritableRoot::WritableRoot(store::Store& store, TreeMounter& mounter,
 WritableRoot::WritableRoot(store::Store& store, TreeMounter& mounter,
                            std::shared_ptr<mount::View> view,
                            const std::vector<std::string>& points)
-    : state_(std::make_unique<State>(store, mounter, std::move(view), points)) {}
+    : state_(std::make_unique<State>(store, view->tree(), points)) {
+    state_->mount_tree(mounter, std::move(view));
+}
+
+WritableRoot::WritableRoot(store::Store& store, const snapshot::Tree& tree,
+                           const sandbox::OverlayBase& layers,
+                           const std::vector<std::string>& more_points)
+    : state_(std::make_unique<State>(store, tree, with_runtime_points(more_points))) {
+    state_->mount_over(layers);
+}
 
 WritableRoot::~WritableRoot() = default;
 
@@ -152,6 +169,7 @@ diff::Marks WritableRoot::marks() {
     return sandbox::overlays_mark_for_users() ? diff::Marks::User : diff::Marks::Trusted;
 }
 mount::View& WritableRoot::view() {
+    SHALE_ENSURE(state_->view);
     return *state_->view;
 }
 
@@ -169,6 +187,11 @@ const std::vector<std::string>& WritableRoot::stubs() const {
 
 void WritableRoot::unmount() {
     state_->overlay->unmount();
+}
+
+TempDir WritableRoot::take_scratch() {
+    SHALE_ENSURE(!state_->mounted);
+    return std::move(state_->top);
 }
 
 }  // namespace shale::build

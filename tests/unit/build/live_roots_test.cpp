@@ -1,0 +1,207 @@
+// LiveRoots: what is mounted and what lies on what. Nothing is mounted here; tests/integration runs
+// the same over a kernel.
+#include "build_fixture.hpp"
+#include "live_roots.hpp"
+
+#include <shale/mount.hpp>
+#include <shale/walk.hpp>
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
+
+namespace shale::build {
+namespace {
+
+using snapshot::EntrySpec;
+using snapshot::Tree;
+using snapshot::TreeBuilder;
+
+class CountingMounter : public TreeMounter {
+  public:
+    class Shown : public MountedTree {
+      public:
+        Shown(CountingMounter& mounter, std::string at) : mounter_(mounter), at_(std::move(at)) {
+            ++mounter_.now;
+        }
+        ~Shown() override { --mounter_.now; }
+        sandbox::OverlayBase base() const override { return {{at_}, {}}; }
+
+      private:
+        CountingMounter& mounter_;
+        std::string at_;
+    };
+    std::unique_ptr<MountedTree> mount(std::shared_ptr<mount::View> view,
+                                       const std::string& target) override {
+        views.push_back(std::move(view));
+        return std::make_unique<Shown>(*this, target);
+    }
+    std::vector<std::shared_ptr<mount::View>> views;  // in order of mounting
+    int now = 0;
+};
+
+class LiveRootsTest : public ::testing::Test {
+  protected:
+    static constexpr std::int64_t kSecond = 1'000'000'000;
+
+    static EntrySpec file(std::uint64_t size = 3, std::int64_t seconds = 7) {
+        EntrySpec spec;
+        spec.type = FileType::Regular;
+        spec.mode = 0644;
+        spec.size = size;
+        spec.mtime_ns = seconds * kSecond;
+        spec.content.bytes[0] = static_cast<std::uint8_t>(size + 1);
+        return spec;
+    }
+    static std::shared_ptr<const Tree> tree(const std::vector<std::string>& paths) {
+        TreeBuilder builder;
+        for (const auto& path : paths)
+            builder.put(path, file());
+        return std::make_shared<const Tree>(builder.finish());
+    }
+    template <typename Edit>
+    static std::shared_ptr<const Tree> edited(const Tree& base, const Edit& edit) {
+        TreeBuilder builder(base);
+        edit(builder);
+        return std::make_shared<const Tree>(builder.finish());
+    }
+    // A scratch directory with an upper directory that holds these files.
+    TempDir scratch_with(const std::vector<std::string>& paths) const {
+        TempDir scratch(dir_.path());
+        make_directories(scratch.path() + "/upper");
+        for (const auto& path : paths)
+            write_file_atomic(scratch.path() + "/upper/" + path, as_bytes("abc"));
+        return scratch;
+    }
+    void keep(std::shared_ptr<const LiveRoot> below, std::shared_ptr<const Tree> what,
+              const std::vector<std::string>& files) {
+        auto scratch = scratch_with(files);
+        const std::string upper = scratch.path() + "/upper";
+        roots_.keep(std::move(below), std::move(what), std::move(scratch), upper);
+    }
+
+    TempDir dir_;
+    store::Store store_{dir_.path() + "/store"};
+    CountingMounter mounter_;
+    LiveRoots roots_{store_, mounter_};
+    const std::shared_ptr<const Tree> base_ = tree({"bin/sh", "etc/passwd"});
+};
+
+TEST_F(LiveRootsTest, ATreeIsMountedOnceWhoeverAsks) {
+    const auto first = roots_.show({base_, {}});
+    const auto second = roots_.show({tree({"bin/sh", "etc/passwd"}), {}});
+    EXPECT_EQ(first, second);
+    EXPECT_EQ(mounter_.views.size(), 1u);
+}
+
+TEST_F(LiveRootsTest, WhatARunLeftLiesOnWhatItStoodOn) {
+    const auto below = roots_.show({base_, {}});
+    const auto after = edited(*base_, [](TreeBuilder& builder) { builder.put("new", file()); });
+    keep(below, after, {"new"});
+    const auto above = roots_.show({after, {}});
+    ASSERT_EQ(above->layers.lowers.size(), 2u);
+    EXPECT_TRUE(above->layers.lowers[0].ends_with("/upper"));
+    EXPECT_EQ(above->layers.lowers[1], below->layers.lowers[0]);
+    EXPECT_EQ(mounter_.views.size(), 1u);
+    // And has the times that the tree has.
+    struct stat status {};
+    ASSERT_EQ(::stat((above->layers.lowers[0] + "/new").c_str(), &status), 0);
+    EXPECT_EQ(status.st_mtim.tv_sec, 7);
+    EXPECT_EQ(status.st_mtim.tv_nsec, 0);
+}
+
+TEST_F(LiveRootsTest, WhatTheTreeDoesNotHaveIsNotShown) {
+    const auto below = roots_.show({base_, {}});
+    const auto after = edited(*base_, [](TreeBuilder& builder) { builder.put("new", file()); });
+    keep(below, after, {"new", "stray"});
+    const auto above = roots_.show({after, {}});
+    EXPECT_EQ(above->layers.lowers.size(), 1u);
+    ASSERT_EQ(mounter_.views.size(), 2u);
+    EXPECT_EQ(mounter_.views[1]->tree().digest(), after->digest());
+}
+
+TEST_F(LiveRootsTest, AnEditIsMountedAloneBetween) {
+    const auto below = roots_.show({base_, {}});
+    const auto copied = edited(*base_, [](TreeBuilder& builder) {
+        builder.put("app/src/main", file(5));
+        builder.put("etc/passwd", file(9));
+    });
+    const auto made = edited(*copied, [](TreeBuilder& builder) { builder.put("work", {}); });
+    roots_.note_edit(base_, *copied);
+    roots_.note_edit(copied, *made);
+    const auto above = roots_.show({made, {}});
+    ASSERT_EQ(above->layers.lowers.size(), 2u);
+    EXPECT_EQ(above->layers.lowers[1], below->layers.lowers[0]);
+    const Tree& between = mounter_.views.back()->tree();
+    std::vector<std::string> paths;
+    for (snapshot::NodeId node = 0; node < between.size(); ++node)
+        paths.push_back(between.path(node));
+    EXPECT_EQ(paths, (std::vector<std::string>{"", "app", "app/src", "app/src/main", "etc",
+                                               "etc/passwd", "work"}));
+}
+
+TEST_F(LiveRootsTest, WhatALayerCannotSayIsMountedAsAWhole) {
+    roots_.show({base_, {}});
+    const auto is_whole = [&](const auto& edit) {
+        const auto after = edited(*base_, edit);
+        roots_.note_edit(base_, *after);
+        return roots_.show({after, {}})->layers.lowers.size() == 1 &&
+               mounter_.views.back()->tree().digest() == after->digest();
+    };
+    EXPECT_TRUE(is_whole([](TreeBuilder& builder) { builder.remove("etc/passwd"); }));
+    EXPECT_TRUE(is_whole([](TreeBuilder& builder) { builder.put("bin", file()); }));
+    EXPECT_TRUE(is_whole([](TreeBuilder& builder) { builder.put("bin/sh", {}); }));
+    EXPECT_TRUE(is_whole([](TreeBuilder& builder) {
+        auto linked = file();
+        linked.link_group = builder.new_link_group();
+        builder.put("x", linked);
+        builder.put("y", linked);
+    }));
+}
+
+TEST_F(LiveRootsTest, AStackDoesNotGrowForEver) {
+    auto last = base_;
+    std::size_t most = 0;
+    for (int at = 0; at < 60; ++at) {
+        const auto below = roots_.show({last, {}});
+        most = std::max(most, below->layers.lowers.size());
+        const std::string name = "f" + std::to_string(at);
+        last = edited(*last, [&](TreeBuilder& builder) { builder.put(name, file()); });
+        keep(below, last, {name});
+    }
+    EXPECT_LE(most, 24u);
+    EXPECT_GT(mounter_.views.size(), 1u);
+    EXPECT_LE(mounter_.views.size(), 4u);
+}
+
+TEST_F(LiveRootsTest, IdleOnesGoAndUsedOnesStay) {
+    const auto used = roots_.show({base_, {}});
+    for (int at = 0; at < 30; ++at)
+        roots_.show({tree({"other" + std::to_string(at)}), {}});
+    EXPECT_LE(mounter_.now, 1 + 8 + 1);  // and the last one, while it was being shown
+    EXPECT_EQ(roots_.show({base_, {}}), used);
+}
+
+TEST_F(LiveRootsTest, SocketsAndStraysAreFoundInAnUpperDirectory) {
+    const auto after = edited(*base_, [](TreeBuilder& builder) { builder.put("new", file()); });
+    const auto scratch = scratch_with({"new"});
+    const std::string upper = scratch.path() + "/upper";
+    EXPECT_TRUE(settle_upper(upper, *after));
+    if (::mknod((upper + "/gone").c_str(), S_IFCHR, makedev(0, 0)) == 0) {
+        EXPECT_TRUE(settle_upper(upper, *after)) << "a whiteout is no stray";
+    }
+    const UniqueFd folder = open_file(upper, O_PATH | O_DIRECTORY);
+    const UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    const std::string name = "/proc/self/fd/" + std::to_string(folder.get()) + "/s";
+    name.copy(address.sun_path, sizeof address.sun_path - 1);
+    ASSERT_EQ(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    EXPECT_FALSE(settle_upper(upper, *after));
+}
+
+}  // namespace
+}  // namespace shale::build
