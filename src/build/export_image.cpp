@@ -71,8 +71,17 @@ bool is_pushed_as_it_is(Session& session, const LayerSlot& slot, const Output& o
     });
 }
 
+// The tree below the layers that this build added, of which there is one.
+const snapshot::Tree& base_of(const StageState& state) {
+    const auto first = std::ranges::find_if(
+        state.layers, [](const auto& slot) { return slot->before != nullptr; });
+    SHALE_ENSURE(first != state.layers.end());
+    return *(*first)->before->load().tree;
+}
+
 // The layer as the output wants it.
-FormedLayer layer_for(Session& session, LayerSlot& slot, const Output& output) {
+FormedLayer layer_for(Session& session, const StageState& state, LayerSlot& slot,
+                      const Output& output) {
     if (!is_pushed_as_it_is(session, slot, output)) ensure_layer(session, slot);
     FormedLayer layer{*slot.blob, slot.diff_id};
     layer.blob.annotations = kept_annotations(layer.blob.annotations);
@@ -84,10 +93,13 @@ FormedLayer layer_for(Session& session, LayerSlot& slot, const Output& output) {
     const auto form = other_form(slot, output);
     if (form || latest_mtime_ns) {
         const auto current = oci::layer_compression(layer.blob.media_type);
-        layer =
-            form_layer(session.services, layer,
-                       {form.value_or(layer::plain_form(current.value_or(oci::Compression::Zstd))),
-                        output.compression_level, latest_mtime_ns});
+        LayerForm wanted{form.value_or(layer::plain_form(current.value_or(oci::Compression::Zstd))),
+                         output.compression_level, latest_mtime_ns};
+        if (latest_mtime_ns)
+            wanted.left_out = members_of_time_alone(session.services.store, layer, base_of(state),
+                                                    *slot.before->load().tree,
+                                                    *slot.after->load().tree, *latest_mtime_ns);
+        layer = form_layer(session.services, layer, wanted);
     }
     if (latest_mtime_ns) layer.blob.annotations[kRewrittenTimestamp] = std::to_string(*epoch);
     return layer;
@@ -121,7 +133,7 @@ FinalImage make_image(const Built& build, const Output& output, bool as_plain_ta
     auto config = final_config(session, build.state, epoch_of(session, output));
     config.diff_ids.clear();
     for (const auto& slot : build.state.layers) {
-        image.layers.push_back(layer_for(session, *slot, output));
+        image.layers.push_back(layer_for(session, build.state, *slot, output));
         config.diff_ids.push_back(image.layers.back().diff_id);
         image.manifest.layers.push_back(
             named_layer(session.services.store, image.layers.back(), output, as_plain_tars));

@@ -20,8 +20,9 @@ constexpr std::size_t kCopyBytes = 1 << 20;
 class ClampedTar {
   public:
     ClampedTar(std::shared_ptr<const layer::Toc> toc, codec::Source original,
-               std::int64_t latest_ns)
-        : toc_(std::move(toc)), original_(std::move(original)), latest_ns_(latest_ns) {}
+               std::int64_t latest_ns, std::vector<std::string> left_out)
+        : toc_(std::move(toc)), original_(std::move(original)), latest_ns_(latest_ns),
+          left_out_(std::move(left_out)) {}
 
     std::size_t read(MutableBytes out) {
         for (;;) {
@@ -48,6 +49,9 @@ class ClampedTar {
     // Puts the next header, or the trailer, into pending_. False after the trailer.
     bool next_member() {
         if (done_) return false;
+        while (at_ < toc_->entries.size() &&
+               std::ranges::binary_search(left_out_, toc_->entries[at_].member.path))
+            ++at_;
         if (at_ == toc_->entries.size()) {
             set_pending(std::string(tar::kTrailerBytes, '\0'));
             done_ = true;
@@ -85,6 +89,7 @@ class ClampedTar {
     std::shared_ptr<const layer::Toc> toc_;
     codec::Source original_;
     std::int64_t latest_ns_;
+    std::vector<std::string> left_out_;
     std::size_t at_ = 0, sent_ = 0;
     std::string pending_;
     std::uint64_t position_ = 0, content_left_ = 0, padding_ = 0;
@@ -95,8 +100,8 @@ codec::Source formed_tar(store::Store& store, const FormedLayer& layer, const La
     if (!form.latest_mtime_ns) return layer_tar(store, layer);
     const auto toc = store.toc(layer.blob, layer.diff_id);
     SHALE_ENSURE(toc->coding == layer::FrameCoding::Frames);  // one of ours
-    const auto clamped =
-        std::make_shared<ClampedTar>(toc, layer_tar(store, layer), *form.latest_mtime_ns);
+    const auto clamped = std::make_shared<ClampedTar>(toc, layer_tar(store, layer),
+                                                      *form.latest_mtime_ns, form.left_out);
     return [clamped](MutableBytes out) { return clamped->read(out); };
 }
 
@@ -111,6 +116,9 @@ layer::Formed write_members(store::Store& store, const FormedLayer& layer, const
                             const codec::Sink& sink) {
     const auto toc = store.toc(layer.blob, layer.diff_id);
     auto members = toc->entries;
+    std::erase_if(members, [&](const layer::TocEntry& entry) {
+        return std::ranges::binary_search(form.left_out, entry.member.path);
+    });
     if (form.latest_mtime_ns)
         for (auto& entry : members)
             entry.member.mtime_ns = std::min(entry.member.mtime_ns, *form.latest_mtime_ns);
@@ -159,6 +167,31 @@ bool has_later_times(store::Store& store, const FormedLayer& layer, std::int64_t
     });
 }
 
+std::vector<std::string> members_of_time_alone(store::Store& store, const FormedLayer& layer,
+                                               const snapshot::Tree& base,
+                                               const snapshot::Tree& before,
+                                               const snapshot::Tree& after,
+                                               std::int64_t latest_ns) {
+    const auto spec_at = [](const snapshot::Tree& tree, const std::string& path) {
+        const auto node = tree.find(path);
+        return node == snapshot::kNoNode ? std::nullopt : std::optional(tree.entry(node).spec());
+    };
+    std::vector<std::string> paths;
+    const auto toc = store.toc(layer.blob, layer.diff_id);
+    for (const auto& entry : toc->entries) {
+        const auto& path = entry.member.path;
+        auto was = spec_at(before, path);
+        const auto is = spec_at(after, path);
+        if (!was || !is || was->link_group != 0 || is->link_group != 0) continue;
+        if (was->mtime_ns <= latest_ns || is->mtime_ns <= latest_ns) continue;
+        if (spec_at(base, path) == was) continue;
+        was->mtime_ns = is->mtime_ns;
+        if (was == is) paths.push_back(path);
+    }
+    std::ranges::sort(paths);
+    return paths;
+}
+
 FormedLayer form_layer(Services& services, const FormedLayer& layer, const LayerForm& form) {
     auto& store = services.store;
     const auto form_name = std::string(layer::form_name(form.form));
@@ -167,6 +200,7 @@ FormedLayer form_layer(Services& services, const FormedLayer& layer, const Layer
         .add("compression", form_name)
         .add("level", form.level ? std::to_string(*form.level) : "default");
     if (form.latest_mtime_ns) key.add("latest", static_cast<std::uint64_t>(*form.latest_mtime_ns));
+    if (!form.left_out.empty()) key.add_all("left out", form.left_out);
     const auto name = key.finish();
     if (const auto known = store.find_step(name); known && known->layer && known->diff_id)
         return {*known->layer, *known->diff_id};

@@ -10,6 +10,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <vector>
 
 namespace shale::build {
 
@@ -17,6 +19,8 @@ struct LayerForm {
     layer::Form form = layer::Form::Zstd;
     std::optional<int> level;
     std::optional<std::int64_t> latest_mtime_ns;
+    // With it: members that are not written, in order. See members_of_time_alone().
+    std::vector<std::string> left_out{};
 };
 
 // A layer and the name of its tar, which changes only if times do, or if a form adds members.
@@ -28,6 +32,15 @@ FormedLayer form_layer(Services& services, const FormedLayer& layer, const Layer
 
 // True if a member is later than that.
 bool has_later_times(store::Store& store, const FormedLayer& layer, std::int64_t latest_ns);
+
+// Members whose time is all that the layer changes, and which end up with the time `latest_ns` like
+// what they were before: directories that a step wrote into, mostly. Whether a layer has them
+// depends on whether two steps fell into one second, so a layer that is to be the same every time
+// has none. `base` is the tree below all new layers; what is of the base keeps its time.
+std::vector<std::string> members_of_time_alone(store::Store& store, const FormedLayer& layer,
+                                               const snapshot::Tree& base,
+                                               const snapshot::Tree& before,
+                                               const snapshot::Tree& after, std::int64_t latest_ns);
 
 // The plain tar of a layer, and its size.
 codec::Source layer_tar(store::Store& store, const FormedLayer& layer);

@@ -132,6 +132,33 @@ TEST_F(Export, RewrittenTimestampsMakeColdBuildsEqual) {
               "1600000000");
 }
 
+// Whether two directories were made in one second is chance. It decides whether a copy of one over
+// the other changes the time of it, and so whether the layer has a member for it.
+TEST_F(Export, RewrittenLayersDoNotDependOnWhatFellIntoOneSecond) {
+    Digest digests[3];
+    for (const int between : {0, 1, 2}) {
+        Builder other(registry);
+        other.file("one/f", "F");
+        other.file("two/g", "G");
+        other.file("two/sub/h", "H");
+        for (const auto& [name, second] : {std::pair{"one", 0}, {"two/sub", 5}, {"two", between}}) {
+            const timespec time{1'700'000'100 + second, 0}, times[2] = {time, time};
+            const auto path = other.context() + "/" + name;
+            ASSERT_EQ(::utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
+        }
+        auto wanted = other.request("FROM scratch\nCOPY one /d/\nCOPY two /d/\n");
+        wanted.tags = {oci::Reference::parse("it")};
+        wanted.source_date_epoch = 1'600'000'000;
+        wanted.outputs = {output("type=image,rewrite-timestamp=true")};
+        digests[between] = other.build(wanted).manifest.digest;
+        const auto tree = other.tree("it");
+        for (snapshot::NodeId node = 1; node < tree->size(); ++node)
+            EXPECT_EQ(tree->entry(node).mtime_ns, 1'600'000'000 * kSecond) << tree->path(node);
+    }
+    EXPECT_EQ(digests[0], digests[1]);
+    EXPECT_EQ(digests[0], digests[2]);
+}
+
 TEST_F(Export, EpochOfAnOutputWinsAndOnlyLowers) {
     auto wanted = request();
     wanted.source_date_epoch = 1'600'000'000;
