@@ -63,7 +63,10 @@ void remove_if_dead(int tmp_fd, const std::string& tmp_directory, const char* na
     if (now_ns - changed_ns < kLeftoverAgeNs) return;
     const std::string path = join_path(tmp_directory, name);
     // Held until the removal is over, so that two openers do not remove the same tree at once.
-    if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0 && !is_kept(path)) remove_tree(path);
+    if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0 || is_kept(path) || remove_tree(path)) return;
+    // As old as it was: whoever comes next may be able to remove what is another user's.
+    const timespec times[2] = {{0, UTIME_OMIT}, status.st_mtim};
+    ::futimens(fd.get(), times);
 }
 
 }  // namespace
