@@ -34,6 +34,8 @@ constexpr std::uint64_t kHeaderBytes = 24, kChecksumBytes = 16;
 constexpr std::uint32_t kKeepDays = 30;
 constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 constexpr std::int64_t kNsPerDay = 86'400 * kNsPerSecond;
+// Records on either side of the last one found that are searched first.
+constexpr std::size_t kNear = 256;
 // Look-ups by search before a table is made.
 constexpr std::size_t kSearches = 4096;
 constexpr std::uint32_t kNoRecord = 0xffffffff;
@@ -89,13 +91,20 @@ std::optional<Digest> StatCache::Impl::find(const FileStamp& stamp) {
     const auto at = position_of(stamp);
     if (!at) return std::nullopt;
     used_[*at] = true;
-    changed_ |= loaded_[*at].day != today();
+    changed_ |= loaded_[*at].day != today_;
+    last_found_ = *at;
     return loaded_[*at].digest;
 }
 
-// A search touches a cache line for each halving. Whoever looks up many is better off with a table,
-// which takes some tens of milliseconds to make for a million records.
+// Files of one directory mostly have inodes that are close to each other. A search among these
+// stays within what is in the processor's cache already. Elsewhere it touches a new cache line for
+// each halving: whoever looks up many is better off with a table, which takes some tens of
+// milliseconds to make for a million records.
 std::optional<std::size_t> StatCache::Impl::position_of(const FileStamp& stamp) {
+    const std::size_t from = last_found_ - std::min(last_found_, kNear);
+    const std::size_t to = std::min(loaded_.size(), last_found_ + kNear);
+    if (from < to && loaded_[from].stamp <= stamp && stamp <= loaded_[to - 1].stamp)
+        return search(from, to, stamp);
     if (slots_.empty() && ++searches_ > kSearches) index();
     if (!slots_.empty()) {
         const std::size_t mask = slots_.size() - 1;
@@ -107,11 +116,17 @@ std::optional<std::size_t> StatCache::Impl::position_of(const FileStamp& stamp) 
             return known == stamp ? std::optional<std::size_t>(slots_[slot]) : std::nullopt;
         }
     }
+    return search(0, loaded_.size(), stamp);
+}
+
+std::optional<std::size_t> StatCache::Impl::search(std::size_t from, std::size_t to,
+                                                   const FileStamp& stamp) const {
+    const auto begin = loaded_.begin(), end = begin + static_cast<std::ptrdiff_t>(to);
     const auto at = std::lower_bound(
-        loaded_.begin(), loaded_.end(), stamp,
+        begin + static_cast<std::ptrdiff_t>(from), end, stamp,
         [](const Record& record, const FileStamp& wanted) { return record.stamp < wanted; });
-    if (at == loaded_.end() || at->stamp != stamp) return std::nullopt;
-    return static_cast<std::size_t>(at - loaded_.begin());
+    if (at == end || at->stamp != stamp) return std::nullopt;
+    return static_cast<std::size_t>(at - begin);
 }
 
 void StatCache::Impl::index() {
@@ -184,7 +199,8 @@ std::string StatCache::Impl::encode() {
 void StatCache::Impl::load() {
     loaded_ = {};
     used_.clear();
-    searches_ = 0;
+    searches_ = last_found_ = 0;
+    today_ = today();
     slots_.clear();
     const UniqueFd fd(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     struct stat status {};

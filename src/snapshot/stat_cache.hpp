@@ -58,6 +58,8 @@ struct StatCache::Impl {
     void load_once();
     void load();
     std::optional<std::size_t> position_of(const FileStamp& stamp);
+    std::optional<std::size_t> search(std::size_t from, std::size_t to,
+                                      const FileStamp& stamp) const;
     void index();
     std::uint32_t today() const;
     std::string encode();
@@ -70,6 +72,8 @@ struct StatCache::Impl {
     Mapping file_;
     std::span<const Record> loaded_;  // within file_: sorted by stamp, one per inode
     std::vector<bool> used_;          // those of them that were found
+    std::size_t last_found_ = 0;
+    std::uint32_t today_ = 0;  // when it was loaded
     std::size_t searches_ = 0;
     std::vector<std::uint32_t> slots_;  // hash table: inode -> position, once it is worth it
     std::unordered_map<Inode, Record, InodeHash> fresh_;  // of this run; they hide loaded ones
