@@ -117,10 +117,11 @@ void check_iidfile(const BuildFlags& flags, const std::vector<build::Output>& ou
         fail(ErrorKind::Invalid, "local and tar exporters are incompatible with image ID file");
 }
 
-// A step may be a compiler that keeps every processor busy, or a download that keeps none. Few
-// machines are too small for four commands at one time.
+// A step may be a compiler that keeps every processor busy, or a download that keeps none. Others
+// know no limit at all, so builds count on stages that wait beside each other; this one is for
+// builds of dozens of stages.
 unsigned default_jobs() {
-    return std::max(4u, std::thread::hardware_concurrency());
+    return std::max(16u, 4 * std::thread::hardware_concurrency());
 }
 
 // Bytes of an archive on a screen help nobody.
@@ -202,8 +203,8 @@ void declare_build_flags(CLI::App& app, BuildFlags& flags) {
               "type=sbom such as generator=IMAGE");
     add_number(
         app, "-j,--jobs,--parallel", flags.jobs,
-        "Steps that may execute at one time; 0 is unlimited (default: one for each processor, "
-        "but at least 4)");
+        "Steps that may execute at one time; 0 is unlimited (default: four for each processor, "
+        "but at least 16)");
     add_value(app, "--progress", flags.progress, kProgressChoices,
               "How to show progress (default auto)");
     add_switch(app, "-q,--quiet", flags.quiet, "Print only the image ID, on success");
