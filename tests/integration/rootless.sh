@@ -248,8 +248,8 @@ if command -v setfattr > /dev/null && setfattr -n trusted.secret -v 1 "$T/etc" 2
         -o "type=oci,tar=false,dest=$T/trusted/layout" "$T/trusted"
     chmod -R a+rX "$T/trusted"
     mkdir -p "$home/trusting"
-    printf 'FROM base\nCOPY --from=secret / /\nRUN echo two >> /dir/file && touch /dir/new /root\n' \
-        > "$home/trusting/Dockerfile"
+    printf 'FROM base\nCOPY --from=secret / /\n' > "$home/trusting/Dockerfile"
+    echo 'RUN echo two >> /dir/file && touch /dir/new /root' >> "$home/trusting/Dockerfile"
     chown -R $uid:$uid "$home/trusting"
     small=$home/trusting
     trusting() { built --build-context "secret=oci-layout://$T/trusted/layout" "$@"; }
