@@ -216,6 +216,7 @@ Result attempt(const Task& task, std::stop_source& failure) {
             fail(ErrorKind::Failed, "cache verification: of " + std::to_string(shared.verified) +
                                         " steps " + std::to_string(shared.differing) +
                                         " came out different from the cache");
+        shared.live_roots.clear();  // what RUNs left is on disk twice until then
         auto result =
             export_outputs(builds, stage_label(file.stages[target]), makes_index(request));
         export_caches(builds);

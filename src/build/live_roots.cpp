@@ -1,3 +1,5 @@
+// Locks: the map's is never held while something is mounted, walked or compared; an upper directory
+// has one of its own, so that of two who want it one settles it and the other waits.
 #include "live_roots.hpp"
 
 #include <shale/diff.hpp>
@@ -6,8 +8,10 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 namespace shale::build {
@@ -20,28 +24,124 @@ using snapshot::NodeId;
 using snapshot::Tree;
 
 // Each layer is asked for a name that is in none.
-constexpr std::size_t kMostLayers = 24;
-// Roots that nobody uses at the moment; each holds a cache of frames or a directory on disk.
-constexpr std::size_t kMostIdle = 8;
+constexpr std::size_t kMostLayers = 12;
+// What overlayfs takes as text of one page, with room for the rest of its options.
+constexpr std::size_t kMostPathBytes = 3000;
+// Stacks that nobody uses at the moment; each mount in them has a cache of frames.
+constexpr std::size_t kMostIdle = 3;
 // An edit of more entries than these is mostly new, so nothing is lost with a mount of all.
 constexpr std::size_t kMostEdits = 20'000;
 
-bool is_whiteout(const walk::Entry& entry) {
-    return entry.type == FileType::CharDevice && entry.device_major == 0 && entry.device_minor == 0;
+bool can_carry_more(const LiveRoot& root) {
+    std::size_t bytes = 0;
+    for (const auto& lower : root.layers.lowers)
+        bytes += lower.size() + 1;
+    return root.layers.lowers.size() < kMostLayers && bytes < kMostPathBytes &&
+           root.layers.data.empty();
 }
 
-void set_time(const walk::Entry& entry, std::int64_t mtime_ns) {
-    constexpr std::int64_t kSecond = 1'000'000'000;
-    const std::int64_t second = whole_seconds(mtime_ns);
-    const timespec times[2] = {{0, UTIME_OMIT}, {second / kSecond, mtime_ns - second}};
-    const std::string name(entry.name);
-    if (::utimensat(entry.dir_fd, name.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0)
-        throw_errno("utimensat", std::string(entry.path));
+// What is kept of RUNs is there twice, in layers and as files.
+bool has_room(const std::string& directory) {
+    struct statvfs status {};
+    return ::statvfs(directory.c_str(), &status) == 0 && status.f_bavail > status.f_blocks / 10;
 }
 
 bool is_directory(const Tree& tree, NodeId node) {
     return tree.entry(node).type == FileType::Directory;
 }
+
+bool has_links(const Tree& tree, NodeId top) {
+    for (NodeId node = top; node < tree.end(top); ++node)
+        if (tree.entry(node).link_group != 0) return true;
+    return false;
+}
+
+// Goes through an upper directory and looks for what makes it show something else than the tree.
+class UpperCheck {
+  public:
+    UpperCheck(const Tree& before, const Tree& after) : before_(before), after_(after) {}
+
+    bool run(const std::string& upper) {
+        walk::walk(upper, {}, [this](const walk::Entry& entry) {
+            if (!entry.path.empty() && is_exact_) is_exact_ = take(entry);
+        });
+        return is_exact_ && are_links_whole();
+    }
+
+  private:
+    // Of one inode with several names, here or in the tree.
+    struct Inode {
+        std::uint64_t group = 0;
+        std::size_t names = 0, nlink = 0;
+    };
+
+    bool take(const walk::Entry& entry) {
+        const NodeId was = before_.find(entry.path), is = after_.find(entry.path);
+        const bool is_whiteout = entry.type == FileType::CharDevice && entry.device_major == 0 &&
+                                 entry.device_minor == 0;
+        bool is_opaque = false;
+        if (!(is_whiteout && is == kNoNode)) {
+            if (is == kNoNode || after_.entry(is).type != entry.type) return false;
+            if (!are_attributes_same(entry, after_.entry(is), is_opaque)) return false;
+            if (!take_link(entry, after_.entry(is).link_group)) return false;
+            if (after_.entry(is).mtime_ns != entry.mtime_ns)
+                set_time(entry, after_.entry(is).mtime_ns);
+        }
+        // What hides a name of an inode does not take it from the count of the others.
+        const bool hides = entry.type != FileType::Directory || is_opaque;
+        return was == kNoNode || !hides || !has_links(before_, was);
+    }
+
+    bool are_attributes_same(const walk::Entry& entry, const snapshot::Entry& wanted,
+                             bool& is_opaque) const {
+        if (!entry.xattrs) return true;
+        for (const Xattr& xattr : *entry.xattrs) {
+            if (xattr.name.starts_with(marks_)) {
+                const auto mark = xattr.name.substr(marks_.size());
+                if (mark == "redirect") return false;  // shows below what lies elsewhere
+                is_opaque = is_opaque || (mark == "opaque" && xattr.value == "y");
+            } else if (xattr.name == "security.capability" ||
+                       !xattr.name.starts_with("security.")) {
+                if (std::ranges::find(wanted.xattrs, xattr) == wanted.xattrs.end()) return false;
+            }
+        }
+        return true;
+    }
+
+    bool take_link(const walk::Entry& entry, std::uint64_t group) {
+        if (entry.type == FileType::Directory || (entry.nlink == 1 && group == 0)) return true;
+        auto& inode = inodes_[{entry.dev, entry.ino}];
+        if (inode.names++ == 0) inode = {group, 1, entry.nlink};
+        return group != 0 && inode.group == group;
+    }
+
+    bool are_links_whole() const {
+        if (inodes_.empty()) return true;
+        std::map<std::uint64_t, std::size_t> members;
+        for (NodeId node = 0; node < after_.size(); ++node)
+            if (const auto group = after_.entry(node).link_group) ++members[group];
+        return std::ranges::all_of(inodes_, [&](const auto& pair) {
+            const Inode& inode = pair.second;
+            return inode.names == inode.nlink && inode.names == members[inode.group];
+        });
+    }
+
+    static void set_time(const walk::Entry& entry, std::int64_t mtime_ns) {
+        constexpr std::int64_t kSecond = 1'000'000'000;
+        const std::int64_t second = whole_seconds(mtime_ns);
+        const timespec times[2] = {{0, UTIME_OMIT}, {second / kSecond, mtime_ns - second}};
+        const std::string name(entry.name);
+        if (::utimensat(entry.dir_fd, name.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0)
+            throw_errno("utimensat", std::string(entry.path));
+    }
+
+    const Tree& before_;
+    const Tree& after_;
+    const std::string marks_ =
+        sandbox::overlays_mark_for_users() ? "user.overlay." : "trusted.overlay.";
+    std::map<std::pair<std::uint64_t, std::uint64_t>, Inode> inodes_;  // by dev, ino
+    bool is_exact_ = true;
+};
 
 }  // namespace
 
@@ -59,7 +159,8 @@ std::optional<Tree> tree_of_edit(const Tree& before, const Tree& after) {
         if (change.kind == diff::ChangeKind::Removed) return std::nullopt;
         if (after.entry(change.after).link_group != 0) return std::nullopt;
         if (change.before != kNoNode &&
-            is_directory(before, change.before) != is_directory(after, change.after))
+            (is_directory(before, change.before) != is_directory(after, change.after) ||
+             before.entry(change.before).link_group != 0))
             return std::nullopt;
         std::vector<NodeId> parents;
         for (NodeId at = after.parent(change.after); at != kNoNode && !put.contains(at);
@@ -71,55 +172,59 @@ std::optional<Tree> tree_of_edit(const Tree& before, const Tree& after) {
     return builder.finish();
 }
 
-bool settle_upper(const std::string& upper, const Tree& tree) {
-    bool is_all_known = true;
-    walk::Options options;
-    options.read_xattrs = false;
-    walk::walk(upper, options, [&](const walk::Entry& entry) {
-        if (entry.path.empty()) return;  // whoever mounts dresses the root
-        const NodeId node = tree.find(entry.path);
-        if (is_whiteout(entry) && node == kNoNode) return;
-        is_all_known = is_all_known && node != kNoNode && tree.entry(node).type == entry.type;
-        if (is_all_known && tree.entry(node).mtime_ns != entry.mtime_ns)
-            set_time(entry, tree.entry(node).mtime_ns);
-    });
-    return is_all_known;
+bool settle_upper(const std::string& upper, const Tree& before, const Tree& after) {
+    return UpperCheck(before, after).run(upper);
 }
 
 std::shared_ptr<const LiveRoot> LiveRoots::show(const LoadedRoot& root) {
-    Roots dropped;  // unmounted when the lock is free again
+    if (auto known = find(root.tree->digest())) return known;
+    if (auto made = find_made(root)) return put(root.tree->digest(), std::move(made));
+    return put(root.tree->digest(), mount(root.tree, root.sources));
+}
+
+std::shared_ptr<const LiveRoot> LiveRoots::show_whole(const LoadedRoot& root) {
+    auto live = mount(root.tree, root.sources);
+    Known replaced;
     const std::lock_guard lock(mutex_);
-    auto live = find(root.tree->digest(), dropped);
-    if (!live) {
-        live = make(root, dropped);
-        known_[root.tree->digest()] = {live, ++uses_, nullptr};
-    }
-    drop_idle(dropped);
+    replaced = std::exchange(known_[root.tree->digest()], {live, ++uses_, nullptr});
     return live;
 }
 
-std::shared_ptr<LiveRoot> LiveRoots::find(const Digest& tree, Roots& dropped) {
-    const auto at = known_.find(tree);
-    if (at == known_.end()) return nullptr;
-    Known& known = at->second;
-    if (known.unsettled && !settle_upper(known.root->layers.lowers.front(), *known.unsettled)) {
-        dropped.push_back(std::move(known.root));
-        known_.erase(at);
-        return nullptr;
+std::shared_ptr<const LiveRoot> LiveRoots::find(const Digest& tree) {
+    Known known;
+    {
+        const std::lock_guard lock(mutex_);
+        const auto at = known_.find(tree);
+        if (at == known_.end()) return nullptr;
+        at->second.last_used = ++uses_;
+        known = at->second;
     }
-    known.unsettled.reset();
-    known.last_used = ++uses_;
-    return known.root;
+    if (!known.upper) return known.root;
+    const std::lock_guard settling(known.upper->mutex);
+    auto& is_exact = known.upper->is_exact;
+    if (!is_exact)
+        is_exact = settle_upper(known.root->layers.lowers.front(), *known.upper->before,
+                                *known.upper->after);
+    if (*is_exact) return known.root;
+    const std::lock_guard lock(mutex_);
+    if (const auto at = known_.find(tree); at != known_.end() && at->second.root == known.root)
+        known_.erase(at);  // `known` still has it
+    return nullptr;
 }
 
-std::shared_ptr<LiveRoot> LiveRoots::make(const LoadedRoot& root, Roots& dropped) {
-    const auto edit = made_of_.find(root.tree->digest());
-    if (edit == made_of_.end()) return mount(root.tree, root.sources);
-    const auto below = find(edit->second->digest(), dropped);
-    if (!below || below->layers.lowers.size() >= kMostLayers || !below->layers.data.empty())
-        return mount(root.tree, root.sources);
-    auto added = tree_of_edit(*edit->second, *root.tree);
-    if (!added) return mount(root.tree, root.sources);
+// On what it was made of, if that is there and an edit is all that lies between.
+std::shared_ptr<const LiveRoot> LiveRoots::find_made(const LoadedRoot& root) {
+    TreePointer before;
+    {
+        const std::lock_guard lock(mutex_);
+        const auto edit = made_of_.find(root.tree->digest());
+        if (edit == made_of_.end()) return nullptr;
+        before = edit->second;
+    }
+    const auto below = find(before->digest());
+    if (!below || !can_carry_more(*below)) return nullptr;
+    auto added = tree_of_edit(*before, *root.tree);
+    if (!added) return nullptr;
     auto live = mount(std::make_shared<const Tree>(std::move(*added)), root.sources);
     auto& lowers = live->layers.lowers;
     lowers.insert(lowers.end(), below->layers.lowers.begin(), below->layers.lowers.end());
@@ -127,8 +232,20 @@ std::shared_ptr<LiveRoot> LiveRoots::make(const LoadedRoot& root, Roots& dropped
     return live;
 }
 
-std::shared_ptr<LiveRoot> LiveRoots::mount(std::shared_ptr<const Tree> tree,
-                                           const std::vector<Digest>& sources) {
+// Somebody may have been faster; then theirs is used.
+std::shared_ptr<const LiveRoot> LiveRoots::put(const Digest& tree,
+                                               std::shared_ptr<const LiveRoot> root) {
+    Roots dropped;  // unmounted when the lock is free again
+    const std::lock_guard lock(mutex_);
+    const auto [at, is_new] = known_.try_emplace(tree, Known{root, 0, nullptr});
+    at->second.last_used = ++uses_;
+    dropped.push_back(std::move(root));
+    auto shown = at->second.root;
+    drop_idle(dropped);
+    return shown;
+}
+
+std::shared_ptr<LiveRoot> LiveRoots::mount(TreePointer tree, const std::vector<Digest>& sources) {
     auto live = std::make_shared<LiveRoot>();
     live->scratch.emplace(store_.scratch("live-"));
     live->mounted =
@@ -139,31 +256,39 @@ std::shared_ptr<LiveRoot> LiveRoots::mount(std::shared_ptr<const Tree> tree,
     return live;
 }
 
-void LiveRoots::keep(std::shared_ptr<const LiveRoot> below, std::shared_ptr<const Tree> tree,
+void LiveRoots::keep(std::shared_ptr<const LiveRoot> below, TreePointer before, TreePointer after,
                      TempDir scratch, const std::string& upper) {
-    Roots dropped;
-    const std::lock_guard lock(mutex_);
-    const Digest digest = tree->digest();
-    if (below->layers.lowers.size() >= kMostLayers || !below->layers.data.empty() ||
-        known_.contains(digest))
-        return;
+    const Digest digest = after->digest();
+    if (digest == before->digest() || !can_carry_more(*below) || !has_room(scratch.path())) return;
     auto live = std::make_shared<LiveRoot>();
     live->scratch.emplace(std::move(scratch));
     live->layers.lowers = below->layers.lowers;
     live->layers.lowers.insert(live->layers.lowers.begin(), upper);
     live->below = std::move(below);
-    known_[digest] = {std::move(live), ++uses_, std::move(tree)};
+    auto unsettled = std::make_shared<Unsettled>();
+    unsettled->before = std::move(before);
+    unsettled->after = std::move(after);
+    Roots dropped;
+    const std::lock_guard lock(mutex_);
+    dropped.push_back(live);
+    known_.try_emplace(digest, Known{std::move(live), ++uses_, std::move(unsettled)});
     drop_idle(dropped);
 }
 
-void LiveRoots::note_edit(const std::shared_ptr<const Tree>& before, const Tree& after) {
+void LiveRoots::note_edit(const TreePointer& before, const Tree& after) {
     const std::lock_guard lock(mutex_);
     const auto& was = before->digest();
-    if (was == after.digest() || !(known_.contains(was) || made_of_.contains(was))) return;
-    // Of several edits in a row, what the first was made of.
     const auto earlier = made_of_.find(was);
-    made_of_[after.digest()] =
-        known_.contains(was) || earlier == made_of_.end() ? before : earlier->second;
+    if (was == after.digest() || !(known_.contains(was) || earlier != made_of_.end())) return;
+    // Of several edits in a row, what the first was made of.
+    made_of_[after.digest()] = known_.contains(was) ? before : TreePointer(earlier->second);
+}
+
+void LiveRoots::clear() {
+    std::map<Digest, Known> dropped;
+    const std::lock_guard lock(mutex_);
+    dropped.swap(known_);
+    made_of_.clear();
 }
 
 void LiveRoots::drop_idle(Roots& dropped) {

@@ -1,11 +1,14 @@
-// The roots that RUNs of one build stand on, kept mounted until the build ends.
+// The roots that RUNs of one build stand on, kept mounted for the ones after them.
 //
 // A tree is shown through FUSE, and a mount begins knowing nothing: each program that a RUN starts
 // is asked for name by name, read and decompressed. So what was mounted for one RUN serves the ones
 // after it, of whatever stage: what a RUN left in its upper directory, which are plain files, lies
 // on top, and what an edit of the tree (COPY, WORKDIR) added is mounted alone, as a layer between.
-// Trees that cannot be had so are mounted as a whole, as the first one is. What is shown is always
-// the tree that was asked for, times included.
+//
+// A command must see the same whether or not the step before it came from the cache. So a stack is
+// used only where it shows exactly the tree that was asked for: names, types, times, attributes and
+// which names are one inode are compared. Where it does not, the tree is mounted as a whole, as the
+// first one is.
 #pragma once
 
 #include "root.hpp"
@@ -17,6 +20,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace shale::build {
 
@@ -31,32 +35,43 @@ struct LiveRoot {
 // Safe from any thread.
 class LiveRoots {
   public:
+    using TreePointer = std::shared_ptr<const snapshot::Tree>;
+
     LiveRoots(store::Store& store, TreeMounter& mounter) : store_(store), mounter_(mounter) {}
 
     std::shared_ptr<const LiveRoot> show(const LoadedRoot& root);
+    // Where a stack does not do: in a mount of all, which show() gives from then on.
+    std::shared_ptr<const LiveRoot> show_whole(const LoadedRoot& root);
 
-    // `upper`, somewhere in `scratch`, holds what turns the tree of `below` into `tree`, as
-    // overlayfs writes it.
-    void keep(std::shared_ptr<const LiveRoot> below, std::shared_ptr<const snapshot::Tree> tree,
+    // `upper`, somewhere in `scratch`, holds what turns `before`, the tree of `below`, into
+    // `after`, as overlayfs writes it. Not kept where the disk is nearly full.
+    void keep(std::shared_ptr<const LiveRoot> below, TreePointer before, TreePointer after,
               TempDir scratch, const std::string& upper);
 
     // `after` was made of `before` without a RUN.
-    void note_edit(const std::shared_ptr<const snapshot::Tree>& before,
-                   const snapshot::Tree& after);
+    void note_edit(const TreePointer& before, const snapshot::Tree& after);
+
+    // Lets go of all that nobody uses.
+    void clear();
 
   private:
-    struct Known {
-        std::shared_ptr<LiveRoot> root;
-        std::uint64_t last_used = 0;
-        // Of an upper directory that nothing was put on yet: the tree that it shall show.
-        std::shared_ptr<const snapshot::Tree> unsettled;
+    // An upper directory that nothing was put on yet.
+    struct Unsettled {
+        TreePointer before, after;
+        std::mutex mutex;
+        std::optional<bool> is_exact;
     };
-    using Roots = std::vector<std::shared_ptr<LiveRoot>>;
+    struct Known {
+        std::shared_ptr<const LiveRoot> root;
+        std::uint64_t last_used = 0;
+        std::shared_ptr<Unsettled> upper;  // null: it was mounted
+    };
+    using Roots = std::vector<std::shared_ptr<const LiveRoot>>;
 
-    std::shared_ptr<LiveRoot> find(const Digest& tree, Roots& dropped);
-    std::shared_ptr<LiveRoot> make(const LoadedRoot& root, Roots& dropped);
-    std::shared_ptr<LiveRoot> mount(std::shared_ptr<const snapshot::Tree> tree,
-                                    const std::vector<Digest>& sources);
+    std::shared_ptr<const LiveRoot> find(const Digest& tree);
+    std::shared_ptr<const LiveRoot> find_made(const LoadedRoot& root);
+    std::shared_ptr<const LiveRoot> put(const Digest& tree, std::shared_ptr<const LiveRoot> root);
+    std::shared_ptr<LiveRoot> mount(TreePointer tree, const std::vector<Digest>& sources);
     void drop_idle(Roots& dropped);
 
     store::Store& store_;
@@ -64,7 +79,7 @@ class LiveRoots {
     std::mutex mutex_;
     // Guarded by mutex_, by the digest of the tree:
     std::map<Digest, Known> known_;
-    std::map<Digest, std::shared_ptr<const snapshot::Tree>> made_of_;  // noted edits
+    std::map<Digest, TreePointer> made_of_;  // noted edits
     std::uint64_t uses_ = 0;
 };
 
@@ -74,8 +89,9 @@ class LiveRoots {
 std::optional<snapshot::Tree> tree_of_edit(const snapshot::Tree& before,
                                            const snapshot::Tree& after);
 
-// Makes the files in an upper directory as `tree` has them, whose times are whole seconds. False if
-// there is something that the tree does not have, and that no overlay would hide.
-bool settle_upper(const std::string& upper, const snapshot::Tree& tree);
+// Gives the files in an upper directory the times that `after` has, which are whole seconds. False
+// if the directory, as a layer on `before`, does not show `after`.
+bool settle_upper(const std::string& upper, const snapshot::Tree& before,
+                  const snapshot::Tree& after);
 
 }  // namespace shale::build

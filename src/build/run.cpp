@@ -293,27 +293,33 @@ Executed execute_run(Session& session, const RunSpec& spec, const LoadedRoot& pa
     warn_of_network(session, spec);
     std::optional<RunMounts> mounts(std::in_place, session, spec, std::move(caches));
     auto& live_roots = session.shared.live_roots;
-    const auto below = live_roots.show(parent);
-    WritableRoot root(services.store, *parent.tree, below->layers, mounts->points());
+    auto below = live_roots.show(parent);
+    std::optional<WritableRoot> root;
+    root.emplace(services.store, *parent.tree, below->layers, mounts->points());
+    if (!root->shows_mount_points()) {
+        root.reset();
+        below = live_roots.show_whole(parent);
+        root.emplace(services.store, *parent.tree, below->layers, mounts->points());
+    }
     LogTail tail(log_tail, mounts->secrets(),
                  [&](sandbox::OutputStream stream, std::string_view text) {
                      session.tracker.progress().output(vertex, stream, text);
                  });
     const auto result = services.runtime().run(
-        sandbox_spec(session, spec, parent, root, *mounts),
+        sandbox_spec(session, spec, parent, *root, *mounts),
         [&](sandbox::OutputStream stream, std::string_view text) { tail.add(stream, text); },
         session.stop);
     tail.finish();
-    root.unmount();
+    root->unmount();
     mounts.reset();  // others may be waiting for a cache
     session.check_stop();
     if (!result.start_error.empty() || result.exit_code != 0) {
-        if (result.start_error.empty()) keep_failed(session, parent, root, vertex);
+        if (result.start_error.empty()) keep_failed(session, parent, *root, vertex);
         throw_failed(spec, result, log_tail);
     }
-    auto executed = result_of_run(session, parent, root);
-    const std::string upper = root.upper();
-    live_roots.keep(below, executed.tree, root.take_scratch(), upper);
+    auto executed = result_of_run(session, parent, *root);
+    const std::string upper = root->upper();
+    live_roots.keep(below, parent.tree, executed.tree, root->take_scratch(), upper);
     return executed;
 }
 
