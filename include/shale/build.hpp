@@ -100,7 +100,8 @@ class WritableRoot {
     WritableRoot(store::Store& store, TreeMounter& mounter,
                  std::shared_ptr<const snapshot::Tree> tree, const std::vector<Digest>& sources,
                  const std::vector<std::string>& more_points = {});
-    // Over layers that show the tree already, for as long as this lives.
+    // Over layers that show the tree already, for as long as this lives. upper() may hold notes
+    // (sandbox::OverlayMount).
     WritableRoot(store::Store& store, const snapshot::Tree& tree,
                  const sandbox::OverlayBase& layers, const std::vector<std::string>& more_points);
     // Of any view, with these mount points and none for a runtime.
@@ -114,6 +115,8 @@ class WritableRoot {
     // A file beside the root, for bind mounts; returns its host path. `name` must be new.
     std::string add_file(const std::string& name, std::string_view text, unsigned mode);
     void unmount();  // the overlay; throws if it cannot. upper() stays readable
+    // False if the layers hide one: an opaque directory, or what was removed, hides all below it.
+    bool shows_mount_points() const;
     // The directory that upper() is in, for whoever keeps it. To be called after unmount(), and as
     // the last thing; not if this mounted the tree.
     TempDir take_scratch();

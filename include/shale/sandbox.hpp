@@ -167,19 +167,21 @@ struct OverlayLayers : OverlayBase {
     std::string upper, work;  // empty: shown for reading
     std::string source = "overlay";
     bool allow_set_id_and_devices = true;
+    // The upper may hold notes, see OverlayMount. Not in a user namespace.
+    bool notes = false;
 };
 
 // Attached nowhere; gone with the last user of the descriptor. Options as OverlayMount's.
 UniqueFd mount_overlay_detached(const OverlayLayers& layers);
 
 // An overlayfs at `target`. Unmounts at destruction. Volatile: nothing is synced, a crash loses the
-// upper. Index and xino are off. Of files whose metadata changed, and of directories that moved,
-// the upper holds notes (metacopy, redirect), which diff::merge_upper follows; in a user namespace
-// it holds whole files and plain directories.
+// upper. Index and xino are off. The upper holds whole files and plain directories, or, with
+// `notes`, of files whose metadata changed and of directories that moved only that (metacopy,
+// redirect): for whoever reads it with diff::merge_upper and takes contents from where they are.
 class OverlayMount {
   public:
     OverlayMount(const std::vector<std::string>& lowers, const std::string& upper,
-                 const std::string& work, const std::string& target);
+                 const std::string& work, const std::string& target, bool notes = false);
     OverlayMount(const OverlayLayers& layers, const std::string& target);
     OverlayMount(OverlayMount&& other) noexcept : target_(std::exchange(other.target_, {})) {}
     ~OverlayMount();                    // detaches lazily if busy

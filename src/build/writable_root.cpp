@@ -112,13 +112,13 @@ struct WritableRoot::State {
         const auto lower = join_path(top.path(), "lower");
         make_directories(lower);
         mounted = mounter.mount(view, lower);
-        mount_over(mounted->base());
+        mount_over(mounted->base(), false);
     }
 
-    void mount_over(sandbox::OverlayBase base) {
+    void mount_over(sandbox::OverlayBase base, bool notes) {
         if (!made_stubs.empty()) base.lowers.push_back(stubs);
         if (base.data.empty())
-            overlay.emplace(base.lowers, upper, work, root);
+            overlay.emplace(base.lowers, upper, work, root, notes);
         else
             overlay.emplace(sandbox::OverlayLayers{std::move(base), upper, work}, root);
     }
@@ -154,7 +154,7 @@ WritableRoot::WritableRoot(store::Store& store, const snapshot::Tree& tree,
                            const sandbox::OverlayBase& layers,
                            const std::vector<std::string>& more_points)
     : state_(std::make_unique<State>(store, tree, with_runtime_points(more_points))) {
-    state_->mount_over(layers);
+    state_->mount_over(layers, true);
 }
 
 WritableRoot::~WritableRoot() = default;
@@ -187,6 +187,12 @@ const std::vector<std::string>& WritableRoot::stubs() const {
 
 void WritableRoot::unmount() {
     state_->overlay->unmount();
+}
+
+bool WritableRoot::shows_mount_points() const {
+    return std::ranges::all_of(state_->made_stubs, [&](const std::string& path) {
+        return path_exists(join_path(state_->root, path));
+    });
 }
 
 TempDir WritableRoot::take_scratch() {

@@ -17,19 +17,21 @@ namespace {
 // mount(2) takes its options as text of one page.
 constexpr std::size_t kMaxOptionBytes = 4095;
 
-// redirect_dir and metacopy: chown of a file and mv of a directory write a note instead of all
-// their bytes. The notes are attributes trusted.overlay.*; trees hold none, so no lower made of
+// With notes, redirect_dir and metacopy are on: chown of a file and mv of a directory write an
+// attribute trusted.overlay.* instead of all their bytes. Trees hold none, so no lower made of
 // foreign bytes can redirect a path elsewhere, and nobody in a container may write one. A user's
-// overlay notes in user.overlay.*, which anybody may write, and follows none. index and xino off:
-// the lower may lack file handles and wide inode numbers. volatile: the upper is thrown away after
-// a crash, so syncing it is wasted.
+// overlay notes in user.overlay.*, which anybody may write, and follows none.
+// index and xino off: the lower may lack file handles and wide inode numbers. volatile: the upper
+// is thrown away after a crash, so syncing it is wasted.
 constexpr std::string_view kVolatile = "volatile";
-std::vector<std::string_view> overlay_options() {
+std::vector<std::string_view> overlay_options(bool notes) {
     std::vector<std::string_view> options{"index=off", "xino=off", kVolatile};
-    if (overlays_mark_for_users())
-        options.insert(options.end(), {"redirect_dir=nofollow", "metacopy=off", "userxattr"});
-    else
+    const bool for_users = overlays_mark_for_users();
+    if (notes && !for_users)
         options.insert(options.end(), {"redirect_dir=on", "metacopy=on"});
+    else
+        options.insert(options.end(), {"redirect_dir=nofollow", "metacopy=off"});
+    if (for_users) options.emplace_back("userxattr");
     return options;
 }
 
@@ -78,7 +80,7 @@ UniqueFd mount_overlay_detached(const OverlayLayers& layers) {
         configure(context.get(), "upperdir", layers.upper);
         configure(context.get(), "workdir", layers.work);
     }
-    for (const std::string_view option : overlay_options())
+    for (const std::string_view option : overlay_options(layers.notes))
         if (is_writable || option != kVolatile) configure_option(context.get(), option);
     if (::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0)
         throw_errno("mounting", "an overlay");
@@ -91,7 +93,7 @@ UniqueFd mount_overlay_detached(const OverlayLayers& layers) {
 }
 
 OverlayMount::OverlayMount(const std::vector<std::string>& lowers, const std::string& upper,
-                           const std::string& work, const std::string& target) {
+                           const std::string& work, const std::string& target, bool notes) {
     if (lowers.empty()) fail(ErrorKind::Invalid, "an overlay needs at least one lower directory");
     std::string options = "lowerdir=";
     for (const auto& lower : lowers) {
@@ -99,12 +101,15 @@ OverlayMount::OverlayMount(const std::vector<std::string>& lowers, const std::st
         options.append(escape(lower));
     }
     options.append(",upperdir=").append(escape(upper)).append(",workdir=").append(escape(work));
-    for (const std::string_view option : overlay_options())
+    for (const std::string_view option : overlay_options(notes))
         options.append(",").append(option);
-    if (options.size() > kMaxOptionBytes)
-        attach(mount_overlay_detached({{lowers, {}}, upper, work}), target);
-    else if (::mount("overlay", target.c_str(), "overlay", 0, options.c_str()) != 0)
+    if (options.size() > kMaxOptionBytes) {
+        OverlayLayers layers{{lowers, {}}, upper, work};
+        layers.notes = notes;
+        attach(mount_overlay_detached(layers), target);
+    } else if (::mount("overlay", target.c_str(), "overlay", 0, options.c_str()) != 0) {
         throw_errno("mounting an overlay at", target);
+    }
     target_ = target;
 }
 

@@ -341,6 +341,11 @@ echo named > "$m/named"
 check "a commit with changes names one image" equal "$(python3 "$T/renames.py" "$SHALE_ROOT" \
     "$SHALE" commit -c 'ENV B=3' "$m" lay:6)" 1
 check "which has all of it" equal "$("$SHALE" cat lay:6:/named)" named
+check "names are moved, linked and shut" sh -c "cd '$m' && mv bin/sh bin/ash &&
+    ln bin/ash bin/linked && mv data/new data/moved && chmod 700 bin/ash"
+check "commit" "$SHALE" commit "$m" lay:7
+check "is what the mount shows" "$SHALE" diff lay:7 "$m"
+check "the content went with the name" cmp <("$SHALE" cat lay:7:/bin/linked) "$busybox"
 check "umount" "$SHALE" umount "$m"
 
 # Where records cannot be kept in /run, they are kept in the store.

@@ -182,7 +182,7 @@ constexpr const char* kChanges = R"(
     cp -a ten eleven; setfattr -n user.new -v value twelve; chmod u+s suid
     echo x >> twin-a)";
 
-TEST_P(TiersTest, AnUpperLayerSaysTheSameWhateverIsBelow) {
+TEST_P(TiersTest, AnUpperLayerHoldsWholeFilesWhateverIsBelow) {
     for (const char* name : {"one", "two", "three", "four", "five", "six", "eight", "nine", "ten",
                              "twelve", "suid", "twin-a"})
         std::ofstream(disk + "/" + name) << "content of " << name;
@@ -196,6 +196,12 @@ TEST_P(TiersTest, AnUpperLayerSaysTheSameWhateverIsBelow) {
     ASSERT_EQ(shell(kChanges), 0) << output();
     EXPECT_EQ(read_file(target + "/moved/a/b/f"), std::string(300'000, 'd'));
     shown.unmount_overlay();
+    const auto upper = snapshot::scan(top.path() + "/upper");
+    for (snapshot::NodeId node = 0; node < upper.size(); ++node)
+        for (const auto& xattr : upper.entry(node).xattrs) {
+            EXPECT_NE(xattr.name, "trusted.overlay.metacopy") << upper.path(node);
+            EXPECT_NE(xattr.name, "trusted.overlay.redirect") << upper.path(node);
+        }
     const auto result = diff::merge_upper(view->tree(), top.path() + "/upper");
 
     ASSERT_EQ(::mount(disk.c_str(), target.c_str(), nullptr, MS_BIND, nullptr), 0);
