@@ -71,12 +71,18 @@ bool is_pushed_as_it_is(Session& session, const LayerSlot& slot, const Output& o
     });
 }
 
-// The tree below the layers that this build added, of which there is one.
+// The tree below the layers that this build added, of which there is one. The layer of a COPY
+// --link stands on nothing and does not know.
 const snapshot::Tree& base_of(const StageState& state) {
-    const auto first = std::ranges::find_if(
-        state.layers, [](const auto& slot) { return slot->before != nullptr; });
-    SHALE_ENSURE(first != state.layers.end());
-    return *(*first)->before->load().tree;
+    const snapshot::Tree* nothing = nullptr;
+    for (const auto& slot : state.layers) {
+        if (slot->before == nullptr) continue;
+        const auto& before = *slot->before->load().tree;
+        if (before.size() > 1) return before;
+        nothing = &before;
+    }
+    SHALE_ENSURE(nothing);
+    return *nothing;
 }
 
 // The layer as the output wants it.
@@ -87,8 +93,8 @@ FormedLayer layer_for(Session& session, const StageState& state, LayerSlot& slot
     layer.blob.annotations = kept_annotations(layer.blob.annotations);
     const auto epoch = epoch_of(session, output);
     std::optional<std::int64_t> latest_mtime_ns;
-    if (output.rewrite_timestamp && epoch && slot.before != nullptr &&
-        has_later_times(session.services.store, layer, *epoch * kNsPerSecond))
+    // Whatever its times are: whether there is a later one may be chance, too.
+    if (output.rewrite_timestamp && epoch && slot.before != nullptr)
         latest_mtime_ns = *epoch * kNsPerSecond;
     const auto form = other_form(slot, output);
     if (form || latest_mtime_ns) {

@@ -160,13 +160,6 @@ std::uint64_t layer_tar_bytes(store::Store& store, const FormedLayer& layer) {
     return bytes;
 }
 
-bool has_later_times(store::Store& store, const FormedLayer& layer, std::int64_t latest_ns) {
-    const auto toc = store.toc(layer.blob, layer.diff_id);
-    return std::any_of(toc->entries.begin(), toc->entries.end(), [&](const layer::TocEntry& entry) {
-        return entry.member.mtime_ns > latest_ns;
-    });
-}
-
 std::vector<std::string> members_of_time_alone(store::Store& store, const FormedLayer& layer,
                                                const snapshot::Tree& base,
                                                const snapshot::Tree& before,

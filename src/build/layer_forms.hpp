@@ -30,9 +30,6 @@ struct FormedLayer {
 };
 FormedLayer form_layer(Services& services, const FormedLayer& layer, const LayerForm& form);
 
-// True if a member is later than that.
-bool has_later_times(store::Store& store, const FormedLayer& layer, std::int64_t latest_ns);
-
 // Members whose time is all that the layer changes, and which end up with the time `latest_ns` like
 // what they were before: directories that a step wrote into, mostly. Whether a layer has them
 // depends on whether two steps fell into one second, so a layer that is to be the same every time
