@@ -11,15 +11,15 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
+#include <cstring>
 #include <memory>
 
 namespace shale::layer {
 
 namespace {
 
-constexpr std::size_t kCopyBytes = 128 << 10;
+constexpr std::size_t kCopyBytes = 128 << 10;  // and what a hole has at least
 // A file that is handed over whole.
 constexpr std::uint64_t kMostAtOnce = 1 << 20;
 constexpr mode_t kUnfinishedDirectory = 0700, kUnfinishedFile = 0600;
@@ -61,16 +61,43 @@ std::vector<std::string> names_in(int parent, const std::string& name, const std
     return names;
 }
 
-std::vector<std::byte> content(const tar::Member& member, tar::Reader& reader) {
-    std::vector<std::byte> bytes(static_cast<std::size_t>(member.size));
+// Fewer bytes only at the end.
+std::size_t fill(MutableBytes out, tar::Reader& reader) {
     std::size_t filled = 0;
-    while (filled < bytes.size()) {
-        const std::size_t got = reader.read(MutableBytes(bytes).subspan(filled));
+    while (filled < out.size()) {
+        const std::size_t got = reader.read(out.subspan(filled));
         if (got == 0) break;
         filled += got;
     }
-    bytes.resize(filled);
+    return filled;
+}
+
+std::vector<std::byte> content(const tar::Member& member, tar::Reader& reader) {
+    std::vector<std::byte> bytes(static_cast<std::size_t>(member.size));
+    bytes.resize(fill(bytes, reader));
     return bytes;
+}
+
+bool is_zero(Bytes bytes) {
+    return bytes.front() == std::byte{0} &&
+           std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
+}
+
+// A tar does not tell holes from zeros. Databases and disk images are full of both, and need no
+// blocks for either.
+void write_with_holes(int fd, const tar::Member& member, tar::Reader& reader) {
+    std::vector<std::byte> buffer(kCopyBytes);
+    bool ends_in_hole = false;
+    while (const std::size_t got = fill(buffer, reader)) {
+        const Bytes bytes = Bytes(buffer).first(got);
+        ends_in_hole = is_zero(bytes);
+        if (!ends_in_hole)
+            write_all(fd, bytes, member.path);
+        else if (::lseek(fd, static_cast<off_t>(got), SEEK_CUR) < 0)
+            throw_errno("lseek", member.path);
+    }
+    if (ends_in_hole && ::ftruncate(fd, static_cast<off_t>(member.size)) != 0)
+        throw_errno("ftruncate", member.path);
 }
 
 tar::Member plain_directory(const std::string& path) {
@@ -174,9 +201,7 @@ void Extraction::add_regular(const tar::Member& member, const Place& place, tar:
     if (!fd) throw_errno("create", member.path);
     if (member.size <= kMostAtOnce)
         return files_.finish(std::move(fd), member, content(member, reader));
-    std::array<std::byte, kCopyBytes> buffer;
-    while (const std::size_t got = reader.read(buffer))
-        write_all(fd.get(), Bytes(buffer).first(got), member.path);
+    write_with_holes(fd.get(), member, reader);
     finish_file(fd.get(), member);
 }
 
