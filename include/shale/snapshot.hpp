@@ -10,7 +10,7 @@
 
 #include <shale/base.hpp>
 #include <shale/io.hpp>
-#include <shale/walk.hpp>
+#include <shale/walk_engine.hpp>
 
 #include <cstdint>
 #include <functional>
@@ -192,6 +192,7 @@ struct ScanOptions {
 
 struct ScanStats {
     walk::Stats walk;
+    walk::EngineReport walk_engine;
     std::uint64_t files_hashed = 0, files_from_cache = 0, bytes_hashed = 0;
     std::string engine;  // that read files; "none" if none was opened
 };

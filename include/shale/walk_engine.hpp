@@ -28,6 +28,7 @@ struct EngineReport {
     std::string_view engine = "threads";    // or "io_uring"
     unsigned threads = 0;                   // that read directories in the end
     std::uint64_t directories_blocked = 0;  // reading them slept: the disk was asked
+    bool is_cold = false;                   // that was so of most
 };
 
 // As walk(), which has a fixed number of threads.

@@ -9,8 +9,6 @@
 #include "content_hasher.hpp"
 #include "stat_cache.hpp"
 
-#include <shale/walk_engine.hpp>
-
 #include <fcntl.h>
 
 #include <cerrno>
@@ -39,13 +37,15 @@ class Scanner {
         : root_(root), options_(options), hasher_(options.io, options.stat_cache) {}
 
     Tree run(ScanStats* stats) {
+        walk::EngineReport report;
         const walk::Stats walked = walk::walk_with(
-            root_, options_.walk, {}, [this](const walk::Entry& entry) { take(entry); });
+            root_, options_.walk, {}, [this](const walk::Entry& entry) { take(entry); }, &report);
         apply(hasher_.finish());
         for (const auto& [node, first] : links_)
             copy_link(node, first);
         if (stats) {
             stats->walk = walked;
+            stats->walk_engine = report;
             stats->files_hashed = hasher_.files();
             stats->bytes_hashed = hasher_.bytes();
             stats->files_from_cache = from_cache_;

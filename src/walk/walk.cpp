@@ -39,7 +39,10 @@ class Walker {
         if (listing->failure) std::rethrow_exception(listing->failure);
         descend(listing, job);
         Stats stats = prefetch_.stats();
-        if (report) *report = prefetch_.report();
+        if (report) {
+            *report = prefetch_.report();
+            report->is_cold = report->directories_blocked * 2 > stats.directories_opened;
+        }
         stats.entries = entries_;
         stats.stat_calls += root_stats_.stat_calls;
         stats.xattr_calls += root_stats_.xattr_calls;

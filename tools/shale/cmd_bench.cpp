@@ -125,11 +125,9 @@ class Bench {
                 [&](const walk::Entry& entry) { bytes += entry.size; }, &report);
             series.items = stats.entries;
             series.bytes = bytes;
-            // Each directory that slept waited for a disk: most do when the cache is cold.
-            const bool is_cold = report.directories_blocked * 2 > stats.directories_opened;
             series.note = fmt::format("{}, {} with {} threads, {} stat calls, {} xattr calls",
-                                      is_cold ? "cold" : "warm", report.engine, report.threads,
-                                      stats.stat_calls, stats.xattr_calls);
+                                      report.is_cold ? "cold" : "warm", report.engine,
+                                      report.threads, stats.stat_calls, stats.xattr_calls);
         });
     }
 

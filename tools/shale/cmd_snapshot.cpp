@@ -120,6 +120,8 @@ std::string as_json(const Scanned& scanned, std::size_t file_bytes) {
                                           {"directoriesOpened", stats.walk.directories_opened},
                                           {"statCalls", stats.walk.stat_calls},
                                           {"xattrCalls", stats.walk.xattr_calls},
+                                          {"walkThreads", stats.walk_engine.threads},
+                                          {"cold", stats.walk_engine.is_cold},
                                           {"incremental", scanned.incremental},
                                           {"filesHashed", stats.files_hashed},
                                           {"filesFromCache", stats.files_from_cache},
@@ -137,8 +139,12 @@ void print_stats(const Scanned& scanned) {
         print_note(fmt::format("watched: only {} paths were looked at", scanned.looked_at));
     else
         print_note("all was walked: " + scanned.why_full);
-    print_note(fmt::format("metadata: {} stat calls, {} xattr calls", stats.walk.stat_calls,
-                           stats.walk.xattr_calls));
+    const auto& walked = stats.walk_engine;
+    print_note(fmt::format("metadata: {} stat calls, {} xattr calls, by {} with {} threads; {} of "
+                           "{} directories waited for the disk ({})",
+                           stats.walk.stat_calls, stats.walk.xattr_calls, walked.engine,
+                           walked.threads, walked.directories_blocked,
+                           stats.walk.directories_opened, walked.is_cold ? "cold" : "warm"));
     print_note(fmt::format("contents: {} files hashed ({}) with {}, {} known from the cache",
                            stats.files_hashed, format_size(stats.bytes_hashed), stats.engine,
                            stats.files_from_cache));
