@@ -17,6 +17,15 @@ constexpr std::size_t kEntriesAhead = 64 << 10;
 // of the last few directories slept.
 constexpr unsigned kSample = 8, kBlockedOfSample = 5;
 
+// Of the threads that join then, this many read ahead as the others do; the rest are warmers.
+constexpr unsigned kMoreWorkers = 2;
+// Every level below is a descriptor. Warmers end where nothing is cold, and may be wanted again.
+constexpr unsigned kWarmedLevels = 6, kWarmersStarted = 64;
+// How many jobs a warmer looks at from the end of the queue.
+constexpr unsigned kJobsLookedAt = 64;
+// Whether a warmer goes on is decided after so many directories.
+constexpr std::uint64_t kWarmerSample = 64;
+
 }  // namespace
 
 Prefetch::Prefetch(const std::string& root, const Options& options, const EngineOptions& engine)
@@ -40,9 +49,70 @@ void Prefetch::consider(const Listing& listing) {
     const bool is_cold = blocked_lately_ >= kBlockedOfSample;
     read_lately_ = blocked_lately_ = 0;
     // With io_uring every call sleeps, and the kernel has workers of its own.
-    if (is_cold && engine_ != Engine::Uring && options_.threads > 1 &&
-        readers_.size() < max_threads_ && !stopping_)
+    if (!is_cold || engine_ == Engine::Uring || options_.threads < 2 || stopping_ ||
+        readers_.size() + warmers_ >= max_threads_)
+        return;
+    if (readers_.size() < options_.threads + kMoreWorkers || !may_plan_ahead())
         start_worker();
+    else if (warmers_started_ < kWarmersStarted)
+        start_warmer();
+}
+
+void Prefetch::start_warmer() {
+    ++warmers_;
+    ++warmers_started_;
+    workers_.emplace_back([this] { warm(); });
+}
+
+std::shared_ptr<Job> Prefetch::next_to_warm() {
+    unsigned looked_at = 0;
+    for (auto at = queue_.rbegin(); at != queue_.rend() && looked_at < kJobsLookedAt;
+         ++at, ++looked_at)
+        if (!(*at)->is_warmed) return *at;
+    return nullptr;
+}
+
+// Its calls are no part of the walk's statistics: it does nothing that the walk does not do again.
+void Prefetch::warm() {
+    ListingReader reader(options_, Engine::Threads);
+    std::unique_lock lock(mutex_);
+    for (;;) {
+        std::shared_ptr<Job> job;
+        to_worker_.wait(lock, [&] { return stopping_ || (job = next_to_warm()); });
+        if (stopping_) break;
+        job->is_warmed = true;
+        lock.unlock();
+        bool goes_on = true;
+        try {
+            goes_on = warm_below(reader, *job->parent, job->name, job->path, kWarmedLevels);
+        } catch (...) {  // of the filter: the walk will meet it, too
+            goes_on = false;
+        }
+        lock.lock();
+        if (!goes_on) break;
+    }
+    --warmers_;
+    warmers_blocked_ += reader.directories_blocked();
+}
+
+bool Prefetch::warm_below(ListingReader& reader, const Listing& parent, const char* name,
+                          const std::string& path, unsigned levels) {
+    const auto listing = reader.read(parent.fd.get(), name, join_path(root_, path));
+    const std::uint64_t read = reader.stats().directories_opened;
+    if (read % kWarmerSample == 0 && reader.directories_blocked() * 4 < read) return false;
+    for (const Record& record : listing->records) {
+        if (record.type != FileType::Directory || levels == 0) continue;
+        {
+            const std::lock_guard lock(mutex_);
+            if (stopping_) return false;
+        }
+        const std::string below = join_path(path, listing->name(record));
+        const auto decision = options_.filter ? options_.filter(below, true) : Decision::Include;
+        if (is_descended_into(record, decision) &&
+            !warm_below(reader, *listing, listing->c_name(record), below, levels - 1))
+            return false;
+    }
+    return true;
 }
 
 // Workers that were just being started see stopping_ and end, too: it is set under the lock that
@@ -189,9 +259,10 @@ EngineReport Prefetch::report() {
     const std::lock_guard lock(mutex_);
     EngineReport report;
     report.engine = walker_->engine();
-    report.threads = static_cast<unsigned>(readers_.size());
+    report.threads = static_cast<unsigned>(readers_.size()) + warmers_started_;
     for (const auto& reader : readers_)
         report.directories_blocked += reader->directories_blocked();
+    report.directories_blocked += warmers_blocked_;  // of those that have ended
     return report;
 }
 

@@ -23,6 +23,7 @@ struct Job {
     std::size_t depth = 0;       // of the directory that holds it
     // Guarded by Prefetch's mutex:
     State state = State::Idle;
+    bool is_warmed = false;  // somebody is or was in there to warm the kernel's caches
     std::shared_ptr<Listing> listing;
     // What is to become of its records: asked by whoever read it ahead, if the filter allows that,
     // else by the walking thread.
@@ -45,6 +46,11 @@ inline bool is_descended_into(const Record& record, Decision decision) {
 // leave no room for those that are needed next. What is found in a directory that was read ahead is
 // read ahead, too, unless a filter insists on the walking thread: the walk alone would not know of
 // enough.
+//
+// On a cold disk that is not enough: directories that are neighbours have their inodes in the same
+// few blocks, so those who read them wait for the same requests. Warmers look far ahead instead,
+// from the end of the queue: they read whole subtrees and forget what they saw, for the walk to
+// find it in the kernel's caches. They end when what they read is there already.
 class Prefetch {
   public:
     Prefetch(const std::string& root, const Options& options, const EngineOptions& engine);
@@ -64,6 +70,13 @@ class Prefetch {
     bool may_plan_ahead() const { return !options_.filter || options_.filter_is_concurrent; }
     void fill_plan(Job& job, const std::shared_ptr<Listing>& listing) const;
     void start_worker();
+    void start_warmer();
+    void warm();
+    // With the lock held: a directory for a warmer; null if there is none, or no need.
+    std::shared_ptr<Job> next_to_warm();
+    // False if it is time to end.
+    bool warm_below(ListingReader& reader, const Listing& parent, const char* name,
+                    const std::string& path, unsigned levels);
     // With the lock held: learns from a listing whether more threads would help.
     void consider(const Listing& listing);
     void work(ListingReader& reader);
@@ -88,6 +101,8 @@ class Prefetch {
     std::vector<std::size_t> ahead_at_;                   // listings_ahead_ by depth
     bool is_full_ = false;                                // enough has been read ahead for now
     bool stopping_ = false;
+    unsigned warmers_ = 0, warmers_started_ = 0;
+    std::uint64_t warmers_blocked_ = 0;
 
     ListingReader* walker_ = nullptr;    // the reader of the walking thread
     std::vector<std::jthread> workers_;  // last: joined before anything they use goes

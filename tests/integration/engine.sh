@@ -62,3 +62,40 @@ check "a member behind a link to / stays inside" absent /escape
 rm -rf "$T/victim" && mkdir -p "$T/deep/victim"
 "$SHALE" apply "$T/up.tar" "$T/deep/victim" > /dev/null 2>&1
 check "a member behind a link upwards stays inside" absent "$T/escape"
+
+# --- a disk that nobody has read from since it was mounted ----------------------------------------
+# There the walk starts more threads, and some that only read far ahead.
+disk=$T/disk
+mount_disk() { mount -o loop "$T/disk.img" "$disk" 2> "$T/mount.log"; }
+mkdir "$disk"
+truncate -s 300M "$T/disk.img"
+on_exit='umount "$disk" 2> /dev/null || true'
+if mkfs.ext4 -q -F -N 40000 "$T/disk.img" && mount_disk; then
+    python3 - "$disk" <<'P'
+import os, sys
+for top in range(30):
+    for middle in range(20):
+        for leaf in range(5):
+            directory = f"{sys.argv[1]}/t{top}/m{middle}/l{leaf}"
+            os.makedirs(directory)
+            for name in range(3):
+                with open(f"{directory}/f{name}", "w") as file:
+                    file.write(f"{top} {middle} {leaf} {name}")
+P
+    warm=$("$SHALE" snapshot --no-cache "$disk" -o "$T/warm.snap")
+    check "remount" umount "$disk"
+    check "the disk again" mount_disk
+    "$SHALE" bench walk -n 1 --json "$disk" > "$T/cold.json"
+    found=$(python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["entries"])' \
+        < "$T/cold.json")
+    check "every entry is there" equal "$found" "$(find "$disk" | wc -l)"
+    threads=$(grep -oE 'with [0-9]+ threads' "$T/cold.json" | grep -oE '[0-9]+')
+    check "more threads came" test "$threads" -gt 4
+    check "remount" umount "$disk"
+    check "the disk again" mount_disk
+    check "a cold snapshot is the warm one" equal \
+        "$("$SHALE" snapshot --no-cache "$disk" -o "$T/cold.snap")" "$warm"
+    check "umount" umount "$disk"
+else
+    echo "SKIPPED: a cold disk, for want of a loop device: $(cat "$T/mount.log" 2> /dev/null)"
+fi
