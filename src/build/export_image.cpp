@@ -71,18 +71,16 @@ bool is_pushed_as_it_is(Session& session, const LayerSlot& slot, const Output& o
     });
 }
 
-// The tree below the layers that this build added, of which there is one. The layer of a COPY
-// --link stands on nothing and does not know.
+// The tree below the layers that this build added, of which there is one.
 const snapshot::Tree& base_of(const StageState& state) {
-    const snapshot::Tree* nothing = nullptr;
-    for (const auto& slot : state.layers) {
-        if (slot->before == nullptr) continue;
-        const auto& before = *slot->before->load().tree;
-        if (before.size() > 1) return before;
-        nothing = &before;
-    }
-    SHALE_ENSURE(nothing);
-    return *nothing;
+    const auto is_new = [](const auto& slot) { return slot->before != nullptr; };
+    const auto first = std::ranges::find_if(state.layers, is_new);
+    SHALE_ENSURE(first != state.layers.end());
+    // The layer of a COPY --link stands on nothing, whatever the base is; the next one knows.
+    if (first != state.layers.begin())
+        for (auto at = first; at != state.layers.end(); ++at)
+            if (const auto& before = *(*at)->before->load().tree; before.size() > 1) return before;
+    return *(*first)->before->load().tree;
 }
 
 // The layer as the output wants it.
