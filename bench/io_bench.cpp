@@ -31,7 +31,9 @@ const std::vector<Directory>& directories() {
         const std::uint64_t limit = most ? std::strtoull(most, nullptr, 10) : ~std::uint64_t{0};
         std::vector<Directory> list;
         std::unordered_map<std::string, std::size_t> places;
-        walk::walk(sample.path(), {.read_xattrs = false}, [&](const walk::Entry& entry) {
+        walk::Options options;
+        options.read_xattrs = false;
+        walk::walk(sample.path(), options, [&](const walk::Entry& entry) {
             if (entry.type != FileType::Regular || entry.size > limit) return;
             const std::string below(entry.path.substr(0, entry.path.size() - entry.name.size()));
             const auto [at, is_new] = places.try_emplace(below, list.size());

@@ -202,9 +202,13 @@ std::shared_ptr<const LiveRoot> LiveRoots::find(const Digest& tree) {
     if (!known.upper) return known.root;
     const std::lock_guard settling(known.upper->mutex);
     auto& is_exact = known.upper->is_exact;
-    if (!is_exact)
-        is_exact = settle_upper(known.root->layers.lowers.front(), *known.upper->before,
-                                *known.upper->after);
+    if (!is_exact) try {
+            is_exact = settle_upper(known.root->layers.lowers.front(), *known.upper->before,
+                                    *known.upper->after);
+        } catch (const Error& error) {  // a file that may not be touched; a mount of all will do
+            log(LogLevel::Debug, std::string("not a layer for the next RUN: ") + error.what());
+            is_exact = false;
+        }
     if (*is_exact) return known.root;
     const std::lock_guard lock(mutex_);
     if (const auto at = known_.find(tree); at != known_.end() && at->second.root == known.root)

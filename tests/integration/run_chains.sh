@@ -81,5 +81,3 @@ for how in one each14; do
 done
 check "nothing is left in the store's scratch space" equal "$(ls "$T/one/tmp")" ""
 check "nothing stays mounted" not grep -qF "$T" /proc/mounts
-
-finish
