@@ -125,7 +125,7 @@ Prefetch::~Prefetch() {
 
 void Prefetch::plan(Job& job, const std::shared_ptr<Listing>& listing) {
     fill_plan(job, listing);
-    if (workers_.empty()) return;
+    if (options_.threads < 2) return;  // nobody would read what is queued
     const std::lock_guard lock(mutex_);
     queue_first(job.children);
 }
