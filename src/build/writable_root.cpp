@@ -1,7 +1,7 @@
 // The order of mounts matters and is undone in reverse: what shows the tree (a lazy mount, or
-// layers of somebody else), then the overlay. Stub mount points
-// (/proc, /etc/hosts, ...) live in a lowest overlay layer of their own: the runtime finds what it
-// wants to mount over, and nothing of it can reach the upper.
+// layers of somebody else), then the overlay. Stub mount points (/proc, /etc/hosts, ...) live in a
+// lowest overlay layer of their own: the runtime finds what it wants to mount over, and nothing of
+// it can reach the upper. Unless a layer above hides one, which shows_mount_points() tells.
 #include "copy.hpp"
 
 #include <shale/build.hpp>
