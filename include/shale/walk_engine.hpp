@@ -26,9 +26,9 @@ struct EngineOptions {
 
 struct EngineReport {
     std::string_view engine = "threads";    // or "io_uring"
-    unsigned threads = 0;                   // that read directories in the end
+    unsigned threads = 0;                   // that read directories, all the time or for a while
     std::uint64_t directories_blocked = 0;  // reading them slept: the disk was asked
-    bool is_cold = false;                   // that was so of most
+    bool is_cold = false;                   // so often that threads joined, or of most
 };
 
 // As walk(), which has a fixed number of threads.

@@ -41,7 +41,9 @@ class Walker {
         Stats stats = prefetch_.stats();
         if (report) {
             *report = prefetch_.report();
-            report->is_cold = report->directories_blocked * 2 > stats.directories_opened;
+            // What is warmed in time blocks nobody else, so threads that joined say it, too.
+            report->is_cold = report->threads > options_.threads ||
+                              report->directories_blocked * 2 > stats.directories_opened;
         }
         stats.entries = entries_;
         stats.stat_calls += root_stats_.stat_calls;

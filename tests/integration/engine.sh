@@ -91,6 +91,7 @@ P
     check "every entry is there" equal "$found" "$(find "$disk" | wc -l)"
     threads=$(grep -oE 'with [0-9]+ threads' "$T/cold.json" | grep -oE '[0-9]+')
     check "more threads came" test "$threads" -gt 4
+    check "and it says why" grep -q '"note": "cold, ' "$T/cold.json"
     check "remount" umount "$disk"
     check "the disk again" mount_disk
     check "a cold snapshot is the warm one" equal \
