@@ -11,7 +11,6 @@ namespace {
 
 // Nothing that was said about a tree ever changes: a day is as good as for ever.
 constexpr double kForever = 86400.0;
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 
 }  // namespace
 
@@ -50,13 +49,7 @@ struct stat stat_of(const mount::Attributes& attributes) {
     out.st_blksize = 4096;
     out.st_blocks = static_cast<blkcnt_t>((attributes.size + 511) / 512);
     out.st_rdev = makedev(attributes.device_major, attributes.device_minor);
-    std::int64_t seconds = attributes.mtime_ns / kNsPerSecond;
-    std::int64_t ns = attributes.mtime_ns % kNsPerSecond;
-    if (ns < 0) {
-        ns += kNsPerSecond;
-        --seconds;
-    }
-    out.st_mtim = out.st_ctim = out.st_atim = timespec{seconds, ns};
+    out.st_mtim = out.st_ctim = out.st_atim = to_timespec(attributes.mtime_ns);
     return out;
 }
 

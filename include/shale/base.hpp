@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <ctime>
 #include <deque>
 #include <mutex>
 #include <optional>
@@ -115,6 +116,8 @@ struct DigestHash {
 };
 
 std::string to_hex(Bytes bytes);
+// As many of the kernel's random bytes, in hex: a name that nobody else has or can guess.
+std::string random_hex(std::size_t bytes);
 
 // ---------------------------------------------------------------------------------------------
 // Descriptors, mappings, directories, files.
@@ -339,9 +342,18 @@ class Clock {
 };
 const Clock& system_clock();
 
+inline constexpr std::int64_t kNsPerSecond = 1'000'000'000;
+
+constexpr std::int64_t to_ns(const timespec& time) {
+    return time.tv_sec * kNsPerSecond + time.tv_nsec;
+}
+// Times before 1970 too: the fraction is never negative.
+constexpr timespec to_timespec(std::int64_t ns) {
+    const bool borrows = ns % kNsPerSecond < 0;
+    return {ns / kNsPerSecond - borrows, ns % kNsPerSecond + borrows * kNsPerSecond};
+}
 // The last whole second not after `ns`, in nanoseconds; of times before any that fits, `ns`.
 constexpr std::int64_t whole_seconds(std::int64_t ns) {
-    constexpr std::int64_t kNsPerSecond = 1'000'000'000;
     const std::int64_t fraction = (ns % kNsPerSecond + kNsPerSecond) % kNsPerSecond;
     return ns < INT64_MIN + fraction ? ns : ns - fraction;
 }

@@ -1,6 +1,10 @@
 // The text form of digests, and hexadecimal.
 #include <shale/base.hpp>
 
+#include <sys/random.h>
+
+#include <vector>
+
 namespace shale {
 namespace {
 
@@ -31,6 +35,14 @@ std::string to_hex(Bytes bytes) {
         out[2 * i + 1] = kHexDigits[value & 15];
     }
     return out;
+}
+
+std::string random_hex(std::size_t bytes) {
+    std::vector<std::byte> drawn(bytes);
+    // Whole, up to 256 bytes.
+    if (::getrandom(drawn.data(), bytes, 0) != static_cast<ssize_t>(bytes))
+        throw_errno("getrandom");
+    return to_hex(drawn);
 }
 
 std::string Digest::hex() const {

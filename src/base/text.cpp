@@ -38,8 +38,6 @@ class SystemClock final : public Clock {
 
 std::atomic<LogLevel> g_log_level{LogLevel::Info};
 
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
-
 }  // namespace
 
 const Clock& system_clock() {
@@ -56,7 +54,7 @@ std::string format_rfc3339(std::int64_t ns_since_epoch) {
     const year_month_day date{sys_days(day)};
     const hh_mm_ss clock{second - day};
     // Not by multiplying back: the first second that fits begins before all nanoseconds that do.
-    const auto ns = (ns_since_epoch % 1'000'000'000 + 1'000'000'000) % 1'000'000'000;
+    const auto ns = to_timespec(ns_since_epoch).tv_nsec;
     char text[] = "0000-00-00T00:00:00.000000000Z";
     const auto put = [&](std::size_t at, std::size_t digits, auto value) {
         for (std::size_t i = at + digits; i-- > at; value /= 10)

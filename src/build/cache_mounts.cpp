@@ -54,7 +54,7 @@ bool is_in_use(const std::string& lock_path) {
 std::int64_t modified_ns(const std::string& path) {
     struct stat status {};
     if (::stat(path.c_str(), &status) != 0) return 0;
-    return std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
+    return to_ns(status.st_mtim);
 }
 
 // Copies are numbered from 0 without a gap.

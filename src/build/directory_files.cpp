@@ -28,8 +28,7 @@ UniqueFd open_beneath(int directory, const std::string& path) {
 bool is_as_scanned(int fd, const snapshot::Entry& entry) {
     struct stat status {};
     if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) return false;
-    const std::int64_t mtime_ns =
-        status.st_mtim.tv_sec * std::int64_t{1'000'000'000} + status.st_mtim.tv_nsec;
+    const std::int64_t mtime_ns = to_ns(status.st_mtim);
     return static_cast<std::uint64_t>(status.st_size) == entry.size && mtime_ns == entry.mtime_ns;
 }
 

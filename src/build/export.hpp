@@ -13,8 +13,6 @@
 
 namespace shale::build {
 
-inline constexpr std::int64_t kNsPerSecond = 1'000'000'000;
-
 // The target as one platform has it.
 struct Built {
     Session& session;

@@ -127,9 +127,7 @@ class UpperCheck {
     }
 
     static void set_time(const walk::Entry& entry, std::int64_t mtime_ns) {
-        constexpr std::int64_t kSecond = 1'000'000'000;
-        const std::int64_t second = whole_seconds(mtime_ns);
-        const timespec times[2] = {{0, UTIME_OMIT}, {second / kSecond, mtime_ns - second}};
+        const timespec times[2] = {{0, UTIME_OMIT}, to_timespec(mtime_ns)};
         const std::string name(entry.name);
         if (::utimensat(entry.dir_fd, name.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0)
             throw_errno("utimensat", std::string(entry.path));

@@ -7,7 +7,6 @@
 #include <shale/http.hpp>
 
 #include <fmt/format.h>
-#include <sys/random.h>
 
 #include <algorithm>
 #include <climits>
@@ -19,13 +18,6 @@ namespace {
 // A step's log keeps this much of its beginning and as much of its end.
 constexpr std::size_t kLogPart = 1u << 20;
 constexpr std::size_t kMostWork = 2000;
-
-std::string new_id() {
-    std::array<std::byte, 6> bytes{};
-    if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
-        throw_errno("getrandom");
-    return to_hex(bytes);
-}
 
 // A directory by its real path, so that `.` and `$PWD` are one; a URL without its password.
 std::string shown_context(const std::string& context) {
@@ -64,7 +56,7 @@ std::string BoundedLog::str() const {
 }
 
 BuildRecorder::BuildRecorder(Progress& shown, const Clock& clock) : shown_(shown), clock_(clock) {
-    record_.id = new_id();
+    record_.id = random_hex(6);
     record_.started_ns = clock.now_ns();
     record_.roots[Key("scratch").finish()] = {};
 }

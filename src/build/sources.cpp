@@ -22,7 +22,6 @@ namespace {
 using snapshot::NodeId;
 using store::StepRecord;
 
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 // The name of a download's contents while they have no other.
 constexpr const char* kContentName = "content";
 

@@ -74,8 +74,7 @@ void dress_upper(const std::string& upper, const snapshot::Entry& root) {
                         0) != 0)
             throw_errno("setxattr " + xattr.name, upper);
     }
-    const timespec time{root.mtime_ns / 1'000'000'000, root.mtime_ns % 1'000'000'000};
-    const timespec times[2] = {time, time};
+    const timespec times[2] = {to_timespec(root.mtime_ns), to_timespec(root.mtime_ns)};
     if (::utimensat(AT_FDCWD, upper.c_str(), times, 0) != 0) throw_errno("utimensat", upper);
 }
 

@@ -16,8 +16,6 @@ namespace shale::layer {
 
 namespace {
 
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
-
 std::string proc_path(int fd) {
     return fmt::format("/proc/self/fd/{}", fd);
 }
@@ -29,15 +27,6 @@ bool is_machines_root() {
 
 bool may_be_left_undone(int error) {
     return !is_machines_root() && (error == EPERM || error == EACCES || error == ENOTSUP);
-}
-
-timespec to_timespec(std::int64_t ns) {
-    std::int64_t seconds = ns / kNsPerSecond, rest = ns % kNsPerSecond;
-    if (rest < 0) {
-        rest += kNsPerSecond;
-        --seconds;
-    }
-    return {static_cast<time_t>(seconds), static_cast<long>(rest)};
 }
 
 // Attributes that a layer can state; labels that the system puts on every file are not among them.
@@ -119,7 +108,7 @@ void set_mtime(int fd, std::int64_t mtime_ns, const std::string& path) {
 std::int64_t mtime_of(int fd) {
     struct stat info {};
     if (::fstatat(fd, "", &info, AT_EMPTY_PATH) != 0) throw_errno("stat");
-    return info.st_mtim.tv_sec * kNsPerSecond + info.st_mtim.tv_nsec;
+    return to_ns(info.st_mtim);
 }
 
 }  // namespace shale::layer

@@ -22,7 +22,7 @@ constexpr std::uint64_t kRefillBytesPerMillisecond = 10'000;
 std::int64_t modified_ns(const std::string& path) {
     struct stat status {};
     if (::lstat(path.c_str(), &status) != 0) return 0;
-    return std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
+    return to_ns(status.st_mtim);
 }
 
 // "cache mount /root/.npm". The file is for people, and no record depends on it.

@@ -58,8 +58,7 @@ void remove_if_dead(int tmp_fd, const std::string& tmp_directory, const char* na
     const UniqueFd fd(::openat(tmp_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     struct stat status {};
     if (!fd || ::fstat(fd.get(), &status) != 0) return;
-    const std::int64_t changed_ns =
-        status.st_mtim.tv_sec * 1'000'000'000ll + status.st_mtim.tv_nsec;
+    const std::int64_t changed_ns = to_ns(status.st_mtim);
     if (now_ns - changed_ns < kLeftoverAgeNs) return;
     const std::string path = join_path(tmp_directory, name);
     // Held until the removal is over, so that two openers do not remove the same tree at once.

@@ -20,7 +20,6 @@ namespace shale::tar {
 
 namespace {
 
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 // libarchive, which reads our archives back, refuses larger extended headers.
 constexpr std::size_t kMaxPaxBytes = 1 << 20;
 

@@ -24,7 +24,6 @@ namespace shale::tar {
 namespace {
 
 constexpr std::size_t kInputBytes = 128 << 10;
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 // A sparse map of a few bytes can declare exabytes of holes, all of which a caller would hash.
 constexpr std::uint64_t kMaxSparseBytes = 64ull << 30;
 

@@ -13,8 +13,6 @@ namespace shale::walk {
 
 namespace {
 
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
-
 class PlainReader final : public AttributeReader {
   public:
     void read(int dir_fd, std::span<const char* const> names, std::span<Attributes> out) override {
@@ -64,8 +62,8 @@ void read_attributes(int dir_fd, const char* name, Attributes& out) {
     out.dev = status.st_dev;
     out.ino = status.st_ino;
     out.blocks = static_cast<std::uint64_t>(status.st_blocks);
-    out.mtime_ns = status.st_mtim.tv_sec * kNsPerSecond + status.st_mtim.tv_nsec;
-    out.ctime_ns = status.st_ctim.tv_sec * kNsPerSecond + status.st_ctim.tv_nsec;
+    out.mtime_ns = to_ns(status.st_mtim);
+    out.ctime_ns = to_ns(status.st_ctim);
 }
 
 std::unique_ptr<AttributeReader> create_attribute_reader(Engine engine) {

@@ -19,10 +19,9 @@ namespace shale::walk {
 namespace {
 
 constexpr unsigned kDepth = 256;  // more was no faster
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 
 std::int64_t ns(const struct statx_timestamp& time) {
-    return time.tv_sec * kNsPerSecond + time.tv_nsec;
+    return to_ns({time.tv_sec, time.tv_nsec});
 }
 
 Attributes attributes_of(const struct statx& status) {

@@ -8,12 +8,10 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <utility>
 
@@ -23,13 +21,6 @@ namespace {
 
 // How soon a request to stop is noticed.
 constexpr int kPollMs = 200;
-
-std::string random_name() {
-    std::array<std::byte, 16> bytes{};
-    if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
-        throw_errno("getrandom");
-    return to_hex(bytes);
-}
 
 std::unique_ptr<Notifier> create_notifier(Backend backend, int root_fd, const std::string& root) {
     if (backend != Backend::Inotify)
@@ -102,7 +93,7 @@ struct Watcher::State {
         send_answer(connection.get(), answer(question->since));
     }
 
-    const std::string instance = random_name();
+    const std::string instance = random_hex(16);
     const Identity identity;
     const UniqueFd root;
     DirtySet dirty;

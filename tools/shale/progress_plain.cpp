@@ -27,7 +27,6 @@ namespace shale::cli {
 
 namespace {
 
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 constexpr std::int64_t kFloorNs = kNsPerSecond;
 constexpr std::int64_t kStatusIntervalNs = 5 * kNsPerSecond;
 constexpr auto kTick = std::chrono::milliseconds(250);

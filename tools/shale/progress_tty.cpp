@@ -26,7 +26,6 @@ namespace shale::cli {
 
 namespace {
 
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 constexpr std::size_t kTailLines = 6;
 // A window smaller than this shows a broken picture instead of none.
 constexpr std::size_t kFewestColumns = 20, kFewestRows = 4;
