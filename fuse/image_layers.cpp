@@ -6,8 +6,14 @@ namespace shale::fuse {
 
 namespace {
 
-UniqueFd mounted_image(const snapshot::Tree& tree, const std::string& scratch) {
-    const auto bytes = erofs::image_of(tree);
+// Of names of contents. A tree cannot have a name like one, and so not bytes for a stranger's file.
+std::string new_prefix() {
+    return random_hex(16) + "-";
+}
+
+UniqueFd mounted_image(const snapshot::Tree& tree, const std::string& scratch,
+                       std::string_view prefix) {
+    const auto bytes = erofs::image_of(tree, prefix);
     const auto file = anonymous_file(scratch);
     write_all(file.get(), as_bytes(bytes), "metadata image");
     return erofs::mount_detached(file.get());
@@ -23,18 +29,19 @@ struct ImageLayers::State {
     UniqueFd image;
     Mounted contents;
     UniqueFd contents_mount;
-    std::vector<std::string> directories;
 
-    State(UniqueFd mounted, std::shared_ptr<mount::View> view, std::vector<std::string> places)
+    State(UniqueFd mounted, std::shared_ptr<mount::View> view, std::string prefix)
         : image(std::move(mounted)),
-          contents(std::make_shared<mount::ContentView>(std::move(view))),
-          contents_mount(contents.release_mount()), directories(std::move(places)) {}
+          contents(std::make_shared<mount::ContentView>(std::move(view), std::move(prefix))),
+          contents_mount(contents.release_mount()) {}
 };
 
 ImageLayers::ImageLayers(std::shared_ptr<mount::View> view, const snapshot::Tree& tree,
-                         const std::string& scratch, std::vector<std::string> directories)
-    : state_(std::make_unique<State>(mounted_image(tree, scratch), std::move(view),
-                                     std::move(directories))) {}
+                         const std::string& scratch) {
+    auto prefix = new_prefix();
+    auto image = mounted_image(tree, scratch, prefix);
+    state_ = std::make_unique<State>(std::move(image), std::move(view), std::move(prefix));
+}
 ImageLayers::~ImageLayers() = default;
 
 std::string ImageLayers::lower() const {
@@ -42,9 +49,7 @@ std::string ImageLayers::lower() const {
 }
 
 std::vector<std::string> ImageLayers::data() const {
-    auto all = state_->directories;
-    all.push_back(path_of(state_->contents_mount));
-    return all;
+    return {path_of(state_->contents_mount)};
 }
 
 void ImageLayers::release() {

@@ -12,21 +12,24 @@
 #include <shale/snapshot.hpp>
 
 #include <string>
+#include <string_view>
 
 namespace shale::erofs {
 
-// The image's bytes: whole blocks of 4096, the same for the same tree. Unsupported, naming the
-// path, for what the format or overlayfs cannot show: a device 0:0 (to overlayfs a whiteout) or
-// with numbers beyond 12 and 20 bits, an extended attribute outside user., trusted., security. and
-// the two POSIX ACLs, one of 65536 bytes.
+// The image's bytes: whole blocks of 4096, the same for the same tree and prefix. Unsupported,
+// naming the path, for what the format or overlayfs cannot show: a device 0:0 (to overlayfs a
+// whiteout) or with numbers beyond 12 and 20 bits, an extended attribute outside user., trusted.,
+// security. and the two POSIX ACLs, one of 65536 bytes.
 //
 // Attributes named trusted.overlay.* are escaped, so that overlayfs shows them as they are instead
 // of obeying them: a tree cannot say where its files' bytes come from.
-std::string image_of(const snapshot::Tree& tree);
+// `prefix` is what names of contents begin with.
+std::string image_of(const snapshot::Tree& tree, std::string_view prefix = {});
 
-// The name of a content in a data-only lower, relative to its root.
-inline std::string content_name(const Digest& content) {
-    return content.hex();
+// The name of a content in a data-only lower, relative to its root. overlayfs looks for it in every
+// layer below the image: with a prefix that nobody can know before, nothing else has that name.
+inline std::string content_name(const Digest& content, std::string_view prefix = {}) {
+    return std::string(prefix) + content.hex();
 }
 
 // Mounts an image for reading, attached nowhere: what is returned stands for the mount's root, as

@@ -59,11 +59,9 @@ class Mounted {
 class ImageLayers {
   public:
     // `tree` is what is shown, its contents are found through `view`; the image is made in
-    // `scratch`, on a file system that the kernel can mount from. Where a content is a file in one
-    // of `directories` (erofs::content_name()), it is read there and we are not asked for it.
-    // Such a directory may gain files while it is used, complete ones, by renaming.
+    // `scratch`, on a file system that the kernel can mount from.
     ImageLayers(std::shared_ptr<mount::View> view, const snapshot::Tree& tree,
-                const std::string& scratch, std::vector<std::string> directories);
+                const std::string& scratch);
     ~ImageLayers();
     ImageLayers(const ImageLayers&) = delete;
     // Valid until release().

@@ -82,8 +82,8 @@ class View {
 // Safe from any thread.
 class ContentView {
   public:
-    // Of a view of layers.
-    explicit ContentView(std::shared_ptr<View> view);
+    // Of a view of layers. Names begin with `prefix`.
+    explicit ContentView(std::shared_ptr<View> view, std::string prefix = {});
     ~ContentView();
     std::optional<Attributes> lookup(std::string_view name);  // nullopt: no file has this content
     std::optional<Attributes> attributes(InodeId inode) const;

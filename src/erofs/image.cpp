@@ -25,8 +25,6 @@ using snapshot::kNoNode;
 using snapshot::kRoot;
 using snapshot::NodeId;
 
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
-
 std::uint64_t rounded_up(std::uint64_t value, std::uint64_t unit) {
     return (value + unit - 1) / unit * unit;
 }
@@ -73,8 +71,8 @@ void check(const Entry& entry) {
 
 class ImageWriter {
   public:
-    explicit ImageWriter(const snapshot::Tree& tree)
-        : tree_(tree), xattrs_(tree), places_(tree.size()) {}
+    ImageWriter(const snapshot::Tree& tree, std::string_view prefix)
+        : tree_(tree), xattrs_(tree, prefix), places_(tree.size()) {}
 
     std::string write() {
         place_inodes();
@@ -202,13 +200,9 @@ class ImageWriter {
         out.number = static_cast<std::uint32_t>(node + 1);
         out.uid = entry.uid;
         out.gid = entry.gid;
-        out.mtime = entry.mtime_ns / kNsPerSecond;
-        auto ns = entry.mtime_ns % kNsPerSecond;
-        if (ns < 0) {
-            ns += kNsPerSecond;
-            --out.mtime;
-        }
-        out.mtime_ns = static_cast<std::uint32_t>(ns);
+        const timespec time = to_timespec(entry.mtime_ns);
+        out.mtime = time.tv_sec;
+        out.mtime_ns = static_cast<std::uint32_t>(time.tv_nsec);
         out.links = links(node, entry);
         if (is_device(entry.type))
             out.place = encode_device(entry.device_major, entry.device_minor);
@@ -275,9 +269,9 @@ class ImageWriter {
 
 }  // namespace
 
-std::string image_of(const snapshot::Tree& tree) {
+std::string image_of(const snapshot::Tree& tree, std::string_view prefix) {
     return in_context([] { return std::string("writing an EROFS image"); },
-                      [&] { return ImageWriter(tree).write(); });
+                      [&] { return ImageWriter(tree, prefix).write(); });
 }
 
 }  // namespace shale::erofs

@@ -52,18 +52,6 @@ Xattr escaped(const Xattr& xattr) {
     return {std::string(kOverlay) + "overlay." + xattr.name.substr(kOverlay.size()), xattr.value};
 }
 
-// What an entry has in the image: its own attributes, then where its bytes are.
-std::vector<Xattr> attributes_of(const snapshot::Entry& entry) {
-    std::vector<Xattr> all;
-    for (const auto& xattr : entry.xattrs)
-        all.push_back(escaped(xattr));
-    if (entry.type == FileType::Regular && entry.size > 0) {
-        all.push_back({std::string(kOverlay) + "metacopy", ""});
-        all.push_back({std::string(kOverlay) + "redirect", "/" + content_name(entry.content)});
-    }
-    return all;
-}
-
 void append(std::string& out, const Xattr& xattr) {
     const Prefix& prefix = *prefix_of(xattr.name);
     const auto rest = std::string_view(xattr.name).substr(prefix.text.size());
@@ -80,7 +68,7 @@ bool is_redirect(const Xattr& xattr) {
 
 }  // namespace
 
-XattrTable::XattrTable(const snapshot::Tree& tree) {
+XattrTable::XattrTable(const snapshot::Tree& tree, std::string_view prefix) : prefix_(prefix) {
     for (snapshot::NodeId node = 0; node < tree.size(); ++node) {
         const auto entry = tree.entry(node);
         const auto name = [&] { return "/" + tree.path(node); };
@@ -96,6 +84,19 @@ XattrTable::XattrTable(const snapshot::Tree& tree) {
     }
     for (auto& [xattr, use] : uses_)
         if (use.count > 1) store_shared(xattr, use);
+}
+
+// What an entry has in the image: its own attributes, then where its bytes are.
+std::vector<Xattr> XattrTable::attributes_of(const snapshot::Entry& entry) const {
+    std::vector<Xattr> all;
+    for (const auto& xattr : entry.xattrs)
+        all.push_back(escaped(xattr));
+    if (entry.type == FileType::Regular && entry.size > 0) {
+        all.push_back({std::string(kOverlay) + "metacopy", ""});
+        all.push_back(
+            {std::string(kOverlay) + "redirect", "/" + content_name(entry.content, prefix_)});
+    }
+    return all;
 }
 
 void XattrTable::store_shared(const Xattr& xattr, Use& use) {

@@ -8,14 +8,16 @@
 
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace shale::erofs {
 
 class XattrTable {
   public:
-    // Counts what the tree's entries have. Unsupported, naming the path, for what cannot be stored.
-    explicit XattrTable(const snapshot::Tree& tree);
+    // Counts what the tree's entries have; contents' names begin with `prefix`. Unsupported, naming
+    // the path, for what cannot be stored.
+    XattrTable(const snapshot::Tree& tree, std::string_view prefix);
 
     // What follows the inode of an entry; empty without attributes.
     std::string body(const snapshot::Entry& entry) const;
@@ -26,7 +28,10 @@ class XattrTable {
         std::uint64_t count = 0;
         std::uint32_t number = 0;  // of its place in the shared area
     };
+    std::vector<Xattr> attributes_of(const snapshot::Entry& entry) const;
     void store_shared(const Xattr& xattr, Use& use);
+
+    const std::string prefix_;  // of names of contents
 
     std::map<Xattr, Use> uses_;
     std::string shared_area_;

@@ -22,7 +22,8 @@ struct ContentView::State {
         std::uint64_t size;
     };
 
-    explicit State(std::shared_ptr<View> shown) : view(std::move(shown)) {}
+    State(std::shared_ptr<View> shown, std::string start)
+        : view(std::move(shown)), prefix(std::move(start)) {}
 
     std::optional<Content> content_of(InodeId inode) const {
         const auto number = static_cast<std::uint64_t>(inode);
@@ -54,17 +55,19 @@ struct ContentView::State {
     }
 
     const std::shared_ptr<View> view;
+    const std::string prefix;
     mutable std::shared_mutex mutex;  // guards what follows
     std::unordered_map<Digest, std::uint64_t, DigestHash> numbers;
     std::deque<Content> known;
 };
 
-ContentView::ContentView(std::shared_ptr<View> view)
-    : state_(std::make_unique<State>(std::move(view))) {}
+ContentView::ContentView(std::shared_ptr<View> view, std::string prefix)
+    : state_(std::make_unique<State>(std::move(view), std::move(prefix))) {}
 ContentView::~ContentView() = default;
 
 std::optional<Attributes> ContentView::lookup(std::string_view name) {
-    const auto digest = Digest::from_hex(name);
+    if (!name.starts_with(state_->prefix)) return std::nullopt;
+    const auto digest = Digest::from_hex(name.substr(state_->prefix.size()));
     if (!digest) return std::nullopt;
     const auto place = state_->view->contents().index().find(*digest);
     if (!place) return std::nullopt;

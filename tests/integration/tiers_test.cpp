@@ -33,9 +33,7 @@ class Shown {
           const std::string& target, bool writable = false) {
         sandbox::OverlayLayers layers;
         if (tier == Tier::Image) {
-            make_directories(top + "/local");
-            image_ =
-                std::make_unique<ImageLayers>(view, view->tree(), top, std::vector{top + "/local"});
+            image_ = std::make_unique<ImageLayers>(view, view->tree(), top);
             layers.lowers = {image_->lower()};
             layers.data = image_->data();
         } else {
@@ -293,41 +291,17 @@ TEST_P(TiersTest, TheFirstByteCostsOneFrame) {
     EXPECT_EQ(view->contents().stats().frames_fetched, 1u);
 }
 
-// Data layers may gain files while they are used; overlayfs looks for each when it is first opened.
-TEST_P(TiersTest, ALocalContentIsReadWithoutUs) {
-    if (GetParam() == Tier::Fuse) GTEST_SKIP() << "there, everything is read through us";
-    std::ofstream(disk + "/before") << "there from the beginning";
-    std::ofstream(disk + "/after") << "there later";
-    const auto view = view_of_disk();
-    const auto keep = [&](const char* name) {
-        const auto content = view->tree().entry(view->tree().find(name)).content;
-        const auto local = top.path() + "/local";
-        make_directories(local);
-        std::ofstream(top.path() + "/born") << read_file(disk + "/" + name);
-        ASSERT_EQ(::rename((top.path() + "/born").c_str(),
-                           (local + "/" + erofs::content_name(content)).c_str()),
-                  0);
-    };
-    keep("before");
-    const auto shown = show(view);
-    const auto start = shown.stats().requests;
-    EXPECT_EQ(read_file(target + "/before"), "there from the beginning");
-    ASSERT_EQ(shell("ls -l"), 0);
-    keep("after");
-    EXPECT_EQ(read_file(target + "/after"), "there later");
-    EXPECT_EQ(shown.stats().requests, start);
-}
-
 TEST_P(TiersTest, ContentsAreNeitherListedNorGuessed) {
     if (GetParam() == Tier::Fuse) GTEST_SKIP() << "has no contents by digest";
     std::ofstream(disk + "/f") << "x";
-    Mounted contents(std::make_shared<mount::ContentView>(view_of_disk()));
+    Mounted contents(std::make_shared<mount::ContentView>(view_of_disk(), "p-"));
     const auto place = contents.release_mount();
     const auto path = "/proc/self/fd/" + std::to_string(place.get()) + "/";
     const auto good = erofs::content_name(Digest::parse(
         "sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"));  // of "x"
-    EXPECT_EQ(read_file(path + good), "x");
-    EXPECT_FALSE(path_exists(path + std::string(64, '0')));
+    EXPECT_EQ(read_file(path + "p-" + good), "x");
+    EXPECT_FALSE(path_exists(path + good));
+    EXPECT_FALSE(path_exists(path + "p-" + std::string(64, '0')));
     EXPECT_FALSE(path_exists(path + "f"));
     const std::filesystem::directory_iterator listing(path);
     EXPECT_EQ(listing, std::filesystem::directory_iterator());

@@ -22,7 +22,7 @@ class FuseServer final : public TreeServer {
 class ImageServer final : public TreeServer {
   public:
     ImageServer(const std::shared_ptr<mount::View>& view, const std::string& scratch)
-        : layers_(view, view->tree(), scratch, {}) {}
+        : layers_(view, view->tree(), scratch) {}
     sandbox::OverlayBase base() const override { return {{layers_.lower()}, layers_.data()}; }
     void leave_to_overlay() override { layers_.release(); }
     void wait() override { layers_.wait(); }

@@ -48,6 +48,13 @@ TEST(ErofsImage, EqualTreesGiveEqualBytes) {
     EXPECT_EQ(image, image_of(testing::tree_of(model)));
 }
 
+TEST(ErofsImage, NamesOfContentsBeginWithThePrefix) {
+    const auto file = file_of(1);
+    const auto image = image_of(tree_with("f", file), "prefix-");
+    EXPECT_NE(image.find("/prefix-" + file.content.hex()), std::string::npos);
+    EXPECT_EQ(image.find("/" + file.content.hex()), std::string::npos);
+}
+
 TEST(ErofsImage, AFileCostsTheSameWhateverItsSize) {
     const auto small = image_of(tree_with("f", file_of(1)));
     EXPECT_EQ(small.size(), image_of(tree_with("f", file_of(1ull << 40))).size());
