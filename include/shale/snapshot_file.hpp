@@ -22,6 +22,10 @@ Tree open_whole_tree(const std::string& path);
 // What Tree::serialise returns, in pieces, so that a large tree never lies in memory twice.
 void write_tree(const Tree& tree, const std::function<void(Bytes)>& out);
 
+// Whether the file is, byte for byte, what write_tree() would write: then there is no need to.
+// False for what cannot be read.
+bool is_file_of(const std::string& path, const Tree& tree);
+
 // Whether it begins as a snapshot: enough to tell one from an archive. False for what cannot be
 // opened.
 bool is_snapshot_file(const std::string& path);

@@ -23,12 +23,10 @@ constexpr std::size_t kMaxWaiting = 256;
 // waking somebody for every file costs more than reading it.
 constexpr std::size_t kBatch = 32;
 constexpr int kMaxReads = 4;  // once, and three times again
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 
 FileStamp stamp_of(const struct stat& status) {
     return {status.st_dev, status.st_ino, static_cast<std::uint64_t>(status.st_size),
-            status.st_mtim.tv_sec * kNsPerSecond + status.st_mtim.tv_nsec,
-            status.st_ctim.tv_sec * kNsPerSecond + status.st_ctim.tv_nsec};
+            to_ns(status.st_mtim), to_ns(status.st_ctim)};
 }
 
 HashOutcome::Kind kind_of_error(int error) {
@@ -156,7 +154,7 @@ class HashWorker {
         if (now == file.job.stamp && file.bytes == now.size) {
             ++files_;
             if (shared_.cache_ && file.job.may_cache && is_settled(now.ctime_ns, file.began_ns))
-                shared_.cache_->impl().insert(now, content);
+                shared_.cache_->impl().insert(now, content, file.job.order);
             return close(slot, HashOutcome::Kind::Hashed, content, 0);
         }
         if (file.reads == kMaxReads || !S_ISREG(status.st_mode))

@@ -22,7 +22,8 @@ struct HashJob {
     std::shared_ptr<const UniqueFd> directory;
     std::string name;
     FileStamp stamp;
-    bool may_cache = false;  // it lies on a file system whose ctime is trusted
+    bool may_cache = false;   // it lies on a file system whose ctime is trusted
+    std::uint64_t order = 0;  // in the cache
 };
 
 // What came of it.

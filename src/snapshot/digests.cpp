@@ -7,7 +7,10 @@
 
 #include <shale/codec.hpp>
 
+#include <algorithm>
 #include <atomic>
+#include <functional>
+#include <set>
 #include <thread>
 
 namespace shale::snapshot {
@@ -20,8 +23,14 @@ namespace {
 enum class Message : std::uint8_t { Node = 1, Key = 2, Xattrs = 3, Group = 4 };
 constexpr std::uint8_t kHasXattrs = 1, kHasGroup = 2;
 
-// Below this many leaves starting a thread costs more than it saves.
-constexpr std::size_t kParallelLeaves = 16384;
+// For fewer, starting a thread costs more than it saves.
+constexpr NodeId kNodesPerThread = 16384;
+// A processor's worth of memory traffic is reached with few.
+constexpr NodeId kMostThreads = 8;
+
+NodeId thread_count() {
+    return std::clamp<NodeId>(std::thread::hardware_concurrency(), 1, kMostThreads);
+}
 
 void put_digest(std::string& out, const Digest& digest) {
     out.append(reinterpret_cast<const char*>(digest.bytes.data()), digest.bytes.size());
@@ -100,47 +109,62 @@ Digest node_key(const Tree::Data& data, NodeId id, const KeyPolicy& policy,
     return codec::sha256(scratch);
 }
 
-void digest_leaves(Tree::Data& data, std::span<const NodeId> leaves) {
+// Visits the nodes in [from, to) in descending order, in which children come before their
+// directory. A directory that reaches beyond `to` is left out.
+template <typename Visit>
+void visit_part(const Tree::Data& data, NodeId from, NodeId to, const Visit& visit) {
     std::string scratch;
-    for (const NodeId leaf : leaves)
-        data.digests[leaf] = node_digest(data, leaf, scratch);
+    for (NodeId node = to; node-- > from;)
+        if (data.node(node).end <= to) visit(node, scratch);
 }
 
-// Leaves depend on nothing but themselves, so two threads may take halves.
-void digest_leaves_in_parallel(Tree::Data& data, std::span<const NodeId> leaves) {
-    if (leaves.size() < kParallelLeaves || std::thread::hardware_concurrency() < 2)
-        return digest_leaves(data, leaves);
-    const auto half = leaves.size() / 2;
-    std::exception_ptr failure;
+// Visits every node of a subtree, children before their directory; on several threads if there are
+// many. Each thread has a part of the numbers. What is not whole in one part, the directories
+// around the first node of the next, is visited when all threads have ended.
+template <typename Visit>
+void visit_bottom_up(const Tree::Data& data, NodeId top, const Visit& visit) {
+    const NodeId end = data.node(top).end;
+    const NodeId parts = std::clamp<NodeId>((end - top) / kNodesPerThread, 1, thread_count());
+    std::vector<NodeId> begins;
+    for (NodeId part = 0; part < parts; ++part)
+        begins.push_back(top + static_cast<NodeId>(std::uint64_t{end - top} * part / parts));
+    std::vector<std::exception_ptr> failures(parts);
     {
-        std::jthread other([&] {
-            try {
-                digest_leaves(data, leaves.subspan(half));
-            } catch (...) {  // carried to the calling thread
-                failure = std::current_exception();
-            }
-        });
-        digest_leaves(data, leaves.first(half));
+        std::vector<std::jthread> threads;
+        for (NodeId part = 1; part < parts; ++part)
+            threads.emplace_back([&, part] {
+                try {
+                    visit_part(data, begins[part], part + 1 < parts ? begins[part + 1] : end,
+                               visit);
+                } catch (...) {  // carried to the calling thread
+                    failures[part] = std::current_exception();
+                }
+            });
+        visit_part(data, top, parts > 1 ? begins[1] : end, visit);
     }
-    if (failure) std::rethrow_exception(failure);
+    for (const auto& failure : failures)
+        if (failure) std::rethrow_exception(failure);
+    std::set<NodeId, std::greater<>> around;
+    for (NodeId part = 1; part < parts; ++part)
+        for (NodeId node = begins[part]; node != top;) {
+            node = data.node(node).parent;
+            around.insert(node);
+        }
+    std::string scratch;
+    for (const NodeId node : around)
+        visit(node, scratch);
 }
 
 }  // namespace
 
 void update_digests(Tree::Data& data, std::vector<std::uint8_t> dirty) {
-    std::vector<NodeId> leaves;
-    const auto count = static_cast<NodeId>(data.nodes.size());
-    for (NodeId node = 0; node < count; ++node)
-        if (dirty[node] && !data.is_directory(node)) leaves.push_back(node);
-    digest_leaves_in_parallel(data, leaves);
-
-    // Children have higher numbers than their directory: descending order sees them first.
-    std::string scratch;
-    for (NodeId node = count; node-- > 0;) {
-        if (!dirty[node]) continue;
-        if (data.is_directory(node)) data.digests[node] = node_digest(data, node, scratch);
-        if (node != kRoot) dirty[data.nodes[node].parent] = 1;
-    }
+    visit_bottom_up(data, kRoot, [&](NodeId node, std::string& scratch) {
+        if (!dirty[node]) return;
+        data.digests[node] = node_digest(data, node, scratch);
+        // A directory around two parts is told by two threads, and asked when they have ended.
+        if (node != kRoot)
+            std::atomic_ref(dirty[data.nodes[node].parent]).store(1, std::memory_order_relaxed);
+    });
 }
 
 Digest compute_digest(const Tree::Data& data, NodeId node) {
@@ -151,13 +175,14 @@ Digest compute_digest(const Tree::Data& data, NodeId node) {
 Digest compute_key_digest(const Tree::Data& data, NodeId node, const KeyPolicy& policy) {
     auto& table = data.keys[(policy.owner ? 1 : 0) | (policy.mode ? 2 : 0)];
     const std::lock_guard lock(table.mutex);
-    if (table.digests.empty()) table.digests.resize(data.nodes.size());
-    std::string scratch;
-    if (table.digests[node].is_zero())
-        for (NodeId below = data.node(node).end; below-- > node;)
-            if (table.digests[below].is_zero())
-                table.digests[below] = node_key(data, below, policy, table.digests, scratch);
-    return table.digests[node];
+    auto& digests = table.digests;
+    if (digests.empty()) digests.resize(data.nodes.size());
+    if (digests[node].is_zero())
+        visit_bottom_up(data, node, [&](NodeId below, std::string& scratch) {
+            if (digests[below].is_zero())
+                digests[below] = node_key(data, below, policy, digests, scratch);
+        });
+    return digests[node];
 }
 
 Digest digest_of_xattrs(std::span<const Xattr> xattrs) {

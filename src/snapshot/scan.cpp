@@ -34,7 +34,9 @@ bool can_be_linked(const walk::Entry& entry) {
 class Scanner {
   public:
     Scanner(const std::string& root, const ScanOptions& options)
-        : root_(root), options_(options), hasher_(options.io, options.stat_cache) {}
+        : root_(root), options_(options), hasher_(options.io, options.stat_cache) {
+        if (options.stat_cache) first_order_ = options.stat_cache->impl().begin_scan();
+    }
 
     Tree run(ScanStats* stats) {
         walk::EngineReport report;
@@ -103,12 +105,13 @@ class Scanner {
         if (options_.skip_content && options_.skip_content(walked)) return;
         const bool may_cache = options_.stat_cache && is_trusted(walked);
         if (may_cache)
-            if (const auto known = options_.stat_cache->impl().find(stamp_of(walked))) {
+            if (const auto known =
+                    options_.stat_cache->impl().find(stamp_of(walked), first_order_ + node)) {
                 ++from_cache_;
                 return nodes_.set_content(node, *known, walked.size);
             }
-        hasher_.add(
-            {node, directory_of(walked), std::string(walked.name), stamp_of(walked), may_cache});
+        hasher_.add({node, directory_of(walked), std::string(walked.name), stamp_of(walked),
+                     may_cache, first_order_ + node});
         if (++handed_out_ % kOutcomesAtOnce == 0) apply(hasher_.take());
     }
 
@@ -214,8 +217,9 @@ class Scanner {
     std::shared_ptr<const UniqueFd> directory_;
     NodeId directory_node_ = kNoNode;
     std::uint64_t from_cache_ = 0, handed_out_ = 0;
-    std::set<NodeId> unread_;  // vanished before they were read
-    ContentHasher hasher_;     // last: its threads stop before anything else goes
+    std::uint64_t first_order_ = 0;  // of look-ups in the cache
+    std::set<NodeId> unread_;        // vanished before they were read
+    ContentHasher hasher_;           // last: its threads stop before anything else goes
 };
 
 }  // namespace

@@ -115,6 +115,24 @@ void write_tree(const Tree& tree, const std::function<void(Bytes)>& out) {
     writer.finish();
 }
 
+bool is_file_of(const std::string& path, const Tree& tree) {
+    try {
+        // Costs nothing, and is nearly always the answer if they differ.
+        if (open_tree(path).digest() != tree.digest()) return false;
+        const Mapping file(path);
+        std::size_t at = 0;
+        bool is_same = true;
+        write_tree(tree, [&](Bytes bytes) {
+            is_same = is_same && bytes.size() <= file.bytes().size() - at &&
+                      std::memcmp(file.bytes().data() + at, bytes.data(), bytes.size()) == 0;
+            if (is_same) at += bytes.size();
+        });
+        return is_same && at == file.bytes().size();
+    } catch (const Error&) {  // of that file: none, another kind, damaged
+        return false;
+    }
+}
+
 std::string Tree::serialise() const {
     std::string out;
     write_tree(*this, [&](Bytes bytes) { out.append(as_text(bytes)); });

@@ -29,13 +29,16 @@ namespace shale::snapshot {
 namespace {
 
 constexpr char kMagic[8] = {'S', 'H', 'A', 'L', 'E', 'S', 'T', 'C'};
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
 constexpr std::uint64_t kHeaderBytes = 24, kChecksumBytes = 16;
 constexpr std::uint32_t kKeepDays = 30;
-constexpr std::int64_t kNsPerSecond = 1'000'000'000;
+// A record and its number in the index.
+constexpr std::uint64_t kBytesPerRecord = 80 + 4;
 constexpr std::int64_t kNsPerDay = 86'400 * kNsPerSecond;
-// Records on either side of the last one found that are searched first.
-constexpr std::size_t kNear = 256;
+// Records after the last one found that are looked at first: some may be of files that are gone.
+constexpr std::size_t kNear = 4;
+// Look-ups of one scan are numbered from a multiple of it.
+constexpr int kNodeBits = 32;
 // Look-ups by search before a table is made.
 constexpr std::size_t kSearches = 4096;
 constexpr std::uint32_t kNoRecord = 0xffffffff;
@@ -46,7 +49,7 @@ constexpr long kXfsMagic = 0x58465342;  // linux/magic.h leaves XFS out
 std::int64_t filesystem_tick_ns() {
     timespec now{};
     ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
-    return now.tv_sec * kNsPerSecond + now.tv_nsec;
+    return to_ns(now);
 }
 
 bool is_settled(std::int64_t ctime_ns, std::int64_t tick_ns) {
@@ -81,69 +84,72 @@ std::uint32_t StatCache::Impl::today() const {
     return static_cast<std::uint32_t>(std::max<std::int64_t>(clock_.now_ns(), 0) / kNsPerDay);
 }
 
-std::optional<Digest> StatCache::Impl::find(const FileStamp& stamp) {
+StatCache::Impl::Order StatCache::Impl::begin_scan() {
+    const std::lock_guard lock(mutex_);
+    return ++scans_ << kNodeBits;
+}
+
+std::optional<Digest> StatCache::Impl::find(const FileStamp& stamp, Order order) {
     const std::lock_guard lock(mutex_);
     load_once();
-    if (const auto at = fresh_.find({stamp.dev, stamp.ino}); at != fresh_.end()) {
-        if (at->second.stamp != stamp) return std::nullopt;
-        return at->second.digest;
-    }
-    const auto at = position_of(stamp);
-    if (!at) return std::nullopt;
-    used_[*at] = true;
-    changed_ |= loaded_[*at].day != today_;
-    last_found_ = *at;
-    return loaded_[*at].digest;
-}
-
-// Files of one directory mostly have inodes that are close to each other. A search among these
-// stays within what is in the processor's cache already. Elsewhere it touches a new cache line for
-// each halving: whoever looks up many is better off with a table, which takes some tens of
-// milliseconds to make for a million records.
-std::optional<std::size_t> StatCache::Impl::position_of(const FileStamp& stamp) {
-    const std::size_t from = last_found_ - std::min(last_found_, kNear);
-    const std::size_t to = std::min(loaded_.size(), last_found_ + kNear);
-    if (from < to && loaded_[from].stamp <= stamp && stamp <= loaded_[to - 1].stamp)
-        return search(from, to, stamp);
-    if (slots_.empty() && ++searches_ > kSearches) index();
-    if (!slots_.empty()) {
-        const std::size_t mask = slots_.size() - 1;
-        for (std::size_t slot = InodeHash{}({stamp.dev, stamp.ino}) & mask;;
-             slot = (slot + 1) & mask) {
-            if (slots_[slot] == kNoRecord) return std::nullopt;
-            const FileStamp& known = loaded_[slots_[slot]].stamp;
-            if (known.ino != stamp.ino || known.dev != stamp.dev) continue;
-            return known == stamp ? std::optional<std::size_t>(slots_[slot]) : std::nullopt;
+    const Inode inode{stamp.dev, stamp.ino};
+    if (!fresh_.empty())
+        if (const auto at = fresh_.find(inode); at != fresh_.end()) {
+            if (at->second.record.stamp != stamp) return std::nullopt;
+            return at->second.record.digest;
         }
+    const auto at = position_of(inode);
+    if (!at) return std::nullopt;
+    next_ = *at + 1;
+    const Record& record = loaded_[*at];
+    if (record.stamp != stamp) return std::nullopt;
+    found_[*at] = order;
+    changed_ |= record.day != today_;
+    return record.digest;
+}
+
+// Records lie as they were looked up last time, and a directory is walked in the same order again:
+// so the next one is nearly always right, and reading them one after another is what processors
+// are good at. A search touches a new cache line for each halving, twice; whoever does many is
+// better off with a table, which takes some tens of milliseconds to make for a million records.
+std::optional<std::size_t> StatCache::Impl::position_of(const Inode& inode) {
+    const std::size_t near = std::min(loaded_.size(), next_ + kNear);
+    for (std::size_t at = next_; at < near; ++at)
+        if (inode_at(at) == inode) return at;
+    if (slots_.empty() && ++searches_ > kSearches) make_table();
+    if (slots_.empty()) return search(inode);
+    const std::size_t mask = slots_.size() - 1;
+    for (std::size_t slot = InodeHash{}(inode)&mask;; slot = (slot + 1) & mask) {
+        if (slots_[slot] == kNoRecord) return std::nullopt;
+        if (inode_at(slots_[slot]) == inode) return slots_[slot];
     }
-    return search(0, loaded_.size(), stamp);
 }
 
-std::optional<std::size_t> StatCache::Impl::search(std::size_t from, std::size_t to,
-                                                   const FileStamp& stamp) const {
-    const auto begin = loaded_.begin(), end = begin + static_cast<std::ptrdiff_t>(to);
+// Whatever the index says in a file that is not what it should be: the answer is a record of this
+// inode, or none.
+std::optional<std::size_t> StatCache::Impl::search(const Inode& inode) const {
     const auto at = std::lower_bound(
-        begin + static_cast<std::ptrdiff_t>(from), end, stamp,
-        [](const Record& record, const FileStamp& wanted) { return record.stamp < wanted; });
-    if (at == end || at->stamp != stamp) return std::nullopt;
-    return static_cast<std::size_t>(at - begin);
+        sorted_.begin(), sorted_.end(), inode, [&](std::uint32_t position, const Inode& wanted) {
+            return position < loaded_.size() && inode_at(position) < wanted;
+        });
+    if (at == sorted_.end() || *at >= loaded_.size() || inode_at(*at) != inode) return std::nullopt;
+    return *at;
 }
 
-void StatCache::Impl::index() {
-    if (loaded_.size() >= kNoRecord) return;
+void StatCache::Impl::make_table() {
     slots_.assign(std::bit_ceil(2 * loaded_.size() + 1), kNoRecord);
     const std::size_t mask = slots_.size() - 1;
     for (std::size_t at = 0; at < loaded_.size(); ++at) {
-        std::size_t slot = InodeHash{}({loaded_[at].stamp.dev, loaded_[at].stamp.ino}) & mask;
+        std::size_t slot = InodeHash{}(inode_at(at)) & mask;
         while (slots_[slot] != kNoRecord)
             slot = (slot + 1) & mask;
         slots_[slot] = static_cast<std::uint32_t>(at);
     }
 }
 
-void StatCache::Impl::insert(const FileStamp& stamp, const Digest& digest) {
+void StatCache::Impl::insert(const FileStamp& stamp, const Digest& digest, Order order) {
     const std::lock_guard lock(mutex_);
-    fresh_[{stamp.dev, stamp.ino}] = {stamp, digest, today(), 0};
+    fresh_[{stamp.dev, stamp.ino}] = {{stamp, digest, today(), 0}, order};
     changed_ = true;
 }
 
@@ -157,38 +163,54 @@ void StatCache::Impl::save() {
     is_loaded_ = false;  // the file is what counts now
 }
 
-// What is still wanted of the file, and what is new, merged in order.
-std::string StatCache::Impl::encode() {
+// What nobody asked for, as it lay; then what was, in that order. What nobody used for long is
+// dropped.
+void StatCache::Impl::append_records(std::string& out) const {
     const std::uint32_t now = today();
-    const auto before = [](const Record& a, const Record& b) { return a.stamp < b.stamp; };
-    std::vector<Record> fresh;
-    fresh.reserve(fresh_.size());
-    for (const auto& [inode, record] : fresh_)
-        fresh.push_back(record);
-    std::sort(fresh.begin(), fresh.end(), before);
+    struct Item {
+        Order order;  // 0: not asked for
+        std::size_t position;
+        const Record* record;
+    };
+    std::vector<Item> items;
+    items.reserve(loaded_.size() + fresh_.size());
+    for (std::size_t at = 0; at < loaded_.size(); ++at)
+        if (!fresh_.contains(inode_at(at))) items.push_back({found_[at], at, &loaded_[at]});
+    for (const auto& [inode, fresh] : fresh_)
+        items.push_back({fresh.order, 0, &fresh.record});
+    std::sort(items.begin(), items.end(), [](const Item& a, const Item& b) {
+        return std::pair(a.order, a.position) < std::pair(b.order, b.position);
+    });
+    for (const Item& item : items) {
+        Record record = *item.record;
+        if (item.order != 0) record.day = now;
+        if (record.day + kKeepDays >= now)
+            out.append(reinterpret_cast<const char*>(&record), sizeof record);
+    }
+}
 
+std::string StatCache::Impl::encode() const {
     std::string out;
-    out.reserve(kHeaderBytes + (loaded_.size() + fresh.size()) * sizeof(Record) + kChecksumBytes);
+    out.reserve(kHeaderBytes + (loaded_.size() + fresh_.size()) * kBytesPerRecord + kChecksumBytes);
     out.assign(kMagic, sizeof kMagic);
     put_little(out, kVersion);
     put_little(out, std::uint32_t{0});
     put_little(out, std::uint64_t{0});  // how many, when it is known
-    const auto put = [&](const Record& record) {
-        if (record.day + kKeepDays >= now)
-            out.append(reinterpret_cast<const char*>(&record), sizeof record);
-    };
-    auto next = fresh.begin();
-    for (std::size_t at = 0; at < loaded_.size(); ++at) {
-        Record record = loaded_[at];
-        if (fresh_.contains({record.stamp.dev, record.stamp.ino})) continue;
-        if (used_[at]) record.day = now;
-        while (next != fresh.end() && before(*next, record))
-            put(*next++);
-        put(record);
-    }
-    std::for_each(next, fresh.end(), put);
+    append_records(out);
     const std::uint64_t count = (out.size() - kHeaderBytes) / sizeof(Record);
+    if (count >= kNoRecord)
+        fail(ErrorKind::Unsupported, "a stat cache of more than 4294967294 files");
     std::memcpy(out.data() + kHeaderBytes - sizeof count, &count, sizeof count);
+
+    std::vector<std::pair<Inode, std::uint32_t>> sorted(count);
+    for (std::uint32_t at = 0; at < count; ++at) {
+        FileStamp stamp;
+        std::memcpy(&stamp, out.data() + kHeaderBytes + at * sizeof(Record), sizeof stamp);
+        sorted[at] = {{stamp.dev, stamp.ino}, at};
+    }
+    std::sort(sorted.begin(), sorted.end());
+    for (const auto& [inode, position] : sorted)
+        put_little(out, position);
     const auto checksum = codec::xxh3_128(as_bytes(out));
     put_little(out, checksum.low);
     put_little(out, checksum.high);
@@ -198,10 +220,11 @@ std::string StatCache::Impl::encode() {
 // A cache is only ever a saving: whatever is wrong with the file, the answer is to start empty.
 void StatCache::Impl::load() {
     loaded_ = {};
-    used_.clear();
-    searches_ = last_found_ = 0;
-    today_ = today();
+    sorted_ = {};
+    found_.clear();
     slots_.clear();
+    searches_ = next_ = 0;
+    today_ = today();
     const UniqueFd fd(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     struct stat status {};
     if (!fd || ::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) return;
@@ -220,12 +243,13 @@ void StatCache::Impl::load() {
     if (std::memcmp(in.take(sizeof kMagic).data(), kMagic, sizeof kMagic) != 0) return;
     if (in.u32() != kVersion || in.u32() != 0) return;
     const std::uint64_t count = in.u64();
-    if (in.remaining() % sizeof(Record) != 0 || count != in.remaining() / sizeof(Record)) return;
-    const std::span records(reinterpret_cast<const Record*>(covered.data() + kHeaderBytes), count);
-    const auto by_stamp = [](const Record& a, const Record& b) { return a.stamp < b.stamp; };
-    if (!std::is_sorted(records.begin(), records.end(), by_stamp)) return;
-    loaded_ = records;
-    used_.resize(count);
+    if (in.remaining() % kBytesPerRecord != 0 || count != in.remaining() / kBytesPerRecord ||
+        count >= kNoRecord)
+        return;
+    const auto* records = covered.data() + kHeaderBytes;
+    loaded_ = {reinterpret_cast<const Record*>(records), count};
+    sorted_ = {reinterpret_cast<const std::uint32_t*>(records + count * sizeof(Record)), count};
+    found_.resize(count);
 }
 
 StatCache::StatCache() : impl_(std::make_unique<Impl>(std::string(), system_clock())) {}

@@ -31,9 +31,12 @@ bool is_trusted_filesystem(int fd);
 struct StatCache::Impl {
     explicit Impl(std::string file, const Clock& its_clock);
 
+    // Where a look-up stands in the order of all: of one scan's, the number of the node is added.
+    using Order = std::uint64_t;
     // Safe from any thread.
-    std::optional<Digest> find(const FileStamp& stamp);
-    void insert(const FileStamp& stamp, const Digest& digest);
+    Order begin_scan();
+    std::optional<Digest> find(const FileStamp& stamp, Order order);
+    void insert(const FileStamp& stamp, const Digest& digest, Order order);
     void save();
 
   private:
@@ -46,7 +49,11 @@ struct StatCache::Impl {
     static_assert(sizeof(Record) == 80, "docs/formats/stat-cache.md");
     struct Inode {
         std::uint64_t dev, ino;
-        bool operator==(const Inode&) const = default;
+        auto operator<=>(const Inode&) const = default;
+    };
+    struct Fresh {
+        Record record;
+        Order order;
     };
     struct InodeHash {
         std::size_t operator()(const Inode& inode) const {
@@ -57,12 +64,16 @@ struct StatCache::Impl {
 
     void load_once();
     void load();
-    std::optional<std::size_t> position_of(const FileStamp& stamp);
-    std::optional<std::size_t> search(std::size_t from, std::size_t to,
-                                      const FileStamp& stamp) const;
-    void index();
+    // Of the record of this inode; nullopt if there is none.
+    std::optional<std::size_t> position_of(const Inode& inode);
+    std::optional<std::size_t> search(const Inode& inode) const;
+    void make_table();
+    Inode inode_at(std::size_t position) const {
+        return {loaded_[position].stamp.dev, loaded_[position].stamp.ino};
+    }
     std::uint32_t today() const;
-    std::string encode();
+    void append_records(std::string& out) const;
+    std::string encode() const;
 
     std::string path_;  // empty: in memory only
     const Clock& clock_;
@@ -70,13 +81,15 @@ struct StatCache::Impl {
     // Guarded by mutex_:
     bool is_loaded_ = false;  // on first use: whoever knows better may never look
     Mapping file_;
-    std::span<const Record> loaded_;  // within file_: sorted by stamp, one per inode
-    std::vector<bool> used_;          // those of them that were found
-    std::size_t last_found_ = 0;
+    std::span<const Record> loaded_;         // within file_: one per inode, in order of look-ups
+    std::span<const std::uint32_t> sorted_;  // their positions by inode; none is checked
+    std::vector<Order> found_;               // when each of them was; 0: it was not
+    std::size_t next_ = 0;                   // of loaded_: what is likely asked for next
+    Order scans_ = 0;
     std::uint32_t today_ = 0;  // when it was loaded
     std::size_t searches_ = 0;
     std::vector<std::uint32_t> slots_;  // hash table: inode -> position, once it is worth it
-    std::unordered_map<Inode, Record, InodeHash> fresh_;  // of this run; they hide loaded ones
+    std::unordered_map<Inode, Fresh, InodeHash> fresh_;  // of this run; they hide loaded ones
     bool changed_ = false;
 };
 

@@ -35,6 +35,18 @@ check "scratch is the empty tree" sh -c "'$SHALE' layer scratch '$T/a1' -o '$T/f
 check_fails "a missing directory is trouble, not a difference" 2 "no-such" \
     "$SHALE" diff "$T/a1" "$T/no-such"
 
+# --- a snapshot that is up to date ---------------------------------------------------------------
+"$SHALE" snapshot "$T/a1" -o "$T/kept.snap" > /dev/null
+touch -d @1 "$T/kept.snap"
+inode=$(stat -c %i "$T/kept.snap")
+check "an unchanged tree is snapshot again" "$SHALE" snapshot "$T/a1" -o "$T/kept.snap"
+check "the file is left as it is" equal "$(stat -c %i "$T/kept.snap")" "$inode"
+check "and has the time of now" [ "$(stat -c %Y "$T/kept.snap")" -gt 1 ]
+cp "$T/kept.snap" "$T/good.snap"
+printf X | dd of="$T/kept.snap" bs=1 seek=5000 conv=notrunc status=none
+check "a damaged one" "$SHALE" snapshot "$T/a1" -o "$T/kept.snap"
+check "is written anew" cmp "$T/kept.snap" "$T/good.snap"
+
 # --- damage and malice --------------------------------------------------------------------------
 mkdir "$T/victim"
 head -c 300 "$T/full" > "$T/cut"

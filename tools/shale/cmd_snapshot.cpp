@@ -13,8 +13,10 @@
 #include <shale/snapshot_file.hpp>
 #include <shale/watch.hpp>
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <sys/stat.h>
 
 #include <chrono>
 #include <cstdlib>
@@ -150,19 +152,30 @@ void print_stats(const Scanned& scanned) {
                            stats.files_from_cache));
 }
 
-int run(const Flags& flags) {
-    const auto cache = open_cache(flags);
-    const Scanned scanned = scan(flags, cache.get());
+// An unchanged directory leaves its snapshot as it is, but for the time, which tells programs like
+// make(1) that it is up to date. Returns the size of the file.
+std::size_t write_output(const std::string& path, const snapshot::Tree& tree) {
+    struct stat status {};
+    if (path != "-" && ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
+        snapshot::is_file_of(path, tree) && ::utimensat(AT_FDCWD, path.c_str(), nullptr, 0) == 0)
+        return static_cast<std::size_t>(status.st_size);
     std::size_t bytes = 0;
-    OutputFile output(flags.output);
-    snapshot::write_tree(scanned.tree, [&](Bytes piece) {
+    OutputFile output(path);
+    snapshot::write_tree(tree, [&](Bytes piece) {
         output.write(piece);
         bytes += piece.size();
     });
     output.commit();
+    return bytes;
+}
+
+int run(const Flags& flags) {
+    const auto cache = open_cache(flags);
+    const Scanned scanned = scan(flags, cache.get());
+    const auto bytes = write_output(flags.output, scanned.tree);
     if (cache) save_cache(flags, *cache);
     if (flags.stats) print_stats(scanned);
-    if (output.is_stdout()) return kOk;
+    if (flags.output == "-") return kOk;
     print_result(flags.json ? as_json(scanned, bytes) : scanned.tree.digest().str() + "\n");
     return kOk;
 }

@@ -288,6 +288,34 @@ TEST(MappedSnapshot, SaysWhatTheTreeSaid) {
     }
 }
 
+TEST(SnapshotFile, IsRecognisedOnlyIfEveryByteIsTheSame) {
+    const TempDir directory;
+    const std::string path = directory.path() + "/snap";
+    const Tree tree = sample();
+    EXPECT_FALSE(is_file_of(path, tree)) << "none there";
+    EXPECT_FALSE(is_file_of(directory.path(), tree));
+    const std::string bytes = tree.serialise();
+    write_file_atomic(path, as_bytes(bytes));
+    EXPECT_TRUE(is_file_of(path, tree));
+    for (std::size_t at = 0; at < bytes.size(); ++at) {
+        std::string bad = bytes;
+        bad[at] = static_cast<char>(bad[at] ^ 1);
+        write_file_atomic(path, as_bytes(bad));
+        ASSERT_FALSE(is_file_of(path, tree)) << "byte " << at;
+    }
+    // Consistent in itself, and of the digest asked for, but another tree.
+    std::string forged = bytes;
+    forged[kDigests + 2 * 32] ^= 1;
+    seal(forged);
+    write_file_atomic(path, as_bytes(forged));
+    EXPECT_EQ(open_tree(path).digest(), tree.digest());
+    EXPECT_FALSE(is_file_of(path, tree));
+    for (const auto& other : {bytes + "x", bytes.substr(0, bytes.size() - 1), std::string()}) {
+        write_file_atomic(path, as_bytes(other));
+        EXPECT_FALSE(is_file_of(path, tree));
+    }
+}
+
 TEST(MappedSnapshot, StandsEdits) {
     const TempDir directory;
     const Tree tree = sample();

@@ -240,6 +240,42 @@ TEST(TreeProperties, KeyDigestsFromManyThreadsAgree) {
     EXPECT_EQ(wrong, 0);
 }
 
+// Beyond some ten thousand nodes several threads make the digests, each for a part of the tree.
+TEST(TreeProperties, DigestsOfManyNodesDoNotDependOnThreads) {
+    constexpr int kFiles = 70'000;
+    const auto build = [](int without) {
+        TreeBuilder builder;
+        EntrySpec file;
+        file.type = FileType::Regular;
+        for (int at = 0; at < kFiles; ++at) {
+            if (at == without) continue;
+            file.size = static_cast<std::uint64_t>(at) + 1;
+            file.content.bytes[0] = static_cast<std::uint8_t>(at);
+            // Some deep, so that many directories lie around the first node of a part.
+            builder.put(std::string(at % 3 == 0 ? "a/b/c/d/e" : "a/b") + "/" +
+                            std::to_string(at % 500) + "/" + std::to_string(at),
+                        file);
+        }
+        return builder.finish();
+    };
+    const Tree tree = build(-1);
+    tree.verify_digests();  // one by one
+    // The same by an edit, of which little is hashed anew.
+    const Tree less = build(kFiles / 2);
+    TreeBuilder edit(less);
+    const auto path = "a/b/" + std::to_string(kFiles / 2 % 500) + "/" + std::to_string(kFiles / 2);
+    ASSERT_NE(kFiles / 2 % 3, 0);
+    edit.put(path, tree.entry(tree.find(path)).spec());
+    const Tree edited = edit.finish();
+    edited.verify_digests();
+    EXPECT_EQ(edited.digest(), tree.digest());
+    // And keys: small subtrees first, which one thread does, or all at once.
+    for (NodeId node = static_cast<NodeId>(tree.size()); node-- > 0;)
+        edited.key_digest(node);
+    EXPECT_EQ(tree.key_digest(kRoot), edited.key_digest(kRoot));
+    EXPECT_NE(tree.key_digest(kRoot), less.key_digest(kRoot));
+}
+
 // What the kernel makes of `path` in a root directory: the path it ends at, or an errno.
 struct KernelAnswer {
     int error = 0;

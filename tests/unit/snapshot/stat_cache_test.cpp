@@ -123,10 +123,72 @@ TEST_F(StatCacheFile, ManyFilesAreKnownAgain) {
     EXPECT_EQ(hits_of_file(), kFiles + 5u);
 }
 
+// What is looked up in another order than last time, or was not there, is found all the same.
+TEST_F(StatCacheFile, AnotherOrderFindsTheSame) {
+    fill();
+    const TempDir other;
+    for (int at = 0; at < 40; ++at)
+        write_file_atomic(other.path() + "/g" + std::to_string(at), as_bytes(std::to_string(at)));
+    testing::wait_for_inode_clock();
+    const auto hits_in = [&](StatCache& cache, const std::string& directory) {
+        ScanOptions options;
+        options.stat_cache = &cache;
+        ScanStats stats;
+        scan(directory, options, &stats);
+        return stats.files_from_cache;
+    };
+    {
+        StatCache cache(file_, clock_);
+        EXPECT_EQ(hits_in(cache, other.path()), 0u);
+        EXPECT_EQ(hits_in(cache, tree_.path()), 5u);
+        EXPECT_EQ(hits_in(cache, other.path()), 40u) << "of this run";
+        cache.save();
+    }
+    StatCache cache(file_, clock_);
+    EXPECT_EQ(hits_in(cache, tree_.path()), 5u);
+    EXPECT_EQ(hits_in(cache, other.path()), 40u);
+    for (int at = 10; at < 20; ++at)  // more in a row than are looked at
+        ASSERT_EQ(::unlink((other.path() + "/g" + std::to_string(at)).c_str()), 0);
+    write_file_atomic(other.path() + "/a-new-one", as_bytes("new"));
+    EXPECT_EQ(hits_in(cache, other.path()), 30u);
+}
+
+// The index is not checked when the file is opened. If it lies, files are read again.
+TEST_F(StatCacheFile, AWrongIndexGivesNoWrongAnswer) {
+    fill();
+    const std::string good = read_file(file_);
+    const auto with_index = [&](const std::vector<std::uint32_t>& positions) {
+        std::string text = good.substr(0, 24 + 5 * 80);
+        for (const auto position : positions)
+            put_little(text, position);
+        const auto sum = codec::xxh3_128(as_bytes(text));
+        put_little(text, sum.low);
+        put_little(text, sum.high);
+        write_file_atomic(file_, as_bytes(text));
+    };
+    const Digest digest = scan(tree_.path()).digest();
+    for (const auto& positions : {std::vector<std::uint32_t>{4, 3, 2, 1, 0},
+                                  {0, 0, 0, 0, 0},
+                                  {5, 6, 7, 8, 4'000'000'000},
+                                  {0xffffffff, 0, 0xffffffff, 1, 2}}) {
+        with_index(positions);
+        StatCache cache(file_, clock_);
+        ScanOptions options;
+        options.stat_cache = &cache;
+        // The last one only, which is too far from the first to be found without the index.
+        options.walk.filter = [](std::string_view path, bool) {
+            return path.empty() || path == "f4" ? walk::Decision::Include : walk::Decision::Prune;
+        };
+        scan(tree_.path(), options);
+        options.walk.filter = nullptr;
+        EXPECT_EQ(scan(tree_.path(), options).digest(), digest);
+    }
+}
+
 TEST_F(StatCacheFile, EveryDamageMeansAnEmptyCache) {
     fill();
     const std::string good = read_file(file_);
-    EXPECT_EQ(good.size(), 24 + 5 * 80 + 16u);
+    EXPECT_EQ(good.size(), 24 + 5 * 84 + 16u);
     for (std::size_t at = 0; at < good.size(); at += 7) {
         std::string bad = good;
         bad[at] = static_cast<char>(bad[at] ^ 0x10);
@@ -134,7 +196,7 @@ TEST_F(StatCacheFile, EveryDamageMeansAnEmptyCache) {
         ASSERT_EQ(hits_of_file(), 0u) << "byte " << at;
     }
     for (const std::size_t size :
-         {std::size_t{0}, std::size_t{10}, good.size() - 80, good.size() - 1}) {
+         {std::size_t{0}, std::size_t{10}, good.size() - 84, good.size() - 1}) {
         write_file_atomic(file_, as_bytes(good.substr(0, size)));
         ASSERT_EQ(hits_of_file(), 0u) << size << " bytes";
     }
@@ -156,7 +218,7 @@ TEST_F(StatCacheFile, ChangedFileReplacesItsEntry) {
         EXPECT_EQ(hits(cache), 4u);
         cache.save();
     }
-    EXPECT_LE(read_file(file_).size(), 24 + 6 * 80 + 16u);
+    EXPECT_LE(read_file(file_).size(), 24 + 6 * 84 + 16u);
 }
 
 }  // namespace
