@@ -5,12 +5,11 @@
 // inside one (truncation, Corrupt), and before bytes that belong to no member (trailing garbage,
 // Corrupt). The one tolerated exception is zero padding after a gzip member, which tape-minded
 // tools append and gzip(1) ignores.
+#include "libarchive.hpp"
 #include "zstd_level.hpp"
 
 #include <shale/codec.hpp>
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -179,15 +178,15 @@ class ArchiveDecoder final : public Decoder {
         : source_(std::move(source)), format_(format) {
         if (!archive_) throw std::bad_alloc();
         // Appended, not offered: libarchive would otherwise peel a bzip2 file inside a bzip2 file.
-        check(archive_read_append_filter(archive_.get(), filter));
-        check(archive_read_support_format_raw(archive_.get()));
-        check(archive_read_support_format_empty(archive_.get()));
+        check(libarchive().read_append_filter(archive_.get(), filter));
+        check(libarchive().read_support_format_raw(archive_.get()));
+        check(libarchive().read_support_format_empty(archive_.get()));
     }
 
     std::size_t read(MutableBytes out) override {
         if (!opened_) open();
         const la_ssize_t made =
-            empty_ ? 0 : archive_read_data(archive_.get(), out.data(), out.size());
+            empty_ ? 0 : libarchive().read_data(archive_.get(), out.data(), out.size());
         if (made < 0) raise();
         if (made == 0) check_consumed();
         return static_cast<std::size_t>(made);
@@ -195,17 +194,18 @@ class ArchiveDecoder final : public Decoder {
 
   private:
     struct Free {
-        void operator()(archive* reader) const { archive_read_free(reader); }
+        void operator()(archive* reader) const { libarchive().read_free(reader); }
     };
 
     void open() {
         opened_ = true;
-        check(archive_read_open(archive_.get(), this, nullptr, &ArchiveDecoder::pull, nullptr));
+        check(
+            libarchive().read_open(archive_.get(), this, nullptr, &ArchiveDecoder::pull, nullptr));
         // A filter that fails before its first byte looks to the "empty" format like an empty
         // stream; only the recorded error, which the next call clears, tells them apart.
-        if (archive_errno(archive_.get()) != 0) raise();
+        if (libarchive().error_number(archive_.get()) != 0) raise();
         archive_entry* entry = nullptr;
-        const int status = archive_read_next_header(archive_.get(), &entry);
+        const int status = libarchive().read_next_header(archive_.get(), &entry);
         empty_ = status == ARCHIVE_EOF;
         if (!empty_) check(status);
     }
@@ -219,14 +219,15 @@ class ArchiveDecoder final : public Decoder {
             return static_cast<la_ssize_t>(count);
         } catch (...) {  // C frames lie between here and our caller; raise() rethrows
             self.source_error_ = std::current_exception();
-            archive_set_error(reader, EIO, "reading the compressed bytes failed");
+            libarchive().set_error(reader, EIO, "reading the compressed bytes failed");
             return ARCHIVE_FATAL;
         }
     }
 
     // libarchive ends a bzip2 stream quietly before anything that is too short to be a member.
     void check_consumed() {
-        const auto consumed = static_cast<std::uint64_t>(archive_filter_bytes(archive_.get(), -1));
+        const auto consumed =
+            static_cast<std::uint64_t>(libarchive().filter_bytes(archive_.get(), -1));
         if (consumed == 0 || consumed != pulled_)
             fail(ErrorKind::Corrupt, fmt::format("{} stream: truncated, or garbage follows, at "
                                                  "compressed offset {}",
@@ -238,7 +239,7 @@ class ArchiveDecoder final : public Decoder {
     }
     [[noreturn]] void raise() {
         if (source_error_) std::rethrow_exception(source_error_);
-        const char* why = archive_error_string(archive_.get());
+        const char* why = libarchive().error_string(archive_.get());
         fail(ErrorKind::Corrupt,
              fmt::format("{} stream: {}", format_, why != nullptr ? why : "damaged"));
     }
@@ -247,7 +248,7 @@ class ArchiveDecoder final : public Decoder {
     const char* format_;
     std::array<std::byte, kInputBytes> buffer_;
     std::exception_ptr source_error_;
-    std::unique_ptr<archive, Free> archive_{archive_read_new()};
+    std::unique_ptr<archive, Free> archive_{libarchive().read_new()};
     std::uint64_t pulled_ = 0;
     bool opened_ = false, empty_ = false;
 };

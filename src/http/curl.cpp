@@ -5,6 +5,7 @@
 // exception may cross: what a callback throws is kept, the transfer aborted, and the exception
 // thrown again here.
 #include <shale/http.hpp>
+#include <shale/shared_library.hpp>
 
 #include <curl/curl.h>
 
@@ -20,13 +21,40 @@ constexpr long kSendBuffer = 512 << 10;
 constexpr std::size_t kMaxHeaderBytes = 256 << 10;
 constexpr const char* kUserAgent = "shale/" SHALE_VERSION;
 
+// Of libcurl, what is used.
+struct Library {
+    SharedLibrary library{"libcurl.so.4"};
+    decltype(::curl_easy_cleanup)* easy_cleanup = library.get("curl_easy_cleanup");
+    decltype(::curl_easy_getinfo)* easy_getinfo = library.get("curl_easy_getinfo");
+    decltype(::curl_easy_init)* easy_init = library.get("curl_easy_init");
+    decltype(::curl_easy_perform)* easy_perform = library.get("curl_easy_perform");
+    decltype(::curl_easy_reset)* easy_reset = library.get("curl_easy_reset");
+    decltype(::curl_easy_setopt)* easy_setopt = library.get("curl_easy_setopt");
+    decltype(::curl_easy_strerror)* easy_strerror = library.get("curl_easy_strerror");
+    decltype(::curl_global_init)* global_init = library.get("curl_global_init");
+    decltype(::curl_slist_append)* slist_append = library.get("curl_slist_append");
+    decltype(::curl_slist_free_all)* slist_free_all = library.get("curl_slist_free_all");
+};
+
+const Library& curl() {
+    static const Library loaded;
+    return loaded;
+}
+
+// Before anything else of it, and only when there is something to ask: a build whose bases are all
+// in the store never does.
+void initialise() {
+    static const CURLcode ready = curl().global_init(CURL_GLOBAL_DEFAULT);
+    if (ready != CURLE_OK) fail(ErrorKind::System, "libcurl cannot be initialised");
+}
+
 struct EasyDeleter {
-    void operator()(CURL* handle) const { ::curl_easy_cleanup(handle); }
+    void operator()(CURL* handle) const { curl().easy_cleanup(handle); }
 };
 using Easy = std::unique_ptr<CURL, EasyDeleter>;
 
 struct ListDeleter {
-    void operator()(curl_slist* list) const { ::curl_slist_free_all(list); }
+    void operator()(curl_slist* list) const { curl().slist_free_all(list); }
 };
 
 class Pool {
@@ -40,12 +68,12 @@ class Pool {
                 return handle;
             }
         }
-        Easy handle(::curl_easy_init());
+        Easy handle(curl().easy_init());
         if (!handle) fail(ErrorKind::System, "curl_easy_init: out of memory");
         return handle;
     }
     void give_back(Easy handle) {
-        ::curl_easy_reset(handle.get());  // keeps connections, DNS and TLS sessions
+        curl().easy_reset(handle.get());  // keeps connections, DNS and TLS sessions
         const std::lock_guard lock(mutex_);
         idle_.push_back(std::move(handle));
     }
@@ -169,20 +197,18 @@ void Transfer::header_line(std::string_view line) {
 
 class CurlTransport final : public Transport {
   public:
-    explicit CurlTransport(const TransportLimits& limits) : limits_(limits) {
-        static const CURLcode ready = ::curl_global_init(CURL_GLOBAL_DEFAULT);
-        if (ready != CURLE_OK) fail(ErrorKind::System, "libcurl cannot be initialised");
-    }
+    explicit CurlTransport(const TransportLimits& limits) : limits_(limits) {}
 
     void perform(const Request& request, const std::function<void(const Response&)>& on_head,
                  const std::function<void(Bytes)>& on_body) override {
+        initialise();
         Easy easy = pool_.take();
         Transfer transfer(request, limits_, on_head, on_body);
         const auto headers = header_list(request);
         configure(easy.get(), request, headers.get(), transfer);
-        const CURLcode code = ::curl_easy_perform(easy.get());
+        const CURLcode code = curl().easy_perform(easy.get());
         long system_error = 0;
-        ::curl_easy_getinfo(easy.get(), CURLINFO_OS_ERRNO, &system_error);
+        curl().easy_getinfo(easy.get(), CURLINFO_OS_ERRNO, &system_error);
         // A handle whose transfer was cut short is not reused: its connection may be mid-message.
         if (code == CURLE_OK) pool_.give_back(std::move(easy));
         transfer.rethrow();
@@ -214,9 +240,9 @@ class CurlTransport final : public Transport {
 CurlTransport::List CurlTransport::header_list(const Request& request) {
     // No "Expect: 100-continue": by the time a body is sent its session is open, and a registry
     // that does not know the handshake would cost a second each time.
-    List list(::curl_slist_append(nullptr, "Expect:"));
+    List list(curl().slist_append(nullptr, "Expect:"));
     for (const auto& [name, value] : request.headers) {
-        curl_slist* longer = ::curl_slist_append(list.get(), (name + ": " + value).c_str());
+        curl_slist* longer = curl().slist_append(list.get(), (name + ": " + value).c_str());
         if (longer == nullptr) fail(ErrorKind::System, "curl_slist_append: out of memory");
         (void)list.release();
         list.reset(longer);
@@ -227,8 +253,8 @@ CurlTransport::List CurlTransport::header_list(const Request& request) {
 void CurlTransport::configure(CURL* easy, const Request& request, curl_slist* headers,
                               Transfer& transfer) const {
     const auto set = [easy](CURLoption option, auto value) {
-        if (const CURLcode code = ::curl_easy_setopt(easy, option, value); code != CURLE_OK)
-            fail(ErrorKind::System, std::string("curl_easy_setopt: ") + ::curl_easy_strerror(code));
+        if (const CURLcode code = curl().easy_setopt(easy, option, value); code != CURLE_OK)
+            fail(ErrorKind::System, std::string("curl_easy_setopt: ") + curl().easy_strerror(code));
     };
     set(CURLOPT_URL, request.url.c_str());
     set(CURLOPT_PROTOCOLS_STR, "http,https");
@@ -258,18 +284,18 @@ void CurlTransport::configure(CURL* easy, const Request& request, curl_slist* he
 
 void CurlTransport::configure_body(CURL* easy, const Request& request) {
     if (request.method == "HEAD") {
-        ::curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+        curl().easy_setopt(easy, CURLOPT_NOBODY, 1L);
     } else if (request.body) {
-        ::curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
-        ::curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE,
+        curl().easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+        curl().easy_setopt(easy, CURLOPT_INFILESIZE_LARGE,
                            static_cast<curl_off_t>(request.body_bytes));
-        ::curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request.method.c_str());
+        curl().easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request.method.c_str());
     } else if (request.method != "GET") {
         // Content-Length: 0, which registries want to see.
-        ::curl_easy_setopt(easy, CURLOPT_POST, 1L);
-        ::curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, 0L);
-        ::curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");
-        ::curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request.method.c_str());
+        curl().easy_setopt(easy, CURLOPT_POST, 1L);
+        curl().easy_setopt(easy, CURLOPT_POSTFIELDSIZE, 0L);
+        curl().easy_setopt(easy, CURLOPT_POSTFIELDS, "");
+        curl().easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request.method.c_str());
     }
 }
 
@@ -281,7 +307,7 @@ void CurlTransport::report(const Request& request, CURLcode code, int system_err
     case CURLE_SSL_ISSUER_ERROR:
     case CURLE_SSL_INVALIDCERTSTATUS:
         throw Hopeless(where + "the server's certificate cannot be verified (" +
-                       ::curl_easy_strerror(code) + ")");
+                       curl().easy_strerror(code) + ")");
     case CURLE_SSL_CONNECT_ERROR:
         throw Hopeless(where + "TLS handshake failed; a registry that speaks plain HTTP must be "
                                "listed under insecure-registries");
@@ -298,7 +324,7 @@ void CurlTransport::report(const Request& request, CURLcode code, int system_err
     }
     if (system_error != 0)
         fail(ErrorKind::Network, where + std::generic_category().message(system_error));
-    fail(ErrorKind::Network, where + ::curl_easy_strerror(code));
+    fail(ErrorKind::Network, where + curl().easy_strerror(code));
 }
 
 }  // namespace

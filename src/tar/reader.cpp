@@ -7,10 +7,10 @@
 // warning. That one warning is expected. Every other warning means that part of a header was
 // ignored, and a header that two readers understand differently is an attack, so it is an error
 // here.
+#include "libarchive.hpp"
+
 #include <shale/tar.hpp>
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -32,8 +32,8 @@ constexpr std::uint64_t kMaxSparseBytes = 64ull << 30;
 constexpr int kNameNotConverted = EILSEQ;
 
 struct FreeArchive {
-    void operator()(archive* reader) const { archive_read_free(reader); }
-    void operator()(archive_entry* entry) const { archive_entry_free(entry); }
+    void operator()(archive* reader) const { libarchive().read_free(reader); }
+    void operator()(archive_entry* entry) const { libarchive().entry_free(entry); }
 };
 
 class InCLocale {
@@ -73,10 +73,10 @@ std::string clean_member_path(std::string_view raw, std::string_view what) {
 }
 
 std::int64_t mtime_of(archive_entry* entry) {
-    if (!archive_entry_mtime_is_set(entry)) return 0;
-    const std::int64_t seconds = archive_entry_mtime(entry);
+    if (!libarchive().entry_mtime_is_set(entry)) return 0;
+    const std::int64_t seconds = libarchive().entry_mtime(entry);
     // libarchive negates the seconds of "-1.5" but not the fraction.
-    const std::int64_t ns = (seconds < 0 ? -1 : 1) * archive_entry_mtime_nsec(entry);
+    const std::int64_t ns = (seconds < 0 ? -1 : 1) * libarchive().entry_mtime_nsec(entry);
     if (seconds >= INT64_MAX / kNsPerSecond) return INT64_MAX;
     if (seconds <= INT64_MIN / kNsPerSecond) return INT64_MIN;
     return seconds * kNsPerSecond + ns;
@@ -94,8 +94,8 @@ std::vector<Xattr> xattrs_of(archive_entry* entry) {
     const char* name = nullptr;
     const void* value = nullptr;
     std::size_t size = 0;
-    archive_entry_xattr_reset(entry);
-    while (archive_entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK)
+    libarchive().entry_xattr_reset(entry);
+    while (libarchive().entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK)
         xattrs.push_back({name, std::string(static_cast<const char*>(value), size)});
     // bsdtar states each attribute twice, in two notations.
     const auto by_name = [](const Xattr& a, const Xattr& b) { return a.name < b.name; };
@@ -107,8 +107,8 @@ std::vector<Xattr> xattrs_of(archive_entry* entry) {
 
 // nullopt for a hardlink to "" and for the rest of a file begun on another volume.
 std::optional<MemberType> type_of(archive_entry* entry) {
-    if (archive_entry_hardlink(entry) != nullptr) return MemberType::Hardlink;
-    switch (archive_entry_filetype(entry)) {
+    if (libarchive().entry_hardlink(entry) != nullptr) return MemberType::Hardlink;
+    switch (libarchive().entry_filetype(entry)) {
     case AE_IFREG:
         return MemberType::Regular;
     case AE_IFLNK:
@@ -128,7 +128,7 @@ std::optional<MemberType> type_of(archive_entry* entry) {
 
 std::string link_target_of(archive_entry* entry, MemberType type, const std::string& path) {
     if (type == MemberType::Symlink) {
-        const char* target = archive_entry_symlink(entry);
+        const char* target = libarchive().entry_symlink(entry);
         if (target == nullptr || *target == '\0')
             fail(ErrorKind::Corrupt,
                  fmt::format("archive member \"{}\": symlink to nothing", path));
@@ -136,7 +136,7 @@ std::string link_target_of(archive_entry* entry, MemberType type, const std::str
     }
     if (type != MemberType::Hardlink) return {};
     const auto target =
-        clean_member_path(archive_entry_hardlink(entry), "hardlink target of archive member");
+        clean_member_path(libarchive().entry_hardlink(entry), "hardlink target of archive member");
     if (target.empty())
         fail(ErrorKind::Corrupt, fmt::format("archive member \"{}\": hardlink to nothing", path));
     return target;
@@ -149,8 +149,8 @@ struct Reader::State {
     std::string what;
     std::array<std::byte, kInputBytes> buffer;
     std::exception_ptr source_error;
-    std::unique_ptr<archive, FreeArchive> reader{archive_read_new()};
-    std::unique_ptr<archive_entry, FreeArchive> entry{archive_entry_new()};
+    std::unique_ptr<archive, FreeArchive> reader{libarchive().read_new()};
+    std::unique_ptr<archive_entry, FreeArchive> entry{libarchive().entry_new()};
     bool opened = false, ended = false;
     // Of the current member.
     bool regular = false, sparse = false;
@@ -159,11 +159,11 @@ struct Reader::State {
     std::uint64_t size = 0, delivered = 0;
 
     std::uint64_t position() const {
-        return static_cast<std::uint64_t>(archive_filter_bytes(reader.get(), 0));
+        return static_cast<std::uint64_t>(libarchive().filter_bytes(reader.get(), 0));
     }
     [[noreturn]] void raise() const {
         if (source_error) std::rethrow_exception(source_error);
-        const char* why = archive_error_string(reader.get());
+        const char* why = libarchive().error_string(reader.get());
         corrupt(why != nullptr ? why : "damaged archive");
     }
     [[noreturn]] void corrupt(std::string_view why) const {
@@ -184,9 +184,9 @@ struct Reader::State {
 void Reader::State::open() {
     if (!reader || !entry) throw std::bad_alloc();
     opened = true;
-    check(archive_read_support_format_tar(reader.get()));
-    check(archive_read_support_format_empty(reader.get()));
-    check(archive_read_open(reader.get(), this, nullptr, &State::pull, nullptr));
+    check(libarchive().read_support_format_tar(reader.get()));
+    check(libarchive().read_support_format_empty(reader.get()));
+    check(libarchive().read_open(reader.get(), this, nullptr, &State::pull, nullptr));
 }
 
 la_ssize_t Reader::State::pull(archive* reader, void* state, const void** bytes) noexcept {
@@ -196,7 +196,7 @@ la_ssize_t Reader::State::pull(archive* reader, void* state, const void** bytes)
         return static_cast<la_ssize_t>(self.source(self.buffer));
     } catch (...) {  // C frames lie between here and our caller; raise() rethrows
         self.source_error = std::current_exception();
-        archive_set_error(reader, EIO, "reading the archive failed");
+        libarchive().set_error(reader, EIO, "reading the archive failed");
         return ARCHIVE_FATAL;
     }
 }
@@ -204,19 +204,19 @@ la_ssize_t Reader::State::pull(archive* reader, void* state, const void** bytes)
 bool Reader::State::next_header() {
     const InCLocale c_locale;
     if (!opened) open();
-    const int status = archive_read_next_header2(reader.get(), entry.get());
+    const int status = libarchive().read_next_header2(reader.get(), entry.get());
     // A source that fails before the first byte looks like an empty archive to libarchive.
     if (source_error) raise();
     if (status == ARCHIVE_EOF) return false;
     const bool only_a_name_not_in_ascii =
-        status == ARCHIVE_WARN && archive_errno(reader.get()) == kNameNotConverted;
+        status == ARCHIVE_WARN && libarchive().error_number(reader.get()) == kNameNotConverted;
     if (!only_a_name_not_in_ascii) check(status);
     return true;
 }
 
 Member Reader::State::convert() {
     const auto type = type_of(entry.get());
-    const char* raw_path = archive_entry_pathname(entry.get());
+    const char* raw_path = libarchive().entry_pathname(entry.get());
     if (raw_path == nullptr) fail(ErrorKind::Corrupt, "archive member without a name");
     Member member;
     member.path = clean_member_path(raw_path, "archive member");
@@ -227,18 +227,18 @@ Member Reader::State::convert() {
     if (member.path.empty() && *type != MemberType::Directory)
         fail(ErrorKind::Corrupt,
              fmt::format("archive member \"{}\" replaces the root directory", raw_path));
-    member.mode = archive_entry_perm(entry.get()) & 07777;
-    member.uid = id_of(archive_entry_uid(entry.get()), "uid", member.path);
-    member.gid = id_of(archive_entry_gid(entry.get()), "gid", member.path);
+    member.mode = libarchive().entry_perm(entry.get()) & 07777;
+    member.uid = id_of(libarchive().entry_uid(entry.get()), "uid", member.path);
+    member.gid = id_of(libarchive().entry_gid(entry.get()), "gid", member.path);
     member.mtime_ns = mtime_of(entry.get());
     member.link_target = link_target_of(entry.get(), *type, member.path);
     member.xattrs = xattrs_of(entry.get());
     if (*type == MemberType::CharDevice || *type == MemberType::BlockDevice) {
-        member.device_major = static_cast<std::uint32_t>(archive_entry_rdevmajor(entry.get()));
-        member.device_minor = static_cast<std::uint32_t>(archive_entry_rdevminor(entry.get()));
+        member.device_major = static_cast<std::uint32_t>(libarchive().entry_rdevmajor(entry.get()));
+        member.device_minor = static_cast<std::uint32_t>(libarchive().entry_rdevminor(entry.get()));
     }
     if (*type == MemberType::Regular) {
-        const std::int64_t bytes = archive_entry_size(entry.get());
+        const std::int64_t bytes = libarchive().entry_size(entry.get());
         if (bytes < 0)
             fail(ErrorKind::Corrupt,
                  fmt::format("archive member \"{}\" has a negative size", member.path));
@@ -251,7 +251,7 @@ Member Reader::State::convert() {
 std::size_t Reader::State::read_some(MutableBytes out) {
     // At the start of a hole libarchive may return nothing once before it makes up the zeros.
     for (int attempt = 0; attempt < 2; ++attempt) {
-        const la_ssize_t made = archive_read_data(reader.get(), out.data(), out.size());
+        const la_ssize_t made = libarchive().read_data(reader.get(), out.data(), out.size());
         if (made < 0) raise();
         if (made > 0) return static_cast<std::size_t>(made);
     }
@@ -262,7 +262,7 @@ std::size_t Reader::State::read_some(MutableBytes out) {
 // data. It also moves the stream position past the content and its padding.
 void Reader::State::finish_content() {
     std::byte extra;
-    const la_ssize_t made = archive_read_data(reader.get(), &extra, 1);
+    const la_ssize_t made = libarchive().read_data(reader.get(), &extra, 1);
     if (made < 0) raise();
     if (made > 0) corrupt(fmt::format("member holds more than the {} bytes it declares", size));
     exhausted = true;
@@ -288,14 +288,14 @@ std::optional<Member> Reader::next() {
         return std::nullopt;
     }
     state.header_offset =
-        static_cast<std::uint64_t>(archive_read_header_position(state.reader.get()));
+        static_cast<std::uint64_t>(libarchive().read_header_position(state.reader.get()));
     state.content_offset = state.position();
     const auto where = [&] {
         return fmt::format("{}: tar offset {}", state.what, state.header_offset);
     };
     Member member = in_context(where, [&] { return state.convert(); });
     state.regular = member.type == MemberType::Regular;
-    state.sparse = archive_entry_sparse_count(state.entry.get()) != 0;
+    state.sparse = libarchive().entry_sparse_count(state.entry.get()) != 0;
     if (state.sparse && member.size > kMaxSparseBytes)
         fail(ErrorKind::Unsupported,
              fmt::format("{}: sparse file \"{}\" of {} bytes", where(), member.path, member.size));

@@ -75,6 +75,12 @@ cp "$T/last.log" "$T/second.log"
 check "every step of it is cached" equal \
     "$(awk '/^#[0-9]+ \[.*[0-9]+\/[0-9]+\] /{n++} END{print n+0}' "$T/second.log")" \
     "$(grep -c ' CACHED$' "$T/second.log")"
+# Mapping what libcurl and libarchive bring along takes longer than all the rest of such a build.
+loaded() { LD_DEBUG=libs "$SHALE" "$@" 2>&1 | grep -o 'calling init: .*' | sed 's|.*/||'; }
+check "and loads no library for what it does not do" sh -c "! grep -qE 'curl|archive' <<E
+$(loaded build -q -t app:prod "$ctx")
+E"
+check "the others are loaded" grep -q libzstd <<< "$(loaded build -q -t app:prod "$ctx")"
 check "both builds have one image ID" equal "$(cat "$T/iid1")" "$(cat "$T/iid2")"
 check "a target comes from cache" build --target builder -t app:builder "$ctx"
 check "the builder stage is found in any case" quiet --target BUILDER "$ctx"
