@@ -1,5 +1,6 @@
 // Contents read from a directory tree whose owner may be hostile: an overlay upper, a build
 // context.
+#include <shale/io.hpp>
 #include <shale/layer.hpp>
 
 #include <fcntl.h>
@@ -31,7 +32,7 @@ class ContentDirectory {
     explicit ContentDirectory(const std::string& root)
         : root_path_(root), root_(open_file(root, O_RDONLY | O_DIRECTORY)) {}
 
-    UniqueFd open(std::string_view path) {
+    UniqueFd open(std::string_view path, bool& is_sparse) {
         const std::size_t slash = path.rfind('/');
         const bool at_root = slash == std::string_view::npos;
         const int directory = at_root ? root_.get() : parent(path.substr(0, slash));
@@ -44,6 +45,8 @@ class ContentDirectory {
         if (!S_ISREG(info.st_mode))
             fail(ErrorKind::Corrupt,
                  fmt::format("'{}' is no longer a regular file", full_name(path)));
+        is_sparse = io::is_sparse(static_cast<std::uint64_t>(info.st_size),
+                                  static_cast<std::uint64_t>(info.st_blocks));
         return file;
     }
     std::string full_name(std::string_view path) const { return join_path(root_path_, path); }
@@ -68,7 +71,14 @@ class ContentDirectory {
 OpenContent content_from_directory(const std::string& root) {
     auto directory = std::make_shared<ContentDirectory>(root);
     return [directory](std::string_view path, const snapshot::Entry&) -> codec::Source {
-        auto file = std::make_shared<UniqueFd>(directory->open(path));
+        bool is_sparse = false;
+        auto file = std::make_shared<UniqueFd>(directory->open(path, is_sparse));
+        if (is_sparse)
+            return [directory, file, path = std::string(path),
+                    reader = io::HoleReader(file->get())](MutableBytes out) mutable {
+                return in_context([&] { return directory->full_name(path); },
+                                  [&] { return reader.read(out); });
+            };
         return [directory, file, path = std::string(path)](MutableBytes out) {
             while (true) {
                 const ssize_t got = ::read(file->get(), out.data(), out.size());

@@ -24,6 +24,7 @@ struct HashJob {
     FileStamp stamp;
     bool may_cache = false;   // it lies on a file system whose ctime is trusted
     std::uint64_t order = 0;  // in the cache
+    bool is_sparse = false;
 };
 
 // What came of it.

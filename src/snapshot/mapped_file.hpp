@@ -39,7 +39,7 @@ class MappedFile {
 
   private:
     // Few, because a look-up far away pays for all of them.
-    static constexpr NodeId kNodesAtOnce = 64;
+    static constexpr NodeId kNodesAtOnce = 16;
     using Flags = std::unique_ptr<std::atomic<bool>[]>;
 
     void read_header();

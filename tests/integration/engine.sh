@@ -47,6 +47,29 @@ printf X | dd of="$T/kept.snap" bs=1 seek=5000 conv=notrunc status=none
 check "a damaged one" "$SHALE" snapshot "$T/a1" -o "$T/kept.snap"
 check "is written anew" cmp "$T/kept.snap" "$T/good.snap"
 
+# --- holes ---------------------------------------------------------------------------------------
+# Not read, neither for the digest nor for the layer.
+mkdir "$T/holes"
+truncate -s 3G "$T/holes/disk"
+for at in 0 1000 3071; do
+    printf 'block %s' $at | dd of="$T/holes/disk" bs=1M seek=$at conv=notrunc status=none
+done
+if [ "$(stat -c %b "$T/holes/disk")" -gt 1000 ]; then
+    skip "holes: the file system of $T has none"
+else
+    reads() { strace -f -qq -e trace=pread64,read -o "$T/trace" "$SHALE" "$@" > /dev/null &&
+        awk -F'= ' '{sum += $NF} END {print sum}' "$T/trace"; }
+    check "a snapshot reads what is no hole" \
+        [ "$(reads snapshot --no-cache "$T/holes" -o "$T/holes.snap")" -lt 1000000 ]
+    check "so does a layer" \
+        [ "$(reads layer scratch "$T/holes" -o "$T/holes.layer")" -lt 1000000 ]
+    mkdir "$T/unpacked"
+    check "it unpacks" "$SHALE" apply "$T/holes.layer" "$T/unpacked"
+    check "to the same file" cmp "$T/holes/disk" "$T/unpacked/disk"
+    check "with its holes" [ "$(stat -c %b "$T/unpacked/disk")" -lt 1000 ]
+    rm -r "$T/holes" "$T/unpacked"
+fi
+
 # --- damage and malice --------------------------------------------------------------------------
 mkdir "$T/victim"
 head -c 300 "$T/full" > "$T/cut"

@@ -98,6 +98,20 @@ TEST_F(Scan, LargeFileInPieces) {
     EXPECT_EQ(stats_.bytes_hashed, big.size());
 }
 
+TEST_F(Scan, HolesAreZeros) {
+    std::string text(5 << 20, '\0');
+    text.replace(3 << 20, 4, "data");
+    write("dense", text);
+    write("sparse", "");
+    const UniqueFd fd = open_file(path("sparse"), O_WRONLY);
+    ASSERT_EQ(::pwrite(fd.get(), "data", 4, 3 << 20), 4);
+    ASSERT_EQ(::ftruncate(fd.get(), static_cast<off_t>(text.size())), 0);
+    const Tree tree = scan_here();
+    EXPECT_EQ(tree.entry(tree.find("sparse")).content, codec::sha256(text));
+    EXPECT_EQ(tree.entry(tree.find("dense")).content, codec::sha256(text));
+    EXPECT_EQ(stats_.bytes_hashed, 2 * text.size());
+}
+
 TEST_F(Scan, HardLinksAreReadOnce) {
     write("a", "shared");
     for (const char* name : {"b", "c"})
