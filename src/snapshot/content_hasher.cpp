@@ -23,7 +23,7 @@ constexpr std::size_t kMaxWaiting = 256;
 // waking somebody for every file costs more than reading it.
 constexpr std::size_t kBatch = 32;
 constexpr std::size_t kSparseBuffer = 64 << 10;  // stays in the second-level cache
-constexpr int kMaxReads = 4;  // once, and three times again
+constexpr int kMaxReads = 4;                     // once, and three times again
 
 FileStamp stamp_of(const struct stat& status) {
     return {status.st_dev, status.st_ino, static_cast<std::uint64_t>(status.st_size),
@@ -212,7 +212,7 @@ class HashWorker {
     std::vector<std::unique_ptr<Reading>> slots_;
     std::vector<std::size_t> free_, to_read_, again_;
     std::size_t open_ = 0;
-    bool is_idle_ = false;  // there is no full batch to go on with
+    bool is_idle_ = false;           // there is no full batch to go on with
     std::vector<std::byte> buffer_;  // of sparse files
     std::vector<HashOutcome> outcomes_;
     std::uint64_t files_ = 0, bytes_ = 0;

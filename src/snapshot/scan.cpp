@@ -111,8 +111,7 @@ class Scanner {
                 return nodes_.set_content(node, *known, walked.size);
             }
         hasher_.add({node, directory_of(walked), std::string(walked.name), stamp_of(walked),
-                     may_cache, first_order_ + node,
-                     io::is_sparse(walked.size, walked.blocks)});
+                     may_cache, first_order_ + node, io::is_sparse(walked.size, walked.blocks)});
         if (++handed_out_ % kOutcomesAtOnce == 0) apply(hasher_.take());
     }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Layers in the forms of other programs, as those read them: podman pulls zstd:chunked and estargz
-# in parts where it is installed, skopeo cuts contents where we cut them.
+# Layers in the forms of other programs, as those read them: containerd unpacks each, podman pulls
+# zstd:chunked and estargz in parts where they are installed, skopeo cuts contents where we do.
 . "$(dirname "$0")/../support/harness.sh"
 [ "$(id -u)" -eq 0 ] || skip "needs root to keep owners"
 command -v zstd > /dev/null || skip "needs zstd"
@@ -92,6 +92,45 @@ if command -v skopeo > /dev/null; then
     check "skopeo copies zstd:chunked" skopeo copy -q "oci-archive:$T/chunked.tar" "dir:$T/dir"
     check "and plain zstd" skopeo copy -q "oci-archive:$T/plain.tar" "dir:$T/dir-plain"
 fi
+# containerd's own unpacking, with a daemon that has nothing else.
+containerd_unpacks() {
+    "$SHALE" build -q -o "type=oci,dest=$T/ctr.tar,name=app:${1/:/-},compression=$1" "$ctx" &&
+        ctr_ image import --snapshotter native "$T/ctr.tar" &&
+        ctr_ image mount --snapshotter native "docker.io/library/app:${1/:/-}" "$T/seen" &&
+        diff -r --no-dereference "$ctx/tree" "$T/seen/tree" &&
+        equal "$(stat -c %h "$T/seen/tree/holes.bin")" 2
+    local code=$?
+    ctr_ image unmount "$T/seen" > /dev/null 2>&1
+    return $code
+}
+if command -v containerd > /dev/null && command -v ctr > /dev/null; then
+    mkdir "$T/ctr" "$T/seen"
+    cat > "$T/ctr/config.toml" <<E
+version = 2
+root = "$T/ctr/root"
+state = "$T/ctr/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+address = "$T/ctr/sock"
+E
+    containerd -c "$T/ctr/config.toml" > "$T/ctr/log" 2>&1 &
+    daemon=$!
+    on_exit='kill $daemon; wait $daemon'
+    ctr_() { ctr -a "$T/ctr/sock" "$@"; }
+    if wait_for 20 ctr_ version > /dev/null 2>&1; then
+        for form in zstd zstd:chunked estargz zstd-plain gzip; do
+            check "containerd unpacks $form" containerd_unpacks "$form"
+        done
+    else
+        echo "note: containerd does not start; it was not asked"
+    fi
+    kill $daemon
+    wait $daemon 2> /dev/null
+    on_exit=
+else
+    echo "note: containerd is not installed; it was not asked"
+fi
+
 if ! command -v podman > /dev/null || ! command -v docker-registry > /dev/null; then
     echo "note: podman or docker-registry is not installed; partial pulls were not tried"
     exit
