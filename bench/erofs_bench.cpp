@@ -14,7 +14,7 @@ void Image(benchmark::State& state) {
     const auto tree = snapshot::scan(directory.path());
     std::size_t bytes = 0;
     for (auto _ : state)
-        bytes = erofs::image_of(tree).size();
+        bytes = erofs::image_of(tree, "").size();
     state.SetItemsProcessed(static_cast<std::int64_t>(tree.size() * state.iterations()));
     state.counters["bytes_per_entry"] =
         static_cast<double>(bytes) / static_cast<double>(tree.size());

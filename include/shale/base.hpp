@@ -217,6 +217,8 @@ class OutputFile {
     void write(Bytes bytes);
     void commit(Durability durability = Durability::Synced);
     bool is_stdout() const { return is_stdout_; }  // by the name "-"
+    // Whether commit() puts a new file in the place of `path`. Else it is written to as it is.
+    bool replaces_file() const { return !target_.empty(); }
 
   private:
     void create_temporary();
@@ -344,8 +346,16 @@ const Clock& system_clock();
 
 inline constexpr std::int64_t kNsPerSecond = 1'000'000'000;
 
+// Times that do not fit, beyond the year 2262, become the last or first that does: files may have
+// any, by the will of whoever made them.
 constexpr std::int64_t to_ns(const timespec& time) {
-    return time.tv_sec * kNsPerSecond + time.tv_nsec;
+    // From the second nearer to 1970, or else the very first would not come out.
+    const bool is_split = time.tv_sec < 0 && time.tv_nsec > 0;
+    std::int64_t ns = 0;
+    if (__builtin_mul_overflow(time.tv_sec + is_split, kNsPerSecond, &ns) ||
+        __builtin_add_overflow(ns, time.tv_nsec - is_split * kNsPerSecond, &ns))
+        return time.tv_sec < 0 ? INT64_MIN : INT64_MAX;
+    return ns;
 }
 // Times before 1970 too: the fraction is never negative.
 constexpr timespec to_timespec(std::int64_t ns) {

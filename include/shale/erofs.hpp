@@ -24,11 +24,11 @@ namespace shale::erofs {
 // Attributes named trusted.overlay.* are escaped, so that overlayfs shows them as they are instead
 // of obeying them: a tree cannot say where its files' bytes come from.
 // `prefix` is what names of contents begin with.
-std::string image_of(const snapshot::Tree& tree, std::string_view prefix = {});
+std::string image_of(const snapshot::Tree& tree, std::string_view prefix);
 
 // The name of a content in a data-only lower, relative to its root. overlayfs looks for it in every
 // layer below the image: with a prefix that nobody can know before, nothing else has that name.
-inline std::string content_name(const Digest& content, std::string_view prefix = {}) {
+inline std::string content_name(const Digest& content, std::string_view prefix) {
     return std::string(prefix) + content.hex();
 }
 

@@ -68,7 +68,8 @@ class FileEngine {
 
 // Reads one file from its beginning to its end as read(2) does, except that holes are not read: the
 // kernel would fill pages of its cache with zeros first, at a fraction of the speed, and push out
-// what others need there. Asks lseek(2) where they are; where that knows none, all is data.
+// what others need there. Asks lseek(2) where they are, and believes it; where that knows none, all
+// is data.
 class HoleReader {
   public:
     explicit HoleReader(int fd) : fd_(fd) {}  // must stay open; its position is moved

@@ -83,7 +83,7 @@ class View {
 class ContentView {
   public:
     // Of a view of layers. Names begin with `prefix`.
-    explicit ContentView(std::shared_ptr<View> view, std::string prefix = {});
+    ContentView(std::shared_ptr<View> view, std::string prefix);
     ~ContentView();
     std::optional<Attributes> lookup(std::string_view name);  // nullopt: no file has this content
     std::optional<Attributes> attributes(InodeId inode) const;

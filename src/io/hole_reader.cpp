@@ -21,7 +21,7 @@ void HoleReader::find_extent() {
     } else if (data == from) {
         const off_t hole = ::lseek(fd_, from, SEEK_HOLE);
         data_end_ = hole > from ? static_cast<std::uint64_t>(hole) : kAll;
-    } else if (errno == ENXIO) {  // no data from here on
+    } else if (data < 0 && errno == ENXIO) {  // no data from here on
         const off_t end = ::lseek(fd_, 0, SEEK_END);
         if (end < 0) throw_errno("lseek");
         hole_end_ = static_cast<std::uint64_t>(end);

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 namespace shale::snapshot {
 
@@ -23,7 +24,9 @@ constexpr std::size_t kMaxWaiting = 256;
 // waking somebody for every file costs more than reading it.
 constexpr std::size_t kBatch = 32;
 constexpr std::size_t kSparseBuffer = 64 << 10;  // stays in the second-level cache
-constexpr int kMaxReads = 4;                     // once, and three times again
+// Bytes of a sparse file after which a worker asks whether it is still wanted.
+constexpr std::uint64_t kLookUpEvery = 64 << 20;
+constexpr int kMaxReads = 4;  // once, and three times again
 
 FileStamp stamp_of(const struct stat& status) {
     return {status.st_dev, status.st_ino, static_cast<std::uint64_t>(status.st_size),
@@ -50,12 +53,13 @@ class HashWorker {
 
     void run() {
         while (next_jobs()) {
-            if (!engine_) open_engine();
             for (const std::size_t slot : to_read_)
                 submit(slot);
             to_read_.clear();
             // Without this the last files of a batch would wait for the next batch.
-            if (is_idle_) engine_->drain();
+            if (engine_ && (is_idle_ || !sparse_.empty())) engine_->drain();
+            for (const std::size_t slot : std::exchange(sparse_, {}))
+                read_sparse(slot);
         }
         const std::lock_guard lock(shared_.mutex_);
         shared_.files_ += files_;
@@ -125,12 +129,13 @@ class HashWorker {
         file.bytes = 0;
         ++file.reads;
         file.began_ns = filesystem_tick_ns();
-        if (file.job.is_sparse) return read_sparse(slot);
+        if (file.job.is_sparse) return sparse_.push_back(slot);
+        if (!engine_) open_engine();
         engine_->submit(
             {file.job.directory->get(), file.job.name.c_str(), file.job.stamp.size, slot});
     }
 
-    // At once: what there is to read of such a file is little.
+    // When nothing else is under way: this holds the worker, and much may have to be hashed.
     void read_sparse(std::size_t slot) {
         Reading& file = *slots_[slot];
         const UniqueFd fd(::openat(file.job.directory->get(), file.job.name.c_str(),
@@ -145,12 +150,19 @@ class HashWorker {
                 file.bytes += got;
                 if (file.bytes > file.job.stamp.size + io::kMaxGrowth)
                     return close(slot, kind_of_error(EFBIG), {}, EFBIG);
+                if (file.bytes % kLookUpEvery < got && has_failed())
+                    return close(slot, HashOutcome::Kind::Vanished, {}, 0);  // nobody will ask
             }
         } catch (const Error& error) {
             return close(slot, kind_of_error(error.sys_errno()), {}, error.sys_errno());
         }
         bytes_ += file.bytes;
         verify(slot, hash.finish());
+    }
+
+    bool has_failed() {
+        const std::lock_guard lock(shared_.mutex_);
+        return shared_.failed_;
     }
 
     void take(const io::Piece& piece) {
@@ -212,8 +224,9 @@ class HashWorker {
     std::vector<std::unique_ptr<Reading>> slots_;
     std::vector<std::size_t> free_, to_read_, again_;
     std::size_t open_ = 0;
-    bool is_idle_ = false;           // there is no full batch to go on with
-    std::vector<std::byte> buffer_;  // of sparse files
+    bool is_idle_ = false;             // there is no full batch to go on with
+    std::vector<std::size_t> sparse_;  // slots of sparse files, to be read when the others are
+    std::vector<std::byte> buffer_;    // for them
     std::vector<HashOutcome> outcomes_;
     std::uint64_t files_ = 0, bytes_ = 0;
     // Last: it waits for reads in flight, which use the slots, before they go.

@@ -9,8 +9,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <functional>
-#include <set>
 #include <thread>
 
 namespace shale::snapshot {
@@ -110,49 +108,53 @@ Digest node_key(const Tree::Data& data, NodeId id, const KeyPolicy& policy,
 }
 
 // Visits the nodes in [from, to) in descending order, in which children come before their
-// directory. A directory that reaches beyond `to` is left out.
+// directory. Returns those that reach beyond `to`, which are left out.
 template <typename Visit>
-void visit_part(const Tree::Data& data, NodeId from, NodeId to, const Visit& visit) {
+std::vector<NodeId> visit_part(const Tree::Data& data, NodeId from, NodeId to, const Visit& visit) {
+    std::vector<NodeId> left_out;
     std::string scratch;
     for (NodeId node = to; node-- > from;)
-        if (data.node(node).end <= to) visit(node, scratch);
+        if (data.node(node).end <= to)
+            visit(node, scratch);
+        else
+            left_out.push_back(node);
+    return left_out;
 }
 
 // Visits every node of a subtree, children before their directory; on several threads if there are
 // many. Each thread has a part of the numbers. What is not whole in one part, the directories
-// around the first node of the next, is visited when all threads have ended.
+// around the first node of the next, is visited when all threads have ended. Which these are is not
+// taken from their parents: the tree may be a mapped file that somebody forged.
 template <typename Visit>
 void visit_bottom_up(const Tree::Data& data, NodeId top, const Visit& visit) {
     const NodeId end = data.node(top).end;
     const NodeId parts = std::clamp<NodeId>((end - top) / kNodesPerThread, 1, thread_count());
-    std::vector<NodeId> begins;
-    for (NodeId part = 0; part < parts; ++part)
-        begins.push_back(top + static_cast<NodeId>(std::uint64_t{end - top} * part / parts));
+    const auto begin_of = [&](NodeId part) {
+        return top + static_cast<NodeId>(std::uint64_t{end - top} * part / parts);
+    };
+    std::vector<std::vector<NodeId>> left_out(parts);
     std::vector<std::exception_ptr> failures(parts);
+    const auto run = [&](NodeId part) {
+        left_out[part] = visit_part(data, begin_of(part), begin_of(part + 1), visit);
+    };
     {
         std::vector<std::jthread> threads;
         for (NodeId part = 1; part < parts; ++part)
             threads.emplace_back([&, part] {
                 try {
-                    visit_part(data, begins[part], part + 1 < parts ? begins[part + 1] : end,
-                               visit);
+                    run(part);
                 } catch (...) {  // carried to the calling thread
                     failures[part] = std::current_exception();
                 }
             });
-        visit_part(data, top, parts > 1 ? begins[1] : end, visit);
+        run(0);
     }
     for (const auto& failure : failures)
         if (failure) std::rethrow_exception(failure);
-    std::set<NodeId, std::greater<>> around;
-    for (NodeId part = 1; part < parts; ++part)
-        for (NodeId node = begins[part]; node != top;) {
-            node = data.node(node).parent;
-            around.insert(node);
-        }
     std::string scratch;
-    for (const NodeId node : around)
-        visit(node, scratch);
+    for (NodeId part = parts; part-- > 0;)
+        for (const NodeId node : left_out[part])
+            visit(node, scratch);
 }
 
 }  // namespace

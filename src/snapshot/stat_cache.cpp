@@ -96,6 +96,7 @@ std::optional<Digest> StatCache::Impl::find(const FileStamp& stamp, Order order)
     if (!fresh_.empty())
         if (const auto at = fresh_.find(inode); at != fresh_.end()) {
             if (at->second.record.stamp != stamp) return std::nullopt;
+            at->second.order = order;
             return at->second.record.digest;
         }
     const auto at = position_of(inode);
@@ -247,9 +248,9 @@ void StatCache::Impl::load() {
         count >= kNoRecord)
         return;
     const auto* records = covered.data() + kHeaderBytes;
+    found_.resize(count);
     loaded_ = {reinterpret_cast<const Record*>(records), count};
     sorted_ = {reinterpret_cast<const std::uint32_t*>(records + count * sizeof(Record)), count};
-    found_.resize(count);
 }
 
 StatCache::StatCache() : impl_(std::make_unique<Impl>(std::string(), system_clock())) {}

@@ -93,14 +93,18 @@ if command -v skopeo > /dev/null; then
     check "and plain zstd" skopeo copy -q "oci-archive:$T/plain.tar" "dir:$T/dir-plain"
 fi
 # containerd's own unpacking, with a daemon that has nothing else.
+# Each form in a namespace of its own: snapshots go by the digest of a layer's tar, which most forms
+# share, and what has been unpacked before is not unpacked again.
 containerd_unpacks() {
-    "$SHALE" build -q -o "type=oci,dest=$T/ctr.tar,name=app:${1/:/-},compression=$1" "$ctx" &&
+    local name=${1/:/-} code
+    ctr_() { ctr -a "$T/ctr/sock" -n "$name" "$@"; }
+    "$SHALE" build -q -o "type=oci,dest=$T/ctr.tar,name=app:$name,compression=$1" "$ctx" &&
         ctr_ image import --snapshotter native "$T/ctr.tar" &&
-        ctr_ image mount --snapshotter native "docker.io/library/app:${1/:/-}" "$T/seen" &&
+        ctr_ image mount --snapshotter native "docker.io/library/app:$name" "$T/seen" &&
         diff -r --no-dereference "$ctx/tree" "$T/seen/tree" &&
         equal "$(stat -c %h "$T/seen/tree/holes.bin")" 2
-    local code=$?
-    ctr_ image unmount "$T/seen" > /dev/null 2>&1
+    code=$?
+    ctr_ image unmount --snapshotter native --rm "$T/seen" > /dev/null 2>&1
     return $code
 }
 if command -v containerd > /dev/null && command -v ctr > /dev/null; then
@@ -116,8 +120,7 @@ E
     containerd -c "$T/ctr/config.toml" > "$T/ctr/log" 2>&1 &
     daemon=$!
     on_exit='kill $daemon; wait $daemon'
-    ctr_() { ctr -a "$T/ctr/sock" "$@"; }
-    if wait_for 20 ctr_ version > /dev/null 2>&1; then
+    if wait_for 20 ctr -a "$T/ctr/sock" version > /dev/null 2>&1; then
         for form in zstd zstd:chunked estargz zstd-plain gzip; do
             check "containerd unpacks $form" containerd_unpacks "$form"
         done

@@ -291,14 +291,36 @@ TEST_P(TiersTest, TheFirstByteCostsOneFrame) {
     EXPECT_EQ(view->contents().stats().frames_fetched, 1u);
 }
 
+// overlayfs looks for a content in all layers below the image first.
+TEST_P(TiersTest, AFileNamedAsAContentIsNotTakenForIt) {
+    if (GetParam() == Tier::Fuse) GTEST_SKIP() << "has no contents by digest";
+    std::ofstream(disk + "/f") << "x";
+    const auto view = view_of_disk();
+    const auto content = view->tree().entry(view->tree().find("f")).content;
+    sandbox::OverlayLayers layers;
+    layers.upper = top.path() + "/upper";
+    layers.work = top.path() + "/work";
+    const auto below = top.path() + "/below";
+    for (const auto& path : {layers.upper, layers.work, below})
+        make_directories(path);
+    std::ofstream(below + "/" + erofs::content_name(content, "")) << "y";
+    ImageLayers image(view, view->tree(), top.path());
+    layers.lowers = {image.lower(), below};
+    layers.data = image.data();
+    layers.notes = true;
+    const sandbox::OverlayMount overlay(layers, target);
+    EXPECT_EQ(read_file(target + "/f"), "x");
+}
+
 TEST_P(TiersTest, ContentsAreNeitherListedNorGuessed) {
     if (GetParam() == Tier::Fuse) GTEST_SKIP() << "has no contents by digest";
     std::ofstream(disk + "/f") << "x";
     Mounted contents(std::make_shared<mount::ContentView>(view_of_disk(), "p-"));
     const auto place = contents.release_mount();
     const auto path = "/proc/self/fd/" + std::to_string(place.get()) + "/";
-    const auto good = erofs::content_name(Digest::parse(
-        "sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"));  // of "x"
+    const auto good = erofs::content_name(
+        Digest::parse("sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"),
+        "");  // of "x"
     EXPECT_EQ(read_file(path + "p-" + good), "x");
     EXPECT_FALSE(path_exists(path + good));
     EXPECT_FALSE(path_exists(path + "p-" + std::string(64, '0')));

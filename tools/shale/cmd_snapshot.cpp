@@ -155,12 +155,12 @@ void print_stats(const Scanned& scanned) {
 // An unchanged directory leaves its snapshot as it is, but for the time, which tells programs like
 // make(1) that it is up to date. Returns the size of the file.
 std::size_t write_output(const std::string& path, const snapshot::Tree& tree) {
+    OutputFile output(path);
     struct stat status {};
-    if (path != "-" && ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
+    if (output.replaces_file() && ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
         snapshot::is_file_of(path, tree) && ::utimensat(AT_FDCWD, path.c_str(), nullptr, 0) == 0)
         return static_cast<std::size_t>(status.st_size);
     std::size_t bytes = 0;
-    OutputFile output(path);
     snapshot::write_tree(tree, [&](Bytes piece) {
         output.write(piece);
         bytes += piece.size();

@@ -267,13 +267,17 @@ TEST(WholeSeconds, RoundsDownBeforeTheEpochToo) {
     EXPECT_EQ(whole_seconds(INT64_MIN), INT64_MIN);
     for (const std::int64_t ns :
          {std::int64_t{0}, std::int64_t{-1}, std::int64_t{-1'000'000'000},
-          std::int64_t{1'999'999'999}, INT64_MIN + 1'000'000'000, INT64_MAX}) {
+          std::int64_t{1'999'999'999}, INT64_MIN, INT64_MIN + 1, INT64_MAX}) {
         const timespec time = to_timespec(ns);
         EXPECT_EQ(to_ns(time), ns);
         EXPECT_GE(time.tv_nsec, 0);
         EXPECT_LT(time.tv_nsec, kNsPerSecond);
     }
     EXPECT_EQ(to_timespec(-1).tv_sec, -1);
+    EXPECT_EQ(to_ns({INT64_MAX, 999'999'999}), INT64_MAX);
+    EXPECT_EQ(to_ns({INT64_MAX / kNsPerSecond, 999'999'999}), INT64_MAX);
+    EXPECT_EQ(to_ns({INT64_MIN, 0}), INT64_MIN);
+    EXPECT_EQ(to_ns({INT64_MIN / kNsPerSecond - 1, 1}), INT64_MIN);
     EXPECT_EQ(to_timespec(INT64_MIN).tv_sec, -9'223'372'037);
     EXPECT_EQ(format_rfc3339(INT64_MIN), "1677-09-21T00:12:43.145224192Z");
     EXPECT_EQ(format_rfc3339(INT64_MAX), "2262-04-11T23:47:16.854775807Z");

@@ -32,7 +32,7 @@ snapshot::Tree tree_with(const std::string& path, const EntrySpec& spec) {
 // Empty if it was written.
 std::string refusal(const snapshot::Tree& tree) {
     try {
-        image_of(tree);
+        image_of(tree, "");
     } catch (const Error& error) {
         EXPECT_EQ(error.kind(), ErrorKind::Unsupported);
         return error.what();
@@ -43,9 +43,9 @@ std::string refusal(const snapshot::Tree& tree) {
 TEST(ErofsImage, EqualTreesGiveEqualBytes) {
     testing::TreeGenerator generator(testing::seed_for_test(5), {});
     const auto model = generator.tree();
-    const auto image = image_of(testing::tree_of(model));
+    const auto image = image_of(testing::tree_of(model), "");
     EXPECT_EQ(image.size() % 4096, 0u);
-    EXPECT_EQ(image, image_of(testing::tree_of(model)));
+    EXPECT_EQ(image, image_of(testing::tree_of(model), ""));
 }
 
 TEST(ErofsImage, NamesOfContentsBeginWithThePrefix) {
@@ -56,8 +56,8 @@ TEST(ErofsImage, NamesOfContentsBeginWithThePrefix) {
 }
 
 TEST(ErofsImage, AFileCostsTheSameWhateverItsSize) {
-    const auto small = image_of(tree_with("f", file_of(1)));
-    EXPECT_EQ(small.size(), image_of(tree_with("f", file_of(1ull << 40))).size());
+    const auto small = image_of(tree_with("f", file_of(1)), "");
+    EXPECT_EQ(small.size(), image_of(tree_with("f", file_of(1ull << 40)), "").size());
 }
 
 TEST(ErofsImage, WhatItCannotShowIsRefusedByName) {
@@ -97,7 +97,7 @@ TEST(ErofsImage, TheFormatsCheckerAgrees) {
     const auto seed = testing::seed_for_test(77);
     for (std::uint64_t round = 0; round < 5; ++round) {
         testing::TreeGenerator generator(seed + round, shape);
-        std::ofstream(path, std::ios::binary) << image_of(testing::tree_of(generator.tree()));
+        std::ofstream(path, std::ios::binary) << image_of(testing::tree_of(generator.tree()), "");
         EXPECT_EQ(std::system(("fsck.erofs " + path + " >/dev/null").c_str()), 0);
     }
 }

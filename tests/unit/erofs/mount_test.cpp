@@ -20,6 +20,8 @@ namespace {
 
 using snapshot::EntrySpec;
 
+constexpr const char* kPrefix = "of-this-test-";
+
 struct ErofsMount : ::testing::Test {
     TempDir top;
     std::string contents, target;
@@ -41,7 +43,7 @@ struct ErofsMount : ::testing::Test {
 
     UniqueFd image_mount(const snapshot::Tree& tree) {
         const auto image = anonymous_file(top.path());
-        write_all(image.get(), as_bytes(image_of(tree)), "image");
+        write_all(image.get(), as_bytes(image_of(tree, kPrefix)), "image");
         return mount_detached(image.get());
     }
 
@@ -49,7 +51,8 @@ struct ErofsMount : ::testing::Test {
     void show(const testing::Model& model) {
         for (const auto& [path, item] : model)
             if (item.spec.type == FileType::Regular)
-                std::ofstream(contents + "/" + content_name(item.spec.content)) << item.content;
+                std::ofstream(contents + "/" + content_name(item.spec.content, kPrefix))
+                    << item.content;
         const auto image = image_mount(testing::tree_of(model));
         const auto options = "lowerdir=/proc/self/fd/" + std::to_string(image.get()) +
                              "::" + contents + ",redirect_dir=nofollow,metacopy=off";
@@ -148,10 +151,11 @@ TEST_F(ErofsMount, AttributesOwnAndShared) {
 
 TEST_F(ErofsMount, AttributesOfOverlayfsAreShownAndNotObeyed) {
     const auto secret = file("bytes that this image must not reach");
-    std::ofstream(contents + "/" + content_name(secret.spec.content)) << secret.content;
+    std::ofstream(contents + "/" + content_name(secret.spec.content, kPrefix)) << secret.content;
     auto item = file("own");
-    item.spec.xattrs = {{"trusted.overlay.opaque", "y"},
-                        {"trusted.overlay.redirect", "/" + content_name(secret.spec.content)}};
+    item.spec.xattrs = {
+        {"trusted.overlay.opaque", "y"},
+        {"trusted.overlay.redirect", "/" + content_name(secret.spec.content, kPrefix)}};
     show({{"", {}}, {"f", item}});
     EXPECT_EQ(read_file(target + "/f"), "own");
     char value[80];

@@ -1,4 +1,5 @@
 // HoleReader against plain reading of the same files.
+
 #include <shale/io.hpp>
 
 #include <fcntl.h>
@@ -76,15 +77,14 @@ TEST_F(HoleReaderTest, FilesWithoutHolesAndWithoutBytes) {
 }
 
 TEST_F(HoleReaderTest, AFileThatShrinksEnds) {
-    const auto fd = file_with({{0, "begin"}, {6 * kMiB, "end"}}, 8 * kMiB);
+    const std::string text(2 * kMiB, 't');
+    const auto fd = file_with({{0, text}}, text.size());
     HoleReader reader(fd.get());
     std::vector<std::byte> buffer(kMiB);
-    ASSERT_GT(reader.read(buffer), 0u);
+    ASSERT_EQ(reader.read(buffer), kMiB);
     ASSERT_EQ(::ftruncate(fd.get(), 10), 0);
-    std::size_t total = 0;
-    while (const std::size_t got = reader.read(buffer))
-        total += got;
-    EXPECT_LE(total, 8 * kMiB);
+    EXPECT_EQ(reader.read(buffer), 0u);
+    EXPECT_EQ(reader.read(buffer), 0u);
 }
 
 TEST_F(HoleReaderTest, SaysWhatWentWrong) {

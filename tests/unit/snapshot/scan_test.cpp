@@ -101,11 +101,17 @@ TEST_F(Scan, LargeFileInPieces) {
 TEST_F(Scan, HolesAreZeros) {
     std::string text(5 << 20, '\0');
     text.replace(3 << 20, 4, "data");
-    write("dense", text);
     write("sparse", "");
     const UniqueFd fd = open_file(path("sparse"), O_WRONLY);
     ASSERT_EQ(::pwrite(fd.get(), "data", 4, 3 << 20), 4);
     ASSERT_EQ(::ftruncate(fd.get(), static_cast<off_t>(text.size())), 0);
+    struct stat status {};
+    ASSERT_EQ(::fstat(fd.get(), &status), 0);
+    if (status.st_blocks > 2048) GTEST_SKIP() << "the temporary directory keeps no holes";
+    scan_here();
+    EXPECT_EQ(stats_.engine, "none") << "an engine reads everything";
+    EXPECT_EQ(stats_.files_hashed, 1u);
+    write("dense", text);
     const Tree tree = scan_here();
     EXPECT_EQ(tree.entry(tree.find("sparse")).content, codec::sha256(text));
     EXPECT_EQ(tree.entry(tree.find("dense")).content, codec::sha256(text));

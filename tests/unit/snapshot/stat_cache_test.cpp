@@ -97,8 +97,8 @@ TEST_F(StatCacheFile, EntriesUnusedForAMonthAreDropped) {
     EXPECT_EQ(hits_of_file(), 0u);
 }
 
-// Beyond some thousand look-ups a table is made; the answers stay the same, and so does what is
-// saved when some of many files changed.
+// What is saved when some of many files changed is what is known then. And beyond some thousand
+// look-ups of what is not the next file a table is made; the answers stay the same.
 TEST_F(StatCacheFile, ManyFilesAreKnownAgain) {
     constexpr int kFiles = 6000;
     const auto path = [&](int number) { return tree_.path() + "/many" + std::to_string(number); };
@@ -121,6 +121,20 @@ TEST_F(StatCacheFile, ManyFilesAreKnownAgain) {
         EXPECT_EQ(hits(cache), kFiles + 5u) << "what was saved is known to who saved it";
     }
     EXPECT_EQ(hits_of_file(), kFiles + 5u);
+    StatCache cache(file_, clock_);
+    for (int round = 0; round < 10; ++round) {
+        ScanOptions options;
+        options.stat_cache = &cache;
+        // Every tenth file, so that the next one of the file never is it.
+        options.walk.filter = [&](std::string_view entry, bool) {
+            return entry.empty() || entry.back() == '0' + round ? walk::Decision::Include
+                                                                : walk::Decision::Prune;
+        };
+        ScanStats stats;
+        scan(tree_.path(), options, &stats);
+        EXPECT_EQ(stats.files_from_cache, kFiles / 10u + (round < 5)) << round;
+    }
+    EXPECT_EQ(hits(cache), kFiles + 5u);
 }
 
 // What is looked up in another order than last time, or was not there, is found all the same.
@@ -167,8 +181,11 @@ TEST_F(StatCacheFile, AWrongIndexGivesNoWrongAnswer) {
         write_file_atomic(file_, as_bytes(text));
     };
     const Digest digest = scan(tree_.path()).digest();
-    for (const auto& positions : {std::vector<std::uint32_t>{4, 3, 2, 1, 0},
-                                  {0, 0, 0, 0, 0},
+    std::vector<std::uint32_t> right;
+    for (std::size_t at = 24 + 5 * 80; at < good.size() - 16; at += 4)
+        right.push_back(ByteReader(as_bytes(good).subspan(at, 4), "index").u32());
+    for (const auto& positions : {right,
+                                  std::vector<std::uint32_t>{0, 0, 0, 0, 0},
                                   {5, 6, 7, 8, 4'000'000'000},
                                   {0xffffffff, 0, 0xffffffff, 1, 2}}) {
         with_index(positions);
@@ -179,7 +196,10 @@ TEST_F(StatCacheFile, AWrongIndexGivesNoWrongAnswer) {
         options.walk.filter = [](std::string_view path, bool) {
             return path.empty() || path == "f4" ? walk::Decision::Include : walk::Decision::Prune;
         };
-        scan(tree_.path(), options);
+        ScanStats stats;
+        const Tree one = scan(tree_.path(), options, &stats);
+        EXPECT_EQ(one.entry(one.find("f4")).content, codec::sha256("content"));
+        EXPECT_EQ(stats.files_from_cache, positions == right ? 1u : 0u);
         options.walk.filter = nullptr;
         EXPECT_EQ(scan(tree_.path(), options).digest(), digest);
     }
