@@ -116,7 +116,7 @@ Request settle_epoch(const Request& request, const dockerfile::File& file, Conte
                   [](const KeyValue& argument) { return argument.key == kName; });
     if (!settled.source_date_epoch) return settled;
     // Nanoseconds of it must fit; this is the year 2262.
-    constexpr std::int64_t kLatest = INT64_MAX / 1'000'000'000;
+    constexpr std::int64_t kLatest = INT64_MAX / kNsPerSecond;
     if (*settled.source_date_epoch > kLatest)
         fail(ErrorKind::Invalid, "invalid SOURCE_DATE_EPOCH: " +
                                      std::to_string(*settled.source_date_epoch) + " is too late");

@@ -20,7 +20,7 @@ bool parse_bool(const KeyValue& pair) {
 }
 
 std::optional<std::int64_t> parse_epoch(const KeyValue& pair) {
-    constexpr std::int64_t kLatest = INT64_MAX / 1'000'000'000;
+    constexpr std::int64_t kLatest = INT64_MAX / kNsPerSecond;
     if (pair.value.empty()) return std::nullopt;
     const auto epoch = parse_whole_number(pair.value);
     if (!epoch || *epoch < 0 || *epoch > kLatest)

@@ -251,7 +251,7 @@ std::string spdx_document(const std::string& name, std::int64_t created_ns,
         {"name", name},
         {"documentNamespace", "https://shale.dev/spdx/" + codec::sha256(contents).hex()},
         {"creationInfo",
-         {{"created", format_rfc3339(created_ns / 1'000'000'000 * 1'000'000'000)},
+         {{"created", format_rfc3339(created_ns / kNsPerSecond * kNsPerSecond)},
           {"creators", {"Tool: shale"}}}},
         {"packages", std::move(list)},
         {"relationships", std::move(relations)}};

@@ -60,7 +60,7 @@ std::optional<std::int64_t> parse_time(std::string_view text) {
     // Near the ends of the range only the general parser minds overflow.
     if (!digits || !date.ok() || parts[0] < 1700 || parts[0] > 2200) return parse_rfc3339(text);
     const std::int64_t days = std::chrono::sys_days(date).time_since_epoch().count();
-    return (((days * 24 + parts[3]) * 60 + parts[4]) * 60 + parts[5]) * 1'000'000'000 + parts[6];
+    return (((days * 24 + parts[3]) * 60 + parts[4]) * 60 + parts[5]) * kNsPerSecond + parts[6];
 }
 
 // "./a//b/" -> "a/b", as the tar reader does; what it refuses, check_toc() does.

@@ -316,7 +316,7 @@ void sweep_dead_runs(const std::string& state_directory) {
         // A run that has made its directory but not locked it yet is younger than a minute.
         struct stat status {};
         if (!lock || ::fstat(lock.get(), &status) != 0) continue;
-        if (system_clock().now_ns() / 1'000'000'000 - status.st_mtim.tv_sec < 60) continue;
+        if (system_clock().now_ns() / kNsPerSecond - status.st_mtim.tv_sec < 60) continue;
         if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) dead.push_back(entry.path());
     }
     for (const std::string& directory : dead) {

@@ -17,7 +17,7 @@ namespace shale::store {
 
 namespace {
 
-constexpr std::int64_t kLeftoverAgeNs = 60ll * 1'000'000'000;
+constexpr std::int64_t kLeftoverAgeNs = 60ll * kNsPerSecond;
 
 // Starting write-back every few megabytes lets the disk work while we still produce, so that the
 // fsync at the end finds little left to do.

@@ -17,7 +17,7 @@ using build::BuildRecord;
 using build::RecordedStep;
 
 constexpr std::int64_t kNsPerMs = 1'000'000;
-constexpr std::int64_t kWorthTellingNs = 1'000'000'000;
+constexpr std::int64_t kWorthTellingNs = kNsPerSecond;
 constexpr std::uint64_t kWorthTellingBytes = 10'000'000;
 constexpr std::size_t kNameColumns = 50;
 constexpr std::size_t kMostHints = 2;

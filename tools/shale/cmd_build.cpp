@@ -60,7 +60,7 @@ void explain(const build::BuildError& error) {
 
 // "2026-11-26T22:38:30Z".
 std::string timestamp(std::int64_t ns) {
-    const std::time_t seconds = ns / 1'000'000'000;
+    const std::time_t seconds = ns / kNsPerSecond;
     std::tm parts{};
     ::gmtime_r(&seconds, &parts);
     char text[32];

@@ -40,7 +40,7 @@ void remove_if_old(const std::string& path) {
     constexpr std::int64_t kOldSeconds = 60;
     struct stat status {};
     if (::lstat(path.c_str(), &status) != 0) return;
-    if (system_clock().now_ns() / 1'000'000'000 - status.st_mtim.tv_sec > kOldSeconds)
+    if (system_clock().now_ns() / kNsPerSecond - status.st_mtim.tv_sec > kOldSeconds)
         ::unlink(path.c_str());
 }
 
