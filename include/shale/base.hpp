@@ -201,6 +201,8 @@ bool path_exists(const std::string& path);  // lstat
 // An anonymous file in `directory`: gone when closed, whatever kills the program.
 UniqueFd anonymous_file(const std::string& directory);
 
+class UncachedWriter;
+
 // A file that a user named as the place for a result, written as a stream.
 // "-" is standard output; an existing device, pipe or /dev/stdout is written directly (a named pipe
 // that nobody reads within seconds is an error). Otherwise the bytes go to a temporary file beside
@@ -228,6 +230,7 @@ class OutputFile {
     std::string target_;     // what commit() replaces; empty if written directly
     std::string temporary_;  // a name to unlink; empty while the file is anonymous
     UniqueFd fd_;
+    std::unique_ptr<UncachedWriter> writer_;  // for a new file
     bool is_stdout_ = false;
 };
 void write_output_file(const std::string& path, Bytes bytes);  // the whole of an OutputFile

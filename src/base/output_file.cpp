@@ -5,6 +5,7 @@
 // What is replaced is chosen with care: renaming over /dev/null, a FIFO or /dev/stdout would
 // destroy it, so only a regular file, or nothing, is ever renamed over.
 #include <shale/base.hpp>
+#include <shale/uncached_writer.hpp>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -109,9 +110,11 @@ OutputFile::OutputFile(const std::string& path) : subject_(path) {
     }
     target_ = target;
     create_temporary();
+    writer_ = std::make_unique<UncachedWriter>(fd_.get(), subject_);
 }
 
 OutputFile::~OutputFile() {
+    writer_.reset();  // it writes to the file until then
     if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
@@ -127,7 +130,10 @@ void OutputFile::create_temporary() {
 }
 
 void OutputFile::write(Bytes bytes) {
-    write_all(fd_.get(), bytes, subject_);
+    if (writer_)
+        writer_->write(bytes);
+    else
+        write_all(fd_.get(), bytes, subject_);
 }
 
 void OutputFile::commit(Durability durability) {
@@ -136,6 +142,7 @@ void OutputFile::commit(Durability durability) {
 }
 
 void OutputFile::publish(Durability durability) {
+    writer_->finish();
     const bool synced = durability == Durability::Synced;
     if (synced && ::fsync(fd_.get()) != 0) throw_errno("fsync", subject_);
     if (temporary_.empty()) {

@@ -68,6 +68,11 @@ void remove_if_dead(int tmp_fd, const std::string& tmp_directory, const char* na
     ::futimens(fd.get(), times);
 }
 
+UniqueFd create_new(const std::string& path) {
+    announce(DurableStep::Create, path);
+    return open_file(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
+}
+
 }  // namespace
 
 void set_durable_hook(DurableHook hook) {
@@ -183,17 +188,15 @@ void remove_leftovers(const std::string& tmp_directory, std::int64_t now_ns) {
     ::closedir(dir);
 }
 
-TempFile::TempFile(Session& session, std::string_view prefix) : path_(session.new_path(prefix)) {
-    announce(DurableStep::Create, path_);
-    fd_ = open_file(path_, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
-}
+TempFile::TempFile(Session& session, std::string_view prefix)
+    : path_(session.new_path(prefix)), fd_(create_new(path_)), writer_(fd_.get(), path_) {}
 
 TempFile::~TempFile() {
     if (!path_.empty()) ::unlink(path_.c_str());
 }
 
 void TempFile::write(Bytes bytes) {
-    write_all(fd_.get(), bytes, path_);
+    writer_.write(bytes);
     written_ += bytes.size();
     if (written_ - flushing_ < kFlushBytes) return;
     // Only a hint; a file system that cannot do it loses nothing but time.
@@ -203,6 +206,7 @@ void TempFile::write(Bytes bytes) {
 }
 
 void TempFile::publish(const std::string& path) {
+    writer_.finish();
     announce(DurableStep::SyncFile, path_);
     if (::fsync(fd_.get()) != 0) throw_errno("fsync", path_);
     publish_unsynced(path);
@@ -210,6 +214,7 @@ void TempFile::publish(const std::string& path) {
 }
 
 void TempFile::publish_unsynced(const std::string& path) {
+    writer_.finish();
     if (::fchmod(fd_.get(), 0644) != 0) throw_errno("fchmod", path_);
     fd_.close_checked(path_);
     announce(DurableStep::Rename, path);

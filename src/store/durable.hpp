@@ -3,6 +3,7 @@
 #pragma once
 
 #include <shale/base.hpp>
+#include <shale/uncached_writer.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -92,6 +93,7 @@ class TempFile {
   private:
     std::string path_;
     UniqueFd fd_;
+    UncachedWriter writer_;
     std::uint64_t written_ = 0, flushing_ = 0;
 };
 
