@@ -24,11 +24,14 @@ enum class ChangeKind {
 
 struct Change {
     ChangeKind kind = ChangeKind::Modified;
-    std::string path;
     snapshot::NodeId before = snapshot::kNoNode;  // kNoNode for Added
     snapshot::NodeId after = snapshot::kNoNode;   // kNoNode for Removed
     bool content_changed = false;
     bool metadata_changed = false;
+    std::string removed_path;  // of Removed; others are where `after` has them
+
+    // From the root, without a leading slash, "" for the root itself. `after`: the tree it is in.
+    std::string path(const snapshot::Tree& after) const;
 };
 
 struct Options {
@@ -63,7 +66,7 @@ snapshot::Tree merge_upper(const snapshot::Tree& parent, const std::string& uppe
 snapshot::Tree merge_upper_tree(const snapshot::Tree& parent, const snapshot::Tree& upper);
 
 // Lines for people ("A path", "M path", "D path", "L path") and JSON for programs.
-std::string to_text(const std::vector<Change>& changes);
+std::string to_text(const std::vector<Change>& changes, const snapshot::Tree& after);
 std::string to_json(const std::vector<Change>& changes, const snapshot::Tree& before,
                     const snapshot::Tree& after);
 

@@ -13,7 +13,8 @@
 namespace shale::report {
 
 // Only changes at `path` or below it; "" keeps all.
-std::vector<diff::Change> only_below(std::vector<diff::Change> changes, std::string_view path);
+std::vector<diff::Change> only_below(std::vector<diff::Change> changes, const snapshot::Tree& after,
+                                     std::string_view path);
 
 // What a Modified change need not be told for.
 struct Ignored {

@@ -109,7 +109,7 @@ class Comparison {
         const bool metadata_changed = !has_equal_metadata(old_entry, new_entry, options_);
         if (content_changed || metadata_changed) {
             changes_.push_back(
-                {ChangeKind::Modified, path_, before, after, content_changed, metadata_changed});
+                {ChangeKind::Modified, before, after, content_changed, metadata_changed, {}});
             links_.add_stated(new_entry.link_group);
         } else {
             links_.add_unchanged(old_entry.link_group, new_entry.link_group,
@@ -133,12 +133,11 @@ class Comparison {
                                   ? 1
                                   : before_.name(old_child).compare(after_.name(new_child));
             if (order < 0) {
-                const Scope scope(path_, before_.name(old_child));
-                changes_.push_back({ChangeKind::Removed, path_, old_child, kNoNode, true, true});
+                changes_.push_back(
+                    {ChangeKind::Removed, old_child, kNoNode, true, true, before_.path(old_child)});
             } else if (order > 0) {
                 add_subtree(new_child);
             } else if (before_.digest(old_child) != after_.digest(new_child)) {
-                const Scope scope(path_, after_.name(new_child));
                 compare_nodes(old_child, new_child);
             }
             if (order <= 0) old_child = before_.next_sibling(old_child);
@@ -147,8 +146,7 @@ class Comparison {
     }
 
     void add_subtree(NodeId after) {
-        const Scope scope(path_, after_.name(after));
-        changes_.push_back({ChangeKind::Added, path_, kNoNode, after, true, true});
+        changes_.push_back({ChangeKind::Added, kNoNode, after, true, true, {}});
         links_.add_stated(after_.entry(after).link_group);
         for (NodeId child = after_.first_child(after); child != kNoNode;
              child = after_.next_sibling(child))
@@ -164,39 +162,25 @@ class Comparison {
         for (const Candidate& item : linked) {
             for (; from < item.position; ++from)
                 merged.push_back(std::move(changes_[from]));
-            merged.push_back({ChangeKind::Linked, after_.path(item.after), item.before, item.after,
-                              false, false});
+            merged.push_back({ChangeKind::Linked, item.before, item.after, false, false, {}});
         }
         for (; from < changes_.size(); ++from)
             merged.push_back(std::move(changes_[from]));
         return merged;
     }
 
-    // Appends a component to the running path for as long as it lives.
-    class Scope {
-      public:
-        Scope(std::string& path, std::string_view name) : path_(path), length_(path.size()) {
-            if (!path_.empty()) path_.push_back('/');
-            path_.append(name);
-        }
-        ~Scope() { path_.resize(length_); }
-        Scope(const Scope&) = delete;
-        Scope& operator=(const Scope&) = delete;
-
-      private:
-        std::string& path_;
-        std::size_t length_;
-    };
-
     const Tree& before_;
     const Tree& after_;
     const Options& options_;
-    std::string path_;
     std::vector<Change> changes_;
     LinkStructure links_;
 };
 
 }  // namespace
+
+std::string Change::path(const Tree& tree) const {
+    return after == kNoNode ? removed_path : tree.path(after);
+}
 
 std::vector<Change> compare(const Tree& before, const Tree& after, const Options& options) {
     return Comparison(before, after, options).run();

@@ -152,10 +152,10 @@ char letter(ChangeKind kind) {
 
 }  // namespace
 
-std::string to_text(const std::vector<Change>& changes) {
+std::string to_text(const std::vector<Change>& changes, const Tree& after) {
     std::string out;
     for (const Change& change : changes)
-        out += fmt::format("{} {}\n", letter(change.kind), printable(change.path));
+        out += fmt::format("{} {}\n", letter(change.kind), printable(change.path(after)));
     return out;
 }
 
@@ -164,7 +164,7 @@ std::string to_json(const std::vector<Change>& changes, const Tree& before, cons
     for (const Change& change : changes) {
         out += out.size() == 1 ? "\n{" : ",\n{";
         out += fmt::format("\"kind\":\"{}\",", kind_name(change.kind));
-        put_path(out, change.path);
+        put_path(out, change.path(after));
         if (change.kind == ChangeKind::Modified) {
             out += fmt::format(",\"content_changed\":{},\"metadata_changed\":{}",
                                change.content_changed, change.metadata_changed);

@@ -27,7 +27,7 @@ std::optional<FrameGroup> MemberFeed::next() {
 
 void MemberFeed::run(const std::vector<diff::Change>& changes) {
     try {
-        for (const diff::Change* change : member_order(changes)) {
+        for (const diff::Change* change : member_order(changes, after_)) {
             take(*change);
             if (stopped_) return;
         }

@@ -12,33 +12,6 @@ bool is_removal(const diff::Change& change) {
     return change.kind == diff::ChangeKind::Removed;
 }
 
-// Where two paths part: the first component in which they differ, up to the end of each.
-struct Parting {
-    std::string_view a, b;
-};
-
-Parting part(std::string_view a, std::string_view b) {
-    std::size_t same = 0;
-    while (same < a.size() && same < b.size() && a[same] == b[same])
-        ++same;
-    // Back to the start of the component in which the difference lies.
-    std::size_t start = same;
-    while (start > 0 && a[start - 1] != '/')
-        --start;
-    return {a.substr(start), b.substr(start)};
-}
-
-// Depth-first order of the written members. Only the component where two paths part decides.
-bool written_before(const diff::Change& a, const diff::Change& b) {
-    const auto [rest_a, rest_b] = part(a.path, b.path);
-    const auto name_a = rest_a.substr(0, rest_a.find('/'));
-    const auto name_b = rest_b.substr(0, rest_b.find('/'));
-    const bool whiteout_a = is_removal(a) && name_a.size() == rest_a.size();
-    const bool whiteout_b = is_removal(b) && name_b.size() == rest_b.size();
-    if (name_a != name_b) return whiteout_a != whiteout_b ? whiteout_a : name_a < name_b;
-    return rest_a.size() < rest_b.size();  // one is an ancestor of the other
-}
-
 tar::MemberType member_type(FileType type, const std::string& path) {
     switch (type) {
     case FileType::Regular:
@@ -84,30 +57,51 @@ void reject_unstorable(const std::string& path) {
 
 }  // namespace
 
-std::vector<const diff::Change*> member_order(const std::vector<diff::Change>& changes) {
+// Nodes are numbered in the order of their paths, so only removals, which have no number, need a
+// place: behind the directory they are in, before whatever else it holds.
+std::vector<const diff::Change*> member_order(const std::vector<diff::Change>& changes,
+                                              const snapshot::Tree& after) {
+    struct Item {
+        snapshot::NodeId node;  // of a removal: of the directory
+        bool is_removal;
+        const diff::Change* change;
+        bool operator<(const Item& other) const {
+            return std::pair(node, is_removal) < std::pair(other.node, other.is_removal);
+        }
+    };
     std::vector<const diff::Change*> order;
     order.reserve(changes.size());
-    for (const diff::Change& change : changes)
+    std::vector<Item> items;
+    for (const diff::Change& change : changes) {
         order.push_back(&change);
-    const auto before = [](const auto* a, const auto* b) { return written_before(*a, *b); };
-    if (!std::is_sorted(order.begin(), order.end(), before))
-        std::sort(order.begin(), order.end(), before);
+        if (!is_removal(change)) continue;
+        const std::string_view path = change.removed_path;
+        const auto directory = path.substr(0, path.size() - last_name(path).size());
+        items.push_back({after.find(directory), true, &change});
+    }
+    if (items.empty()) return order;
+    for (const diff::Change* change : order)
+        if (!is_removal(*change)) items.push_back({change->after, false, change});
+    std::stable_sort(items.begin(), items.end());
+    std::transform(items.begin(), items.end(), order.begin(),
+                   [](const Item& item) { return item.change; });
     return order;
 }
 
 tar::Member MemberPlan::member(const diff::Change& change) {
-    if (is_removal(change)) return whiteout_of(change.path);
-    reject_unstorable(change.path);
+    if (is_removal(change)) return whiteout_of(change.removed_path);
+    const std::string path = change.path(after_);
+    reject_unstorable(path);
     const snapshot::Entry entry = after_.entry(change.after);
     tar::Member member;
-    member.path = change.path;
-    member.type = member_type(entry.type, change.path);
+    member.path = path;
+    member.type = member_type(entry.type, path);
     member.mode = entry.mode;
     member.uid = entry.uid;
     member.gid = entry.gid;
     member.mtime_ns = entry.mtime_ns;
     if (entry.link_group != 0) {
-        const auto [first, is_first] = first_names_.try_emplace(entry.link_group, change.path);
+        const auto [first, is_first] = first_names_.try_emplace(entry.link_group, path);
         if (!is_first) {
             member.type = tar::MemberType::Hardlink;
             member.link_target = first->second;

@@ -8,7 +8,8 @@
 namespace shale::layer {
 
 // Path order, except that the whiteouts of a directory come before everything else below it.
-std::vector<const diff::Change*> member_order(const std::vector<diff::Change>& changes);
+std::vector<const diff::Change*> member_order(const std::vector<diff::Change>& changes,
+                                              const snapshot::Tree& after);
 
 class MemberPlan {
   public:

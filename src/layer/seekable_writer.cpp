@@ -235,7 +235,7 @@ struct ChangedMembers {
         return is_file && planned[i].size > 0 ? after.entry(changes[i]->after).content : Digest();
     }
     codec::Source open(std::size_t i) const {
-        return opener(changes[i]->path, after.entry(changes[i]->after));
+        return opener(changes[i]->path(after), after.entry(changes[i]->after));
     }
 };
 
@@ -248,7 +248,7 @@ Formed write_seekable(const std::vector<TocEntry>& members, const OpenMember& op
 
 Formed write_seekable(const std::vector<diff::Change>& changes, const snapshot::Tree& after,
                       const OpenContent& open, const FormOptions& options, const codec::Sink& out) {
-    ChangedMembers members{member_order(changes), {}, after, open};
+    ChangedMembers members{member_order(changes, after), {}, after, open};
     MemberPlan plan(after);
     for (const diff::Change* change : members.changes)
         members.planned.push_back(plan.member(*change));

@@ -163,7 +163,7 @@ class LayerWriter {
 
     codec::Source open(const diff::Change& change, const snapshot::Entry& entry) {
         ++files_opened_;
-        return open_(change.path, entry);
+        return open_(change.path(after_), entry);
     }
 
     void verify_end(const diff::Change& change, const snapshot::Entry& entry,
@@ -183,14 +183,14 @@ class LayerWriter {
         return got;
     }
 
-    [[noreturn]] static void reject_short(const diff::Change& change, std::uint64_t missing,
-                                          std::uint64_t size) {
+    [[noreturn]] void reject_short(const diff::Change& change, std::uint64_t missing,
+                                   std::uint64_t size) const {
         reject(change, fmt::format("{} bytes short of {}", missing, size));
     }
 
-    [[noreturn]] static void reject(const diff::Change& change, const std::string& how) {
+    [[noreturn]] void reject(const diff::Change& change, const std::string& how) const {
         fail(ErrorKind::Corrupt,
-             fmt::format("'{}' is not the file that was scanned: {}", change.path, how));
+             fmt::format("'{}' is not the file that was scanned: {}", change.path(after_), how));
     }
 
     const snapshot::Tree& after_;

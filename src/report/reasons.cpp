@@ -9,14 +9,15 @@ using diff::Change;
 using diff::ChangeKind;
 using snapshot::Tree;
 
-std::vector<Change> only_below(std::vector<Change> changes, std::string_view path) {
+std::vector<Change> only_below(std::vector<Change> changes, const Tree& after,
+                               std::string_view path) {
     while (path.starts_with('/'))
         path.remove_prefix(1);
     while (path.ends_with('/'))
         path.remove_suffix(1);
     if (path.empty()) return changes;
     std::erase_if(changes, [&](const Change& change) {
-        const std::string_view at = change.path;
+        const std::string at = change.path(after);
         return !at.starts_with(path) || (at.size() > path.size() && at[path.size()] != '/');
     });
     return changes;

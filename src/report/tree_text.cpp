@@ -194,8 +194,9 @@ class TreeText {
 
   private:
     void add(const Change& change) {
-        if (is_folded(change)) return;
-        const std::string_view path = change.path;
+        const std::string whole_path = change.path(after_);
+        const std::string_view path = whole_path;
+        if (is_folded(change, path)) return;
         const auto depth = open_directories_of(path);
         const auto slash = path.rfind('/');
         const auto name = slash == std::string_view::npos ? path : path.substr(slash + 1);
@@ -206,12 +207,11 @@ class TreeText {
         if (!is_directory) return;
         open_.resize(depth);
         if (!path.empty()) open_.emplace_back(path);
-        if (change.kind == ChangeKind::Added && style_.fold) folded_ = change.path + "/";
+        if (change.kind == ChangeKind::Added && style_.fold) folded_ = whole_path + "/";
     }
 
-    bool is_folded(const Change& change) const {
-        return !folded_.empty() && change.kind == ChangeKind::Added &&
-               std::string_view(change.path).starts_with(folded_);
+    bool is_folded(const Change& change, std::string_view path) const {
+        return !folded_.empty() && change.kind == ChangeKind::Added && path.starts_with(folded_);
     }
 
     // Lines for the directories above `path` that have none yet; how many there are.

@@ -36,7 +36,7 @@ TEST_F(FuseTest, AMountedTreeScansAsItself) {
         const Mounted mounted(view, target, options);
         const auto seen = snapshot::scan(target);
         const auto changes = diff::compare(view->tree(), seen);
-        EXPECT_TRUE(changes.empty()) << diff::to_text(changes);
+        EXPECT_TRUE(changes.empty()) << diff::to_text(changes, seen);
         EXPECT_EQ(seen.digest(), view->tree().digest());
     }
 }

@@ -1,6 +1,7 @@
 // Both ways of showing a tree, FUSE alone and a metadata image over contents by digest, against the
 // kernel: each must be the tree, take an upper layer, survive what users do to mounts, and ask us
 // no more often than it has to.
+#include "../support/changes.hpp"
 #include "mount_fixture.hpp"
 #include "tree_generator.hpp"
 
@@ -106,7 +107,7 @@ TEST_P(TiersTest, ATreeScansAsItself) {
         const auto shown = show(view);
         const auto seen = snapshot::scan(target);
         EXPECT_EQ(seen.digest(), view->tree().digest())
-            << diff::to_text(diff::compare(view->tree(), seen));
+            << testing::changes_between(view->tree(), seen);
     }
 }
 
@@ -214,13 +215,14 @@ TEST_P(TiersTest, AnUpperLayerHoldsWholeFilesWhateverIsBelow) {
               0);
     const auto expected = snapshot::scan(disk);
     for (const auto& change : diff::compare(expected, result)) {
-        const auto node = result.find(change.path);
-        ASSERT_NE(node, snapshot::kNoNode) << change.path;
+        const auto path = change.path(result);
+        const auto node = result.find(path);
+        ASSERT_NE(node, snapshot::kNoNode) << path;
         auto seen = result.entry(node).spec();
-        auto wanted = expected.entry(expected.find(change.path)).spec();
+        auto wanted = expected.entry(expected.find(path)).spec();
         seen.mtime_ns = wanted.mtime_ns = 0;  // when it was done
         seen.link_group = wanted.link_group = 0;
-        EXPECT_EQ(seen, wanted) << change.path;
+        EXPECT_EQ(seen, wanted) << path;
     }
 }
 

@@ -138,7 +138,7 @@ int run(const Flags& flags, Workspace& workspace) {
     const auto changes =
         report::only_below(report::without(diff::compare(*before.tree, *after.tree, options),
                                            *before.tree, *after.tree, ignored),
-                           flags.only);
+                           *after.tree, flags.only);
     if (flags.stat)
         print_result(render_totals(count(changes, *before.tree, *after.tree), flags.json));
     else if (flags.json)
@@ -146,7 +146,7 @@ int run(const Flags& flags, Workspace& workspace) {
     else if (flags.content)
         print_content(content_diff(changes, before, after));
     else if (flags.lines)
-        print_result(diff::to_text(changes));
+        print_result(diff::to_text(changes, *after.tree));
     else
         print_result(render_tree(changes, before, after, ignored, flags.all));
     return changes.empty() ? kOk : kDifferent;

@@ -39,7 +39,7 @@ void require_content(const Flags& flags, const std::vector<diff::Change>& change
              flags.after +
                  " is a snapshot, which holds no file contents, and the layer needs those "
                  "of /" +
-                 change.path + "; give the directory with --content DIR");
+                 change.path(after) + "; give the directory with --content DIR");
     }
 }
 

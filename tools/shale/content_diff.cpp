@@ -70,8 +70,9 @@ std::string content_diff(const std::vector<diff::Change>& changes, const TreeArg
     for (const auto& change : changes) {
         if (!change.content_changed) continue;
         if (change.kind != diff::ChangeKind::Removed) {
-            out += render(read_side(before, change.before, change.path),
-                          read_side(after, change.after, change.path), change.path);
+            const auto path = change.path(*after.tree);
+            out += render(read_side(before, change.before, path),
+                          read_side(after, change.after, path), path);
             continue;
         }
         // What lies below a removed directory is not listed, and its lines are gone all the same.

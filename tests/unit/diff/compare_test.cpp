@@ -32,7 +32,7 @@ Tree tree_of(const std::map<std::string, EntrySpec>& entries) {
 }
 
 std::string text(const Tree& before, const Tree& after, const Options& options = {}) {
-    return to_text(compare(before, after, options));
+    return to_text(compare(before, after, options), after);
 }
 
 struct LinkCase {
@@ -105,7 +105,7 @@ TEST(Compare, FileBecameDirectoryIsModifiedThenAdded) {
     const Tree before = tree_of({{"p", file("f")}, {"q/r", file("f")}});
     const Tree after = tree_of({{"p/x", file("f")}, {"q", file("f")}});
     const auto changes = compare(before, after);
-    EXPECT_EQ(to_text(changes), "M p\nA p/x\nM q\n");
+    EXPECT_EQ(to_text(changes, after), "M p\nA p/x\nM q\n");
     EXPECT_TRUE(changes[0].content_changed);
 }
 

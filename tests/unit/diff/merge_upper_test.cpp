@@ -1,4 +1,6 @@
 // merge_upper_tree: overlay's marks, one rule per test, on trees in memory.
+#include "../../support/changes.hpp"
+
 #include <shale/codec.hpp>
 #include <shale/diff.hpp>
 
@@ -54,7 +56,7 @@ Tree tree_of(const Entries& entries) {
 // The changes of the merged tree against the parent.
 std::string merged(const Entries& parent, const Entries& upper) {
     const Tree below = tree_of(parent);
-    return to_text(compare(below, merge_upper_tree(below, tree_of(upper))));
+    return testing::changes_between(below, merge_upper_tree(below, tree_of(upper)));
 }
 
 ErrorKind merge_error(const Entries& parent, const Entries& upper) {
@@ -244,8 +246,9 @@ TEST(MergeUpper, OneKindOfMarksIsObeyedAndNeitherIsKept) {
     below.xattrs.clear();
     const Tree parent = tree_of({{"d", below}, {"d/f", file("x")}});
     const auto changes = [&](Marks marks) {
-        return to_text(compare(parent, merge_upper(parent, directory.path(), Times::Exact, marks),
-                               {.ignore_mtime = true}));
+        return testing::changes_between(parent,
+                                        merge_upper(parent, directory.path(), Times::Exact, marks),
+                                        {.ignore_mtime = true});
     };
     for (const Marks obeyed : {Marks::User, Marks::Either})
         EXPECT_NE(changes(obeyed).find("D d/f\n"), std::string::npos) << changes(obeyed);
@@ -280,13 +283,14 @@ TEST(MergeUpper, WholeSecondsAreForWhatIsNewAlone) {
     for (const std::string name : {"d/f", "d/sub", "d", ""})
         ASSERT_EQ(::utimensat(AT_FDCWD, path(name).c_str(), times, 0), 0);
     const Tree parent = snapshot::scan(directory.path());
-    EXPECT_EQ(to_text(compare(parent, merge_upper(parent, directory.path(), Times::WholeSeconds))),
+    EXPECT_EQ(testing::changes_between(parent,
+                                       merge_upper(parent, directory.path(), Times::WholeSeconds)),
               "");
 
     write_file_atomic(path("d/sub/new"), as_bytes("new"));
     ASSERT_EQ(::utimensat(AT_FDCWD, path("d/sub/new").c_str(), times, 0), 0);
     const Tree merged = merge_upper(parent, directory.path(), Times::WholeSeconds);
-    EXPECT_EQ(to_text(compare(parent, merged)), "M d/sub\nA d/sub/new\n");
+    EXPECT_EQ(testing::changes_between(parent, merged), "M d/sub\nA d/sub/new\n");
     EXPECT_EQ(merged.entry(merged.find("d/sub/new")).mtime_ns, 1'700'000'000'000'000'000);
     EXPECT_EQ(merged.entry(merged.find("d/f")).mtime_ns, 1'700'000'000'123'456'789);
 }

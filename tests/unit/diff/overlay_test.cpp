@@ -1,5 +1,6 @@
 // merge_upper against the kernel: random operations in a mounted overlay, then the merged tree must
 // be what a scan of the mount sees. Needs root and overlayfs.
+#include "../../support/changes.hpp"
 #include "../../support/tree_generator.hpp"
 
 #include <shale/diff.hpp>
@@ -207,7 +208,7 @@ TEST_P(OverlayMerge, EqualsScanOfTheMount) {
         const Tree result = merge_upper(parent, overlay.dir("upper"));
         ASSERT_EQ(without_links(result).digest(), without_links(seen).digest())
             << "round " << round << "\n"
-            << to_text(compare(without_links(result), without_links(seen)));
+            << testing::changes_between(without_links(result), without_links(seen));
         expect_links_kept(result, seen);
         for (const auto& [mark, count] : count_marks(overlay.dir("upper")))
             marks[mark] += count;

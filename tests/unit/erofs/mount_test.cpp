@@ -1,5 +1,6 @@
 // Images against the kernel: mounted with their contents behind them, as overlayfs puts the two
 // together, they must scan as the tree they were written from. Needs root and Linux 6.16.
+#include "../../support/changes.hpp"
 #include "../../support/tree_generator.hpp"
 
 #include <shale/codec.hpp>
@@ -68,7 +69,7 @@ struct ErofsMount : ::testing::Test {
         snapshot::ScanOptions options;
         options.walk.read_xattrs = true;
         const auto seen = snapshot::scan(target, options);
-        EXPECT_EQ(seen.digest(), tree.digest()) << diff::to_text(diff::compare(tree, seen));
+        EXPECT_EQ(seen.digest(), tree.digest()) << testing::changes_between(tree, seen);
     }
 };
 

@@ -122,9 +122,9 @@ TEST(OnlyBelow, APathKeepsWholeComponents) {
     const Tree before = tree_of({});
     const Tree after = tree_of({{"a/b", file("1")}, {"a/bc", file("2")}, {"ab", file("3")}});
     const auto all = compare(before, after);
-    EXPECT_EQ(to_text(only_below(all, "a")), "A a\nA a/b\nA a/bc\n");
-    EXPECT_EQ(to_text(only_below(all, "/a/b/")), "A a/b\n");
-    EXPECT_EQ(only_below(all, "").size(), all.size());
+    EXPECT_EQ(to_text(only_below(all, after, "a"), after), "A a\nA a/b\nA a/bc\n");
+    EXPECT_EQ(to_text(only_below(all, after, "/a/b/"), after), "A a/b\n");
+    EXPECT_EQ(only_below(all, after, "").size(), all.size());
 }
 
 // ---------------------------------------------------------------------------------------------
