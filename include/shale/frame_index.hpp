@@ -15,6 +15,8 @@
 
 namespace shale::store {
 
+class SequentialReader;
+
 // Safe from any thread; processes exclude each other inside SQLite. The file is opened when it is
 // first needed, and made anew if it is damaged or of another version.
 class FrameIndex final : public layer::FrameStore {
@@ -45,7 +47,8 @@ class FrameIndex final : public layer::FrameStore {
     const std::string path_;
     const std::int64_t most_rows_;
     std::mutex mutex_;
-    std::unique_ptr<State> state_;  // guarded by mutex_
+    std::unique_ptr<State> state_;              // guarded by mutex_
+    std::unique_ptr<SequentialReader> reader_;  // guarded by mutex_
 };
 
 }  // namespace shale::store

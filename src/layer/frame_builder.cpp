@@ -119,8 +119,7 @@ bool FrameBuilder::append_stored(FrameStore& store, const StoredFrame& stored, c
             job.unseen_bytes = tar_bytes;
             bytes_skipped_ += tar_bytes;
         } else {
-            decompressor_.decompress(as_bytes(job.packed), job.raw.room(tar_bytes));
-            job.raw.commit(tar_bytes);
+            job.packed_raw_bytes = tar_bytes;
         }
     } catch (const Error&) {  // the store has lost it; the caller makes it again
         job.packed.clear();

@@ -34,6 +34,13 @@ class Packer {
             zstd_.emplace(level);
     }
 
+    // What was checked when it was read; a frame that is no frame fails the layer.
+    void unpack(FrameJob& job) {
+        if (!unpacker_) unpacker_.emplace();
+        unpacker_->decompress(as_bytes(job.packed), job.raw.room(job.packed_raw_bytes));
+        job.raw.commit(job.packed_raw_bytes);
+    }
+
     void pack(FrameJob& job) {
         const Bytes raw = job.raw.bytes();
         std::size_t begin = 0;
@@ -53,6 +60,7 @@ class Packer {
             zstd_->compress(raw, packed);
     }
 
+    std::optional<codec::FrameDecompressor> unpacker_;
     std::optional<codec::FrameCompressor> zstd_;
     std::optional<codec::GzipMemberCompressor> gzip_;
 };
@@ -112,6 +120,7 @@ FrameJob* FramePipeline::acquire() {
     (*job)->packed.clear();
     (*job)->packed_cuts.clear();
     (*job)->packed_digest = {};
+    (*job)->packed_raw_bytes = 0;
     (*job)->kind = FrameKind::Data;
     (*job)->name = {};
     (*job)->unseen_bytes = 0;
@@ -122,7 +131,7 @@ FrameJob* FramePipeline::acquire() {
 
 void FramePipeline::submit(FrameJob* job) {
     // Neither blocks: both queues hold the whole pool.
-    if (job->packed.empty())
+    if (job->packed.empty() || job->packed_raw_bytes != 0)
         to_compress_.push(job);
     else
         job->done = true;
@@ -168,8 +177,12 @@ void FramePipeline::compress_frames(FrameCodec codec, int level) {
         try {
             if (!failed_) {
                 if (!packer) packer.emplace(codec, level);
-                packer->pack(**job);
-                if ((*job)->kind != FrameKind::Table) bytes_compressed_ += (*job)->raw.size();
+                if ((*job)->packed_raw_bytes != 0) {
+                    packer->unpack(**job);
+                } else {
+                    packer->pack(**job);
+                    if ((*job)->kind != FrameKind::Table) bytes_compressed_ += (*job)->raw.size();
+                }
             }
         } catch (...) {  // thread root
             record_failure();
@@ -182,6 +195,7 @@ void FramePipeline::compress_frames(FrameCodec codec, int level) {
 void FramePipeline::finish_frames() {
     while (const auto job = in_order_.pop()) {
         try {
+            if ((*job)->packed_raw_bytes != 0) (*job)->done.wait(false);
             if (!failed_) hash_tar(**job);
             (*job)->done.wait(false);
             if (!failed_) finish_frame(**job);

@@ -9,9 +9,10 @@
 //
 // The finisher hashes a frame's tar bytes while a compressor still works on it, and with them the
 // compressed bytes of the frame before: two streams at once cost little more than one. A job whose
-// compressed bytes the caller has brought along skips the compressors. Jobs are a fixed
-// pool whose buffers are reused, so memory is bounded by the pool and the caller blocks when it
-// runs dry. The output depends on the order of submit() alone, never on the number of threads.
+// compressed bytes the caller has brought along skips the compressors, or is decompressed there if
+// its tar bytes must be hashed. Jobs are a fixed pool whose buffers are reused, so memory is
+// bounded by the pool and the caller blocks when it runs dry. The output depends on the order of
+// submit() alone, never on the number of threads.
 //
 // The first failure of any thread, the sink's included, stops the work and is rethrown to the
 // caller by acquire() or finish(). Compressors never leave their loop before their queue is closed
@@ -67,6 +68,7 @@ struct FrameJob {
     std::vector<std::size_t> cuts;
     std::string packed;                    // not empty at submit(): taken as it is
     Digest packed_digest;                  // of it, if it is known
+    std::uint64_t packed_raw_bytes = 0;    // not 0: `packed` is still to be decompressed into `raw`
     std::vector<std::size_t> packed_cuts;  // as `cuts`, in `packed`; the compressor's
     FrameKind kind = FrameKind::Data;
     FrameName name;

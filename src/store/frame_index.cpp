@@ -1,5 +1,6 @@
 // One table, one row per key. Rows are written after the blob they name is committed and read as
 // hints: a row that does not decode, or whose blob is gone, is a frame that is not known.
+#include "sequential_reader.hpp"
 #include "sqlite.hpp"
 
 #include <shale/frame_index.hpp>
@@ -85,7 +86,8 @@ struct FrameIndex::State {
 };
 
 FrameIndex::FrameIndex(Store& store, std::int64_t most_rows)
-    : store_(store), path_(join_path(store.root(), "frame-index.db")), most_rows_(most_rows) {}
+    : store_(store), path_(join_path(store.root(), "frame-index.db")), most_rows_(most_rows),
+      reader_(std::make_unique<SequentialReader>()) {}
 FrameIndex::~FrameIndex() = default;
 
 FrameIndex::State& FrameIndex::state() {
@@ -133,6 +135,10 @@ std::optional<layer::StoredFrame> FrameIndex::look_up(const Digest& key) {
 }
 
 void FrameIndex::read(const layer::StoredFrame& frame, MutableBytes out) {
+    {
+        const std::lock_guard lock(mutex_);
+        if (reader_->read(store_.blob_path(frame.blob), frame.frame.blob_offset, out)) return;
+    }
     store_.read_blob(frame.blob, frame.frame.blob_offset, out);
 }
 
