@@ -29,6 +29,7 @@ namespace shale::snapshot {
 namespace {
 
 constexpr char kMagic[8] = {'S', 'H', 'A', 'L', 'E', 'S', 'T', 'C'};
+constexpr char kRecentMagic[8] = {'S', 'H', 'A', 'L', 'E', 'S', 'T', 'R'};
 constexpr std::uint32_t kVersion = 2;
 constexpr std::uint64_t kHeaderBytes = 24, kChecksumBytes = 16;
 constexpr std::uint32_t kKeepDays = 30;
@@ -42,6 +43,8 @@ constexpr int kNodeBits = 32;
 // Look-ups by search before a table is made.
 constexpr std::size_t kSearches = 4096;
 constexpr std::uint32_t kNoRecord = 0xffffffff;
+// As long as new records are no more than one of so many, the old ones are not written again.
+constexpr std::size_t kRecentShare = 64;
 constexpr long kXfsMagic = 0x58465342;  // linux/magic.h leaves XFS out
 
 }  // namespace
@@ -97,6 +100,7 @@ std::optional<Digest> StatCache::Impl::find(const FileStamp& stamp, Order order)
         if (const auto at = fresh_.find(inode); at != fresh_.end()) {
             if (at->second.record.stamp != stamp) return std::nullopt;
             at->second.order = order;
+            aged_ |= at->second.record.day != today_;
             return at->second.record.digest;
         }
     const auto at = position_of(inode);
@@ -105,7 +109,7 @@ std::optional<Digest> StatCache::Impl::find(const FileStamp& stamp, Order order)
     const Record& record = loaded_[*at];
     if (record.stamp != stamp) return std::nullopt;
     found_[*at] = order;
-    changed_ |= record.day != today_;
+    aged_ |= record.day != today_;
     return record.digest;
 }
 
@@ -156,12 +160,34 @@ void StatCache::Impl::insert(const FileStamp& stamp, const Digest& digest, Order
 
 void StatCache::Impl::save() {
     const std::lock_guard lock(mutex_);
-    if (path_.empty() || !changed_) return;
+    if (path_.empty() || !(changed_ || aged_)) return;
     load_once();
-    write_file_atomic(path_, as_bytes(encode()), 0600);
+    if (is_little()) {
+        write_file_atomic(recent_path(), as_bytes(encode_recent()), 0600);
+    } else {
+        write_file_atomic(path_, as_bytes(encode()), 0600);
+        ::unlink(recent_path().c_str());  // it adds to what is no more
+    }
     fresh_.clear();
-    changed_ = false;
+    changed_ = aged_ = false;
     is_loaded_ = false;  // the file is what counts now
+}
+
+bool StatCache::Impl::is_little() const {
+    return !aged_ && fresh_.size() <= loaded_.size() / kRecentShare;
+}
+
+std::string StatCache::Impl::encode_recent() const {
+    std::string out(kRecentMagic, sizeof kRecentMagic);
+    put_little(out, kVersion);
+    put_little(out, static_cast<std::uint32_t>(fresh_.size()));
+    out += sum_;
+    for (const auto& [inode, fresh] : fresh_)
+        out.append(reinterpret_cast<const char*>(&fresh.record), sizeof fresh.record);
+    const auto checksum = codec::xxh3_128(as_bytes(out));
+    put_little(out, checksum.low);
+    put_little(out, checksum.high);
+    return out;
 }
 
 // What nobody asked for, as it lay; then what was, in that order. What nobody used for long is
@@ -220,37 +246,72 @@ std::string StatCache::Impl::encode() const {
 
 // A cache is only ever a saving: whatever is wrong with the file, the answer is to start empty.
 void StatCache::Impl::load() {
+    if (load_records()) load_recent();
+}
+
+void StatCache::Impl::load_recent() {
+    std::string text;
+    try {
+        text = read_file(recent_path());
+    } catch (const Error&) {  // mostly there is none
+        return;
+    }
+    const Bytes bytes = as_bytes(text);
+    if (bytes.size() < sizeof kRecentMagic + 2 * sizeof kVersion + 2 * kChecksumBytes) return;
+    ByteReader trailer(bytes.last(kChecksumBytes), "stat cache");
+    const auto checksum = codec::xxh3_128(bytes.first(bytes.size() - kChecksumBytes));
+    if (trailer.u64() != checksum.low || trailer.u64() != checksum.high) return;
+    ByteReader in(bytes.first(bytes.size() - kChecksumBytes), "stat cache");
+    if (std::memcmp(in.take(sizeof kRecentMagic).data(), kRecentMagic, sizeof kRecentMagic) != 0 ||
+        in.u32() != kVersion)
+        return;
+    const std::uint64_t count = in.u32();
+    if (as_text(in.take(kChecksumBytes)) != sum_ || in.remaining() != count * sizeof(Record))
+        return;
+    for (std::uint64_t at = 0; at < count; ++at) {
+        Record record;
+        std::memcpy(&record, in.take(sizeof record).data(), sizeof record);
+        // What this run has found out itself is newer.
+        fresh_.try_emplace({record.stamp.dev, record.stamp.ino}, Fresh{record, 0});
+    }
+}
+
+// False if there are none.
+bool StatCache::Impl::load_records() {
     loaded_ = {};
     sorted_ = {};
+    sum_.clear();
     found_.clear();
     slots_.clear();
     searches_ = next_ = 0;
     today_ = today();
     const UniqueFd fd(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     struct stat status {};
-    if (!fd || ::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) return;
+    if (!fd || ::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) return false;
     try {
         file_ = Mapping(path_);
     } catch (const Error&) {
-        return;
+        return false;
     }
     const Bytes bytes = file_.bytes();
-    if (bytes.size() < kHeaderBytes + kChecksumBytes) return;
+    if (bytes.size() < kHeaderBytes + kChecksumBytes) return false;
     const Bytes covered = bytes.first(bytes.size() - kChecksumBytes);
     ByteReader trailer(bytes.last(kChecksumBytes), "stat cache");
     const auto checksum = codec::xxh3_128(covered);
-    if (trailer.u64() != checksum.low || trailer.u64() != checksum.high) return;
+    if (trailer.u64() != checksum.low || trailer.u64() != checksum.high) return false;
     ByteReader in(covered, "stat cache");
-    if (std::memcmp(in.take(sizeof kMagic).data(), kMagic, sizeof kMagic) != 0) return;
-    if (in.u32() != kVersion || in.u32() != 0) return;
+    if (std::memcmp(in.take(sizeof kMagic).data(), kMagic, sizeof kMagic) != 0) return false;
+    if (in.u32() != kVersion || in.u32() != 0) return false;
     const std::uint64_t count = in.u64();
     if (in.remaining() % kBytesPerRecord != 0 || count != in.remaining() / kBytesPerRecord ||
         count >= kNoRecord)
-        return;
+        return false;
     const auto* records = covered.data() + kHeaderBytes;
     found_.resize(count);
     loaded_ = {reinterpret_cast<const Record*>(records), count};
     sorted_ = {reinterpret_cast<const std::uint32_t*>(records + count * sizeof(Record)), count};
+    sum_ = as_text(bytes.last(kChecksumBytes));
+    return true;
 }
 
 StatCache::StatCache() : impl_(std::make_unique<Impl>(std::string(), system_clock())) {}

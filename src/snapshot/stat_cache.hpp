@@ -74,6 +74,12 @@ struct StatCache::Impl {
     std::uint32_t today() const;
     void append_records(std::string& out) const;
     std::string encode() const;
+    bool load_records();
+    // The other file: what is new since the first was written, while that is little.
+    std::string recent_path() const { return path_ + ".recent"; }
+    bool is_little() const;
+    std::string encode_recent() const;
+    void load_recent();
 
     std::string path_;  // empty: in memory only
     const Clock& clock_;
@@ -83,14 +89,17 @@ struct StatCache::Impl {
     Mapping file_;
     std::span<const Record> loaded_;         // within file_: one per inode, in order of look-ups
     std::span<const std::uint32_t> sorted_;  // their positions by inode; none is checked
+    std::string sum_;                        // the checksum of that file
     std::vector<Order> found_;               // when each of them was; 0: it was not
     std::size_t next_ = 0;                   // of loaded_: what is likely asked for next
     Order scans_ = 0;
     std::uint32_t today_ = 0;  // when it was loaded
     std::size_t searches_ = 0;
     std::vector<std::uint32_t> slots_;  // hash table: inode -> position, once it is worth it
-    std::unordered_map<Inode, Fresh, InodeHash> fresh_;  // of this run; they hide loaded ones
+    // Of this run, and those of the other file. They hide loaded ones.
+    std::unordered_map<Inode, Fresh, InodeHash> fresh_;
     bool changed_ = false;
+    bool aged_ = false;  // a record was used whose day is not today
 };
 
 }  // namespace shale::snapshot

@@ -205,6 +205,99 @@ TEST_F(StatCacheFile, AWrongIndexGivesNoWrongAnswer) {
     }
 }
 
+// With enough of them, a few new ones are written to a file of their own.
+class RecentStatCache : public StatCacheFile {
+  protected:
+    static constexpr int kFiles = 200;
+    RecentStatCache() {
+        for (int at = 0; at < kFiles; ++at)
+            write_file_atomic(tree_.path() + "/g" + std::to_string(at), as_bytes("content"));
+        testing::wait_for_inode_clock();
+    }
+    void change(int file, const std::string& content) const {
+        write_file_atomic(tree_.path() + "/g" + std::to_string(file), as_bytes(content));
+        testing::wait_for_inode_clock();
+    }
+    void scan_and_save() const {
+        StatCache cache(file_, clock_);
+        hits(cache);
+        cache.save();
+    }
+    ino_t inode_of(const std::string& path) const {
+        struct stat status {};
+        return ::stat(path.c_str(), &status) == 0 ? status.st_ino : 0;
+    }
+    const std::string recent_ = file_ + ".recent";
+};
+
+TEST_F(RecentStatCache, HoldsWhatIsNewAndTheRestStaysAsItIs) {
+    fill();
+    const auto inode = inode_of(file_);
+    for (int round = 0; round < 3; ++round) {
+        change(round, "changed");
+        EXPECT_EQ(hits_of_file(), kFiles + 4u) << round;
+        scan_and_save();
+        EXPECT_EQ(inode_of(file_), inode) << round;
+        EXPECT_TRUE(path_exists(recent_));
+        EXPECT_EQ(hits_of_file(), kFiles + 5u) << round;
+    }
+}
+
+TEST_F(RecentStatCache, ManyNewOnesAreWrittenWithTheOthers) {
+    fill();
+    change(0, "changed");
+    scan_and_save();
+    for (int at = 0; at < 20; ++at)
+        change(at, "again");
+    const auto inode = inode_of(file_);
+    scan_and_save();
+    EXPECT_NE(inode_of(file_), inode);
+    EXPECT_FALSE(path_exists(recent_));
+    EXPECT_EQ(hits_of_file(), kFiles + 5u);
+}
+
+TEST_F(RecentStatCache, ADayLaterAllAreWritten) {
+    fill();
+    change(0, "changed");
+    scan_and_save();
+    clock_.now += kDay;
+    scan_and_save();
+    EXPECT_FALSE(path_exists(recent_));
+    clock_.now += 30 * kDay;
+    EXPECT_EQ(hits_of_file(), kFiles + 5u);
+}
+
+TEST_F(RecentStatCache, AnswersOnlyWithTheFileItAddsTo) {
+    fill();
+    const std::string first = read_file(file_);
+    change(0, "changed");
+    scan_and_save();
+    const std::string recent = read_file(recent_);
+    clock_.now += kDay;
+    scan_and_save();  // another first file
+    write_file_atomic(recent_, as_bytes(recent));
+    EXPECT_EQ(hits_of_file(), kFiles + 5u) << "the first file knows all";
+    ::unlink(file_.c_str());
+    EXPECT_EQ(hits_of_file(), 0u);
+    write_file_atomic(file_, as_bytes(first));
+    EXPECT_EQ(hits_of_file(), kFiles + 5u);
+}
+
+TEST_F(RecentStatCache, IsLeftAloneWhenDamaged) {
+    fill();
+    change(0, "changed");
+    scan_and_save();
+    const std::string recent = read_file(recent_);
+    for (std::size_t at = 0; at < recent.size(); at += 5) {
+        std::string damaged = recent;
+        damaged[at] = static_cast<char>(damaged[at] ^ 1);
+        write_file_atomic(recent_, as_bytes(damaged));
+        ASSERT_EQ(hits_of_file(), kFiles + 4u) << at;
+        write_file_atomic(recent_, as_bytes(recent).first(at));
+        ASSERT_EQ(hits_of_file(), kFiles + 4u) << at;
+    }
+}
+
 TEST_F(StatCacheFile, EveryDamageMeansAnEmptyCache) {
     fill();
     const std::string good = read_file(file_);
