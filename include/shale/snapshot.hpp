@@ -114,18 +114,20 @@ class Tree {
     static Tree parse(Bytes bytes);
 
     struct Data;
-    explicit Tree(std::unique_ptr<Data> data);
-    const Data& data() const;  // for this module
+    explicit Tree(std::shared_ptr<const Data> data);
+    const std::shared_ptr<const Data>& shared_data() const { return data_; }  // for this module
+    const Data& data() const { return *data_; }                               // so is this
 
   private:
-    std::unique_ptr<Data> data_;
+    std::shared_ptr<const Data> data_;
 };
 
 // Edits. Starts from nothing (a root directory 0755 root:root, mtime 0) or from a tree.
 class TreeBuilder {
   public:
     TreeBuilder();
-    explicit TreeBuilder(const Tree& base);  // `base` must outlive the builder
+    // `base` must outlive the builder; the tree made of it may share its memory, and keeps that.
+    explicit TreeBuilder(const Tree& base);
     TreeBuilder(TreeBuilder&&) noexcept;
     ~TreeBuilder();
 

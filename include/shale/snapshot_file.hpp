@@ -6,6 +6,7 @@
 #include <shale/snapshot.hpp>
 
 #include <functional>
+#include <optional>
 #include <string>
 
 namespace shale::snapshot {
@@ -25,6 +26,22 @@ void write_tree(const Tree& tree, const std::function<void(Bytes)>& out);
 // Whether the file is, byte for byte, what write_tree() would write: then there is no need to.
 // False for what cannot be read.
 bool is_file_of(const std::string& path, const Tree& tree);
+
+// ---------------------------------------------------------------------------------------------
+// A tree that an edit left mostly as it was shares the rest with another, its base, and can be
+// stored as what differs (docs/formats/tree-patch.md). Whoever does keeps the base, too.
+
+// Which tree that is, by Tree::digest(). nullopt for one that shares nothing.
+std::optional<Digest> base_of(const Tree& tree);
+std::string serialise_patch(const Tree& tree);  // of one that has a base
+// Checks everything but digests before it returns: Corrupt, also if `base`, opened from a file of
+// its own, is not the tree it was made of. The tree shares the memory of `base`.
+Tree parse_patch(Bytes bytes, const Tree& base);
+// The fewest nodes that an edited tree shares instead of copying them. Tests lower it; set it
+// before threads start.
+void set_least_shared(std::size_t nodes);
+// What base a file names, without checking it. nullopt if it is no patch or cannot be read.
+std::optional<Digest> base_of_patch_file(const std::string& path);
 
 // Whether it begins as a snapshot: enough to tell one from an archive. False for what cannot be
 // opened.

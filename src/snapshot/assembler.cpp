@@ -8,18 +8,56 @@
 #include "assembler.hpp"
 
 #include "digests.hpp"
+#include "patch.hpp"
 
 #include <algorithm>
 
 namespace shale::snapshot {
 
+// Nodes of a tree that follow each other there and in the columns they lie in.
+struct Piece {
+    NodeId first = 0;  // in the tree
+    NodeId count = 0;
+    Spot spot{};  // of the first; no run: the tree is no patch
+};
+
 namespace {
+
+std::vector<Piece> pieces_of(const Tree::Data& tree, NodeId top, NodeId end) {
+    if (!tree.patch) return {{top, end - top, {nullptr, &tree, top}}};
+    std::vector<Piece> pieces;
+    for (NodeId id = top; id < end; id += pieces.back().count) {
+        const Spot spot = tree.spot(id);
+        const NodeId run_end = spot.run->first + spot.run->count;
+        pieces.push_back({id, std::min(run_end, end) - id, spot});
+    }
+    return pieces;
+}
+
+}  // namespace
 
 bool can_link(FileType type) {
     return type != FileType::Directory && type != FileType::Symlink;
 }
 
-}  // namespace
+Node node_of(const Entry& entry) {
+    Node node;
+    node.type = entry.type;
+    node.mode = static_cast<std::uint16_t>(entry.mode & 07777);
+    node.uid = entry.uid;
+    node.gid = entry.gid;
+    node.mtime_ns = entry.mtime_ns;
+    if (entry.type == FileType::Regular)
+        node.value = entry.size;
+    else if (entry.type == FileType::CharDevice || entry.type == FileType::BlockDevice)
+        node.value = std::uint64_t{entry.device_major} << 32 | entry.device_minor;
+    return node;
+}
+
+Digest content_of(const Entry& entry) {
+    if (entry.type != FileType::Regular) return {};
+    return entry.size == 0 && entry.content.is_zero() ? kEmptyContent : entry.content;
+}
 
 Entry view_of(const EntrySpec& spec) {
     Entry entry;
@@ -40,11 +78,11 @@ Entry view_of(const EntrySpec& spec) {
 
 Assembler::Assembler(const Tree::Data* base) : base_(base), data_(std::make_unique<Tree::Data>()) {
     if (!base_) return;
-    data_->nodes.reserve(base_->nodes.size());
-    data_->contents.reserve(base_->nodes.size());
-    data_->digests.reserve(base_->nodes.size());
-    data_->names.reserve(base_->names.size());
-    dirty_.reserve(base_->nodes.size());
+    data_->nodes.reserve(base_->size());
+    data_->contents.reserve(base_->size());
+    data_->digests.reserve(base_->size());
+    data_->names.reserve((base_->patch ? *base_->patch->base : *base_).names.size());
+    dirty_.reserve(base_->size());
 }
 
 NodeId Assembler::next_id() const {
@@ -61,26 +99,6 @@ std::uint32_t Assembler::append_name(std::string_view name) {
     return static_cast<std::uint32_t>(offset);
 }
 
-std::uint64_t Assembler::append_target(std::string_view target) {
-    const std::uint64_t offset = data_->targets.size();
-    if (offset + target.size() > kPoolLimit)
-        fail(ErrorKind::Unsupported, "a tree with more than 4 GiB of symbolic link targets");
-    data_->targets.append(target.data(), target.size());
-    return offset << 32 | target.size();
-}
-
-std::uint32_t Assembler::intern(std::span<const Xattr> xattrs) {
-    if (xattrs.empty()) return 0;
-    const Digest digest = digest_of_xattrs(xattrs);
-    const auto next = static_cast<std::uint32_t>(data_->xattr_sets.size());
-    const auto [at, is_new] = sets_.try_emplace(digest, next);
-    if (is_new) {
-        data_->xattr_sets.emplace_back(xattrs.begin(), xattrs.end());
-        data_->xattr_digests.push_back(digest);
-    }
-    return at->second;
-}
-
 std::vector<std::uint32_t>& Assembler::sets_of(const Tree::Data& tree) {
     auto& sets = copied_sets_[&tree];
     sets.resize(tree.xattr_sets.size());
@@ -89,29 +107,16 @@ std::vector<std::uint32_t>& Assembler::sets_of(const Tree::Data& tree) {
 
 NodeId Assembler::append(NodeId parent, std::string_view name, const Entry& entry) {
     const NodeId id = next_id();
-    Node node;
+    Node node = node_of(entry);
     node.parent = parent;
     node.name_offset = append_name(name);
     node.name_bytes = static_cast<std::uint8_t>(name.size());
-    node.type = entry.type;
-    node.mode = static_cast<std::uint16_t>(entry.mode & 07777);
-    node.uid = entry.uid;
-    node.gid = entry.gid;
-    node.mtime_ns = entry.mtime_ns;
-    node.xattr_set = intern(entry.xattrs);
-    Digest content;
-    if (entry.type == FileType::Regular) {
-        node.value = entry.size;
-        content = entry.size == 0 && entry.content.is_zero() ? kEmptyContent : entry.content;
-    } else if (entry.type == FileType::Symlink) {
-        node.value = append_target(entry.link_target);
-    } else if (entry.type == FileType::CharDevice || entry.type == FileType::BlockDevice) {
-        node.value = std::uint64_t{entry.device_major} << 32 | entry.device_minor;
-    }
+    node.xattr_set = data_->intern(entry.xattrs, sets_);
+    if (entry.type == FileType::Symlink) node.value = data_->append_target(entry.link_target);
     if (entry.link_group != 0 && can_link(entry.type))
         members_.push_back({id, 0, entry.link_group});
     data_->nodes.push_back(node);
-    data_->contents.push_back(content);
+    data_->contents.push_back(content_of(entry));
     if (!data_->digests.empty()) data_->digests.push_back({});  // else there is none as yet
     dirty_.push_back(1);
     return id;
@@ -120,27 +125,36 @@ NodeId Assembler::append(NodeId parent, std::string_view name, const Entry& entr
 void Assembler::append_subtree(NodeId parent, const Tree::Data& tree, NodeId top,
                                const Changes& changes) {
     tree.require_subtree(top);
-    auto& sets = sets_of(tree);
-    const NodeId end = tree.nodes[top].end;
-    const NodeId at = next_id();
-    const Node& last = tree.nodes[end - 1];
-    const std::uint32_t names_begin = tree.nodes[top].name_offset;
-    const std::uint32_t names_at =
-        append_name({tree.names.data() + names_begin,
-                     std::size_t{last.name_offset} + last.name_bytes - names_begin});
+    const NodeId end = tree.node(top).end;
     dirty_.resize(data_->nodes.size() + (end - top), 0);
     data_->digests.resize(data_->nodes.size());  // of what was appended one by one
-    for (NodeId from = top; from < end; ++from) {
-        Node node = tree.nodes[from];
+    for (const Piece& piece : pieces_of(tree, top, end))
+        append_piece(parent, tree, top, piece, changes);
+}
+
+void Assembler::append_piece(NodeId parent, const Tree::Data& tree, NodeId top, const Piece& piece,
+                             const Changes& changes) {
+    auto& sets = sets_of(tree);
+    const Tree::Data& columns = *piece.spot.columns;
+    const NodeId begin = piece.spot.at, end = begin + piece.count;
+    const Node& last = columns.nodes[end - 1];
+    const std::uint32_t names_begin = columns.nodes[begin].name_offset;
+    const std::uint32_t names_at =
+        append_name({columns.names.data() + names_begin,
+                     std::size_t{last.name_offset} + last.name_bytes - names_begin});
+    const NodeId shift = next_id() - piece.first;  // may wrap
+    for (NodeId from = begin; from < end; ++from) {
+        Node node = columns.nodes[from];
         const NodeId id = next_id();
-        node.parent = from == top ? parent : node.parent - top + at;
+        if (piece.spot.run && !piece.spot.run->is_own) node = moved_by(*piece.spot.run, node);
+        node.parent = id - shift == top ? parent : node.parent + shift;
         node.name_offset = node.name_offset - names_begin + names_at;
         if (node.xattr_set != 0) {
             auto& set = sets[node.xattr_set];
-            if (set == 0) set = intern(tree.xattr_sets[node.xattr_set]);
+            if (set == 0) set = data_->intern(tree.xattr_sets[node.xattr_set], sets_);
             node.xattr_set = set;
         }
-        if (node.type == FileType::Symlink) node.value = append_target(tree.target(from));
+        if (node.type == FileType::Symlink) node.value = data_->append_target(columns.target(from));
         if (node.link_group) {
             members_.push_back(
                 {id, &tree == base_ ? node.link_group : 0, node.link_group + changes.first_group});
@@ -152,8 +166,8 @@ void Assembler::append_subtree(NodeId parent, const Tree::Data& tree, NodeId top
         }
         data_->nodes.push_back(node);
     }
-    data_->contents.append(tree.contents.data() + top, end - top);
-    data_->digests.append(tree.digests.data() + top, end - top);
+    data_->contents.append(columns.contents.data() + begin, piece.count);
+    data_->digests.append(columns.digests.data() + begin, piece.count);
 }
 
 void Assembler::set_content(NodeId node, const Digest& content, std::uint64_t size) {

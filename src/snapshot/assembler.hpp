@@ -13,6 +13,12 @@ namespace shale::snapshot {
 
 // The views that an Entry of `spec` would hold.
 Entry view_of(const EntrySpec& spec);
+// What an entry says of a node by itself: neither name nor place, xattrs nor link target.
+Node node_of(const Entry& entry);
+Digest content_of(const Entry& entry);
+bool can_link(FileType type);
+
+struct Piece;
 
 class Assembler {
   public:
@@ -49,8 +55,8 @@ class Assembler {
     };
     NodeId next_id() const;
     std::uint32_t append_name(std::string_view name);
-    std::uint64_t append_target(std::string_view target);
-    std::uint32_t intern(std::span<const Xattr> xattrs);
+    void append_piece(NodeId parent, const Tree::Data& tree, NodeId top, const Piece& piece,
+                      const Changes& changes);
     std::vector<std::uint32_t>& sets_of(const Tree::Data& tree);
     void close_subtrees();
     void number_groups();
@@ -60,7 +66,7 @@ class Assembler {
     std::unique_ptr<Tree::Data> data_;
     std::vector<std::uint8_t> dirty_;  // per node: digest not known
     std::vector<LinkMember> members_;
-    std::unordered_map<Digest, std::uint32_t, DigestHash> sets_;
+    XattrSets sets_;
     // Of trees that were copied from: their set -> ours, 0 = not met yet.
     std::map<const Tree::Data*, std::vector<std::uint32_t>> copied_sets_;
 };

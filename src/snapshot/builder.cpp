@@ -3,9 +3,11 @@
 // An edit touches only the directories on its path. Each touched directory is a BuildNode that
 // holds its changed children by name and, for the rest, the directory of the base, or of another
 // tree, that shows through; a removed child is a null entry. finish() walks touched directories
-// merging the two sorted lists and copies whole untouched subtrees, so k edits cost O(k log n) plus
-// one copy of the arrays.
+// merging the two sorted lists. Untouched subtrees of a large base are shared (patch.hpp), so that
+// k edits cost O(k log n) and the entries of the touched directories; where that cannot be, they
+// are copied as they are.
 #include "assembler.hpp"
+#include "patch.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -87,6 +89,7 @@ struct TreeBuilder::State {
     BuildNode root;
     std::uint64_t last_group = 0;
     bool whole_seconds = false;
+    bool moves_base = false;  // a directory of the base shows in another place
     // What the numbers of link groups of laid-in trees are raised by.
     std::map<const Tree*, std::uint64_t> first_groups;
 
@@ -169,8 +172,8 @@ struct TreeBuilder::State {
         return node.spec ? *node.spec : entry_of(node.origin).spec();
     }
 
-    NodeId append_self(Assembler& out, const BuildNode& node, NodeId parent,
-                       std::string_view name) {
+    template <typename Out>
+    NodeId append_self(Out& out, const BuildNode& node, NodeId parent, std::string_view name) {
         return out.append(parent, name, node.spec ? view_of(*node.spec) : entry_of(node.origin));
     }
 
@@ -195,14 +198,37 @@ struct TreeBuilder::State {
         }
     }
 
-    void append_children(Assembler& out, const BuildNode& node, NodeId self) {
+    template <typename Out>
+    void append_children(Out& out, const BuildNode& node, NodeId self) {
         for_each_child(node, [&](std::string_view name, const BuildNode* edit, const Origin& from) {
             if (edit)
                 append_children(out, *edit, append_self(out, *edit, self, name));
             else
-                out.append_subtree(self, from.tree->data(), from.node,
-                                   {first_group(from.tree), whole_seconds && from.tree != base});
+                append_untouched(out, self, from);
         });
+    }
+
+    void append_untouched(Assembler& out, NodeId parent, const Origin& from) {
+        out.append_subtree(parent, from.tree->data(), from.node,
+                           {first_group(from.tree), whole_seconds && from.tree != base});
+    }
+
+    void append_untouched(PatchAssembler& out, NodeId parent, const Origin& from) {
+        if (from.tree == base) return out.append_subtree(parent, from.node);
+        const Tree& tree = *from.tree;
+        const NodeId end = tree.end(from.node);
+        std::vector<NodeId> open;  // by depth below `from`: what it is here
+        for (NodeId node = from.node; node < end && out.is_possible(); ++node) {
+            std::size_t depth = tree.data().node(node).depth - tree.data().node(from.node).depth;
+            open.resize(depth);
+            open.push_back(out.append(depth == 0 ? parent : open.back(), tree.name(node),
+                                      entry_of({from.tree, node})));
+        }
+    }
+
+    template <typename Out>
+    void append_all(Out& out) {
+        append_children(out, root, append_self(out, root, kNoNode, ""));
     }
 };
 
@@ -213,7 +239,7 @@ TreeBuilder::TreeBuilder() : state_(std::make_unique<State>()) {
 TreeBuilder::TreeBuilder(const Tree& base) : state_(std::make_unique<State>()) {
     state_->base = &base;
     state_->root.origin = state_->root.below = {&base, kRoot};
-    state_->last_group = base.data().group_digests.size() - 1;
+    state_->last_group = base.data().group_count();
 }
 
 TreeBuilder::TreeBuilder(TreeBuilder&&) noexcept = default;
@@ -237,9 +263,11 @@ void TreeBuilder::put(std::string_view path, EntrySpec spec) {
 void TreeBuilder::put_subtree(std::string_view path, const Tree& tree, NodeId directory) {
     const auto parts = split(path);
     SHALE_ENSURE(!parts.empty() && tree.data().is_directory(directory));
-    if (&tree != state_->base) {
+    if (&tree == state_->base) {
+        state_->moves_base = true;
+    } else {
         const auto [at, is_new] = state_->first_groups.try_emplace(&tree, state_->last_group);
-        if (is_new) state_->last_group += tree.data().group_digests.size() - 1;
+        if (is_new) state_->last_group += tree.data().group_count();
     }
     state_->touch(state_->parent_of(parts, path), parts.back(), {&tree, directory});
 }
@@ -298,9 +326,13 @@ std::uint64_t TreeBuilder::new_link_group() {
 }
 
 Tree TreeBuilder::finish() {
+    if (state_->base && !state_->moves_base && state_->base->size() >= least_shared()) {
+        PatchAssembler patch(state_->base->shared_data());
+        state_->append_all(patch);
+        if (auto tree = patch.finish()) return Tree(std::move(tree));
+    }
     Assembler out(state_->base ? &state_->base->data() : nullptr);
-    const NodeId root = state_->append_self(out, state_->root, kNoNode, "");
-    state_->append_children(out, state_->root, root);
+    state_->append_all(out);
     return out.finish();
 }
 

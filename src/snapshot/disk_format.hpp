@@ -1,6 +1,8 @@
-// The bytes of a snapshot file, as docs/formats/snapshot.md lays them out. Shared by the writer and
-// the readers of this folder.
+// The bytes of a snapshot file and of a patch, as docs/formats/snapshot.md and tree-patch.md lay
+// them out. Shared by the writers and the readers of this folder.
 #pragma once
+
+#include <shale/base.hpp>
 
 #include <cstdint>
 #include <type_traits>
@@ -61,6 +63,29 @@ constexpr Layout layout_of(const DiskHeader& header) {
     at.bytes = at.sums + at.pieces * kSumBytes + kChecksumBytes;
     return at;
 }
+
+// ---------------------------------------------------------------------------------------------
+// A patch: own nodes, their contents, digests, names and link targets, new xattr sets, runs, and
+// the XXH3-128 of all that precedes it.
+
+inline constexpr char kPatchMagic[8] = {'S', 'H', 'A', 'L', 'E', 'P', 'A', 'T'};
+inline constexpr std::uint32_t kPatchVersion = 1;
+
+struct PatchHeader {
+    char magic[8];
+    std::uint32_t version;
+    std::uint32_t node_count;  // of the whole tree
+    std::uint32_t own_count;
+    std::uint32_t run_count;
+    std::uint32_t base_set_count;  // the empty set not included
+    std::uint32_t new_set_count;
+    std::uint64_t names_bytes;
+    std::uint64_t targets_bytes;
+    std::uint64_t xattr_bytes;
+    std::uint64_t reserved;  // zero
+    Digest base, tree;
+};
+static_assert(sizeof(PatchHeader) == 128 && std::is_trivially_copyable_v<PatchHeader>);
 
 // ---------------------------------------------------------------------------------------------
 // Version 1, still read: nodes, contents of regular files, digests, group digests, names, targets,

@@ -13,6 +13,7 @@
 #include "disk_format.hpp"
 #include "mapped_file.hpp"
 #include "tree_data.hpp"
+#include "xattr_section.hpp"
 
 #include <shale/codec.hpp>
 #include <shale/snapshot_file.hpp>
@@ -30,29 +31,6 @@ namespace {
 struct Counts {
     std::uint32_t nodes = 0, contents = 0, xattr_sets = 0, link_groups = 0;
 };
-
-void read_xattr_sets(Bytes bytes, std::uint32_t sets, Tree::Data& data) {
-    ByteReader in(bytes, "snapshot xattrs");
-    for (std::uint32_t set = 0; set < sets; ++set) {
-        std::vector<Xattr> xattrs;
-        const std::uint32_t count = in.u32();
-        if (count == 0) in.corrupt("empty set");
-        for (std::uint32_t at = 0; at < count; ++at) {
-            const std::uint32_t name_bytes = in.u32();
-            const std::uint32_t value_bytes = in.u32();
-            Xattr xattr{std::string(as_text(in.take(name_bytes))),
-                        std::string(as_text(in.take(value_bytes)))};
-            if (xattr.name.empty() || xattr.name.size() > 255 ||
-                xattr.name.find('\0') != std::string::npos ||
-                (at > 0 && xattr.name <= xattrs.back().name))
-                in.corrupt("impossible or unsorted name");
-            xattrs.push_back(std::move(xattr));
-        }
-        data.xattr_digests.push_back(digest_of_xattrs(xattrs));
-        data.xattr_sets.push_back(std::move(xattrs));
-    }
-    if (in.remaining() != 0) in.corrupt("bytes left over");
-}
 
 template <typename T>
 void fill(Column<T>& column, Bytes bytes) {

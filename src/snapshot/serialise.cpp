@@ -1,7 +1,9 @@
 // write_tree and Tree::serialise: the on-disk form. Equal trees give equal bytes.
 #include "disk_format.hpp"
 #include "mapped_file.hpp"
+#include "patch.hpp"
 #include "tree_data.hpp"
+#include "xattr_section.hpp"
 
 #include <shale/codec.hpp>
 #include <shale/snapshot_file.hpp>
@@ -11,20 +13,6 @@ namespace shale::snapshot {
 static_assert(sizeof(Node) == kNodeBytes && alignof(Node) == 8);
 
 namespace {
-
-std::string encode_xattr_sets(const Tree::Data& data) {
-    std::string out;
-    for (std::size_t set = 1; set < data.xattr_sets.size(); ++set) {
-        put_little(out, static_cast<std::uint32_t>(data.xattr_sets[set].size()));
-        for (const Xattr& xattr : data.xattr_sets[set]) {
-            put_little(out, static_cast<std::uint32_t>(xattr.name.size()));
-            put_little(out, static_cast<std::uint32_t>(xattr.value.size()));
-            out.append(xattr.name);
-            out.append(xattr.value);
-        }
-    }
-    return out;
-}
 
 // What is handed on at once: a whole number of pieces.
 constexpr std::uint64_t kChunkBytes = 256 << 10;
@@ -81,6 +69,7 @@ class PieceWriter {
 
 void write_tree(const Tree& tree, const std::function<void(Bytes)>& out) {
     const Tree::Data& data = tree.data();
+    if (data.patch) return write_tree(flatten(data), out);
     if (data.file) data.file->require_all();
     const std::string xattrs = encode_xattr_sets(data);
     DiskHeader header{};

@@ -35,17 +35,17 @@ EntrySpec Entry::spec() const {
     return copy;
 }
 
-Tree::Tree(std::unique_ptr<Data> data) : data_(std::move(data)) {}
+Tree::Tree(std::shared_ptr<const Data> data) : data_(std::move(data)) {}
 Tree::Tree(Tree&&) noexcept = default;
 Tree& Tree::operator=(Tree&&) noexcept = default;
 Tree::~Tree() = default;
 
 std::size_t Tree::size() const {
-    return data_->nodes.size();
+    return data_->size();
 }
 
 Entry Tree::entry(NodeId id) const {
-    const Node& node = data_->node(id);
+    const Node node = data_->node(id);
     Entry entry;
     entry.type = node.type;
     entry.mode = node.mode;
@@ -124,9 +124,4 @@ void Tree::verify_digests() const {
             fail(ErrorKind::Corrupt, "snapshot: digest of '" + path(node) +
                                          "' does not match its metadata, content or children");
 }
-
-const Tree::Data& Tree::data() const {
-    return *data_;
-}
-
 }  // namespace shale::snapshot

@@ -7,8 +7,10 @@
 // its name; xattr sets and link groups are shared tables.
 //
 // The arrays are either in memory, filled by an Assembler or a parser and known to be right, or a
-// mapped file's, which nobody has looked at yet. So whatever reads a tree goes through the methods
-// of Data, which check a mapped file first; only those who fill a tree touch the columns.
+// mapped file's, which nobody has looked at yet. A tree that an edit left mostly as it was has
+// none: it is a patch on another. So whatever reads a tree goes through the methods of Data, which
+// check a mapped file first and know whose arrays to look at; only those who fill a tree touch the
+// columns.
 #pragma once
 
 #include "column.hpp"
@@ -18,11 +20,14 @@
 #include <array>
 #include <mutex>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace shale::snapshot {
 
 class MappedFile;
+struct Patch;
+struct Spot;
 
 struct Node {
     // Regular: size. Devices: major << 32 | minor. Symlink: offset in `targets` << 32 | length.
@@ -52,6 +57,9 @@ inline constexpr std::uint64_t kPoolLimit = 0xffffffff;
 // SHA-256 of the empty string: what an empty regular file's content is.
 extern const Digest kEmptyContent;
 
+// Numbers of the xattr sets of a tree, by digest.
+using XattrSets = std::unordered_map<Digest, std::uint32_t, DigestHash>;
+
 struct Tree::Data {
     Data();
     ~Data();
@@ -67,31 +75,43 @@ struct Tree::Data {
     // member's digest, so a subtree with a changed link structure never looks unchanged.
     Column<Digest> group_digests;
     std::unique_ptr<const MappedFile> file;  // null: the tree lies in memory
+    // If it is set, no column above holds anything, and the xattr sets begin with those of the
+    // base.
+    std::unique_ptr<const Patch> patch;
 
-    // Key digests are made on demand, subtree by subtree; a zero digest is one not made yet.
+    // Key digests are made on demand, subtree by subtree. Those of directories stay: what a file's
+    // is follows from the file.
     struct KeyTable {
         std::mutex mutex;
-        std::vector<Digest> digests;
+        std::unordered_map<NodeId, Digest> directories;
     };
     mutable std::array<KeyTable, 4> keys;  // by KeyPolicy
 
-    NodeId size() const { return static_cast<NodeId>(nodes.size()); }
-    const Node& node(NodeId id) const {
+    NodeId size() const {
+        if (patch) return patched_size();
+        return static_cast<NodeId>(nodes.size());
+    }
+    Node node(NodeId id) const {
+        if (patch) return patched_node(id);
         if (file) require_node(id);
         return nodes[id];
     }
     std::string_view name(NodeId id) const {
-        const Node& at = node(id);
-        return {names.data() + at.name_offset, at.name_bytes};
+        if (patch) return patched_name(id);
+        if (file) require_node(id);
+        return {names.data() + nodes[id].name_offset, nodes[id].name_bytes};
     }
     const Digest& content(NodeId id) const {
+        if (patch) return patched_content(id);
         if (file) require_content(id);
         return contents[id];
     }
     const Digest& digest(NodeId id) const {
+        if (patch) return patched_digest(id);
         if (file) require_digest(id);
         return digests[id];
     }
+    std::uint32_t group_count() const;
     const Digest& group_digest(std::uint32_t group) const;
     std::string_view target(NodeId id) const;
     bool is_directory(NodeId id) const { return node(id).type == FileType::Directory; }
@@ -102,10 +122,23 @@ struct Tree::Data {
     std::uint32_t child_count(NodeId id) const;
     NodeId child_at(NodeId directory, std::uint32_t index) const;
     // Corrupt if a mapped file's nodes in [top, end) are not one well-formed subtree; then its
-    // columns may be read directly.
+    // columns, or those of the spots it lies in, may be read directly.
     void require_subtree(NodeId top) const;
+    // Where node `id` of a patch lies.
+    Spot spot(NodeId id) const;
+
+    // For those who fill a tree: what Node::value of a link is, and the number of a set.
+    std::uint64_t append_target(std::string_view target);
+    std::uint32_t intern(std::span<const Xattr> xattrs, XattrSets& sets);
 
   private:
+    void require_patched_subtree(NodeId top) const;
+    NodeId patched_size() const;
+    NodeId patched_next_sibling(NodeId id) const;
+    Node patched_node(NodeId id) const;
+    std::string_view patched_name(NodeId id) const;
+    const Digest& patched_content(NodeId id) const;
+    const Digest& patched_digest(NodeId id) const;
     void require_node(NodeId id) const;
     void require_content(NodeId id) const;
     void require_digest(NodeId id) const;

@@ -1,5 +1,7 @@
 #include "census.hpp"
 
+#include <shale/snapshot_file.hpp>
+
 #include <algorithm>
 #include <filesystem>
 #include <utility>
@@ -49,12 +51,16 @@ Census Census::take(Store& store, const Layout& layout, const Tags& tags, Databa
     census.places = files_in(layout.places);
     census.twin_places = files_in(layout.places, kTwinSuffix);
     census.trees = files_in(layout.trees);
+    for (const auto& [digest, file] : census.trees)
+        if (const auto base = snapshot::base_of_patch_file(file.path)) census.bases[digest] = *base;
     census.beside = cache_directories(layout);
     census.other = blocks_of_rest(layout);
     for (const auto& image : tags.all(with_unnamed))
         add_image(store, image, census.images);
     for (const auto& [chain, tree] : database.chains())
-        if (census.images.chains.contains(chain)) census.images.trees.insert(tree);
+        if (census.images.chains.contains(chain))
+            for (const Digest& needed : census.with_base(tree))
+                census.images.trees.insert(needed);
     for (const Digest& blob : pinned_blobs(layout.tmp))
         census.pinned.insert(blob);
     census.groups = group_records(database.steps());
@@ -67,6 +73,12 @@ std::uint64_t Census::blob_bytes(const Digest& blob) const {
         if (const auto found = files->find(blob); found != files->end())
             bytes += found->second.bytes;
     return bytes;
+}
+
+std::vector<Digest> Census::with_base(const Digest& tree) const {
+    const auto base = bases.find(tree);
+    if (base == bases.end()) return {tree};
+    return {tree, base->second};
 }
 
 std::uint64_t Census::tree_bytes(const Digest& tree) const {
@@ -136,7 +148,8 @@ Usage Store::usage() {
     for (const auto& group : census.groups) {
         for (const Digest& blob : group.blobs())
             cached_blobs.insert(blob);
-        cached_trees.insert(group.record.tree);
+        for (const Digest& tree : census.with_base(group.record.tree))
+            cached_trees.insert(tree);
     }
     Usage usage;
     usage.other = census.other;

@@ -23,6 +23,7 @@ using StoredFiles = std::unordered_map<Digest, StoredFile, DigestHash>;
 
 struct Census {
     StoredFiles blobs, twins, places, twin_places, trees;
+    std::unordered_map<Digest, Digest, DigestHash> bases;  // of trees that are patches on others
     // Those that live and go with a blob.
     std::array<const StoredFiles*, 4> of_blobs() const {
         return {&blobs, &twins, &places, &twin_places};
@@ -40,6 +41,8 @@ struct Census {
     // A blob with its twin and the tables of their contents, if there are any.
     std::uint64_t blob_bytes(const Digest& blob) const;
     std::uint64_t tree_bytes(const Digest& tree) const;
+    // The tree and what it stands on.
+    std::vector<Digest> with_base(const Digest& tree) const;
 };
 
 // The steps as the door describes them, in the order of Census::groups.

@@ -52,7 +52,8 @@ class Ledger {
                 ++blob_users_[blob];
                 if (!is_own(group, blob)) ++standing_[blob];
             }
-            ++tree_users_[group.record.tree];
+            for (const Digest& tree : census.with_base(group.record.tree))
+                ++tree_users_[tree];
         }
     }
     bool is_needed(const RecordGroup& group) const {
@@ -67,9 +68,9 @@ class Ledger {
             if (!is_own(group, blob)) --standing_[blob];
             if (--blob_users_[blob] == 0 && !stays(blob)) freed += census_.blob_bytes(blob);
         }
-        const Digest& tree = group.record.tree;
-        if (--tree_users_[tree] == 0 && !census_.images.trees.contains(tree))
-            freed += census_.tree_bytes(tree);
+        for (const Digest& tree : census_.with_base(group.record.tree))
+            if (--tree_users_[tree] == 0 && !census_.images.trees.contains(tree))
+                freed += census_.tree_bytes(tree);
         return freed;
     }
     bool has_blob(const Digest& blob) const { return counts(blob_users_, blob) || stays(blob); }

@@ -1,5 +1,6 @@
-// Tree files. Each is named by the digest of the tree in it, so it never changes once written, and
-// is used from its mapping.
+// Tree files. Each is named by the digest of the tree in it, so it never changes once written. A
+// whole tree is used from its mapping; one that is a patch on another shares the other's. What a
+// patch stands on is a whole tree, and stays as long as the patch (census.cpp).
 #include "trees.hpp"
 
 #include <shale/snapshot_file.hpp>
@@ -27,8 +28,18 @@ bool Trees::has(const Digest& digest) const {
 
 void Trees::write(const snapshot::Tree& tree, const std::string& path) {
     TempFile file(session_, "tree");
-    snapshot::write_tree(tree, [&](Bytes bytes) { file.write(bytes); });
+    if (const auto base = snapshot::base_of(tree); base && is_whole(*base))
+        file.write(as_bytes(snapshot::serialise_patch(tree)));
+    else
+        snapshot::write_tree(tree, [&](Bytes bytes) { file.write(bytes); });
     file.publish(path);
+}
+
+// And will be after a crash.
+bool Trees::is_whole(const Digest& digest) const {
+    if (!has(digest) || snapshot::base_of_patch_file(path(digest))) return false;
+    sync_directory_of(path(digest));
+    return true;
 }
 
 Digest Trees::put(const snapshot::Tree& tree) {
@@ -47,8 +58,17 @@ Digest Trees::put_shared(const std::shared_ptr<const snapshot::Tree>& tree) {
     return digest;
 }
 
-std::shared_ptr<const snapshot::Tree> Trees::load(const Digest& digest) const {
-    auto tree = std::make_shared<const snapshot::Tree>(snapshot::open_whole_tree(path(digest)));
+std::shared_ptr<const snapshot::Tree> Trees::load(const Digest& digest) {
+    std::shared_ptr<const snapshot::Tree> tree;
+    if (const auto base = snapshot::base_of_patch_file(path(digest))) {
+        const auto below = *base == digest ? nullptr : find(*base);
+        if (!below) fail(ErrorKind::Corrupt, "the tree it is a patch on is gone: " + base->str());
+        const std::string bytes = read_file(path(digest));
+        tree =
+            std::make_shared<const snapshot::Tree>(snapshot::parse_patch(as_bytes(bytes), *below));
+    } else {
+        tree = std::make_shared<const snapshot::Tree>(snapshot::open_whole_tree(path(digest)));
+    }
     if (tree->digest() != digest)
         fail(ErrorKind::Corrupt, "it holds the tree " + tree->digest().str());
     return tree;

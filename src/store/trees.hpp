@@ -27,7 +27,8 @@ class Trees {
   private:
     std::string path(const Digest& digest) const;
     void write(const snapshot::Tree& tree, const std::string& path);
-    std::shared_ptr<const snapshot::Tree> load(const Digest& digest) const;
+    bool is_whole(const Digest& digest) const;
+    std::shared_ptr<const snapshot::Tree> load(const Digest& digest);
 
     std::string directory_;
     Session& session_;

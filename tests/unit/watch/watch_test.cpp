@@ -3,6 +3,7 @@
 #include "../../support/tree_generator.hpp"
 
 #include <shale/snapshot.hpp>
+#include <shale/snapshot_file.hpp>
 #include <shale/watch.hpp>
 
 #include <fcntl.h>
@@ -178,10 +179,14 @@ TEST_P(Watched, SnapshotLooksOnlyAtWhatChanged) {
             write(path("d" + std::to_string(at) + "/" + name), "same");
     }
     serve();
-    EXPECT_FALSE(scan().incremental);
+    const auto base = scan();
+    EXPECT_FALSE(base.incremental);
     write(path("d7/b"), "SAME");
+    snapshot::set_least_shared(100);
     snapshot::ScanStats stats;
     const auto result = scan(&stats);
+    snapshot::set_least_shared(4096);
+    EXPECT_EQ(snapshot::base_of(result.tree), base.tree.digest()) << "not copied";
     EXPECT_TRUE(result.incremental) << result.why;
     EXPECT_EQ(result.looked_at, 1u);
     EXPECT_EQ(stats.files_hashed, 1u);
