@@ -76,6 +76,7 @@ struct NewTree {
     std::uint64_t bytes = 0;
 };
 struct NewTrees {
+    std::int64_t version = 0;  // of the file when they were packed, as other connections change it
     std::map<Digest, NewTree> trees;
     std::map<Digest, std::string> pieces;  // packed
     std::set<Digest> too_large;            // trees that are not kept
@@ -152,14 +153,32 @@ struct BuildHistory::State {
     // nobody should have to wait for the file.
     NewTrees pack_new(const std::vector<const snapshot::Tree*>& trees) {
         NewTrees packed;
+        packed.version = version();
+        std::optional<std::set<Digest>> known;
         for (const auto* tree : trees)
-            if (!packed.trees.contains(tree->digest()) && !has_tree(tree->digest()))
-                pack_tree(*tree, packed);
+            if (!packed.trees.contains(tree->digest()) && !has_tree(tree->digest())) {
+                if (!known) known = pieces_of_last_trees();
+                pack_tree(*tree, *known, packed);
+            }
         return packed;
+    }
+    std::int64_t version() { return number("PRAGMA data_version"); }
+    // A new tree is mostly like one of the last: asking for each of its thousands of pieces whether
+    // it is here would take longer than packing those that are not.
+    std::set<Digest> pieces_of_last_trees() {
+        std::set<Digest> pieces;
+        SqliteStatement rows(connection,
+                             "SELECT pieces FROM trees JOIN tree_uses USING(digest) "
+                             "JOIN builds ON builds.id = build ORDER BY started_ns DESC LIMIT 4");
+        while (rows.step())
+            for (const Digest& piece : digests_of(rows.blob(0)))
+                pieces.insert(piece);
+        return pieces;
     }
     // Whether everything that was here when it was packed still is: another process may have
     // forgotten a build meanwhile, and with it what only that had.
     bool is_still_new(const NewTrees& packed, const std::vector<const snapshot::Tree*>& trees) {
+        if (version() == packed.version) return true;
         for (const auto* tree : trees) {
             const auto made = packed.trees.find(tree->digest());
             if (made == packed.trees.end()) {
@@ -172,7 +191,7 @@ struct BuildHistory::State {
         }
         return true;
     }
-    void pack_tree(const snapshot::Tree& tree, NewTrees& packed) {
+    void pack_tree(const snapshot::Tree& tree, const std::set<Digest>& known, NewTrees& packed) {
         NewTree made;
         std::map<Digest, std::string> pieces;
         Packer packer;
@@ -180,7 +199,8 @@ struct BuildHistory::State {
             if (made.bytes += piece.size(); made.bytes > most_tree_bytes) return;
             const Digest digest = codec::sha256(piece);
             made.pieces.append(as_text(bytes_of(digest)));
-            if (!packed.pieces.contains(digest) && !pieces.contains(digest) && !has_piece(digest))
+            if (!known.contains(digest) && !packed.pieces.contains(digest) &&
+                !pieces.contains(digest) && !has_piece(digest))
                 pieces.emplace(digest, packer.pack(piece));
         };
         codec::Chunker chunker(kPieceBytes);
@@ -210,15 +230,29 @@ struct BuildHistory::State {
             run("REPLACE INTO trees(digest, pieces, bytes) VALUES (?1, ?2, ?3)",
                 {bytes_of(digest), as_bytes(tree.pieces)}, {static_cast<std::int64_t>(tree.bytes)});
     }
-    // The bytes of a tree; nullopt if one of its pieces is missing or damaged. Then it goes, so
-    // that the next build with this tree writes it anew.
+    // The bytes of a tree; nullopt if one of its pieces is missing or damaged. Then it goes, and
+    // whatever else has that piece, so that the next build with such a tree writes it anew.
     std::optional<std::string> find_tree(const Digest& digest) {
         std::optional<Digest> bad_piece;
         auto tree = unpack_tree(digest, bad_piece);
         if (tree) return tree;
-        if (bad_piece) run("DELETE FROM pieces WHERE digest = ?1", {bytes_of(*bad_piece)});
+        if (bad_piece) {
+            run("DELETE FROM pieces WHERE digest = ?1", {bytes_of(*bad_piece)});
+            for (const Digest& broken : trees_with(*bad_piece))
+                run("DELETE FROM trees WHERE digest = ?1", {bytes_of(broken)});
+        }
         run("DELETE FROM trees WHERE digest = ?1", {bytes_of(digest)});
         return std::nullopt;
+    }
+    std::vector<Digest> trees_with(const Digest& piece) {
+        std::vector<Digest> trees;
+        SqliteStatement rows(connection, "SELECT digest, pieces FROM trees");
+        while (rows.step()) {
+            const auto pieces = digests_of(rows.blob(1));
+            if (std::find(pieces.begin(), pieces.end(), piece) != pieces.end())
+                trees.push_back(digests_of(rows.blob(0)).front());
+        }
+        return trees;
     }
     std::optional<std::string> unpack_tree(const Digest& digest, std::optional<Digest>& bad_piece) {
         SqliteStatement row(connection, "SELECT bytes, pieces FROM trees WHERE digest = ?1");
@@ -231,7 +265,10 @@ struct BuildHistory::State {
         for (const Digest& piece : digests_of(row.blob(1))) {
             SqliteStatement query(connection, "SELECT piece FROM pieces WHERE digest = ?1");
             query.bind_blob(1, bytes_of(piece));
-            if (!query.step()) return std::nullopt;
+            if (!query.step()) {
+                bad_piece = piece;
+                return std::nullopt;
+            }
             const auto content = unpack(query.blob(0), bytes - tree.size());
             if (!content) {
                 bad_piece = piece;
