@@ -82,7 +82,7 @@ struct Session {
 
     // The time of directories that the build makes: SOURCE_DATE_EPOCH, or now.
     std::int64_t creation_ns() const {
-        return request.source_date_epoch ? *request.source_date_epoch * 1'000'000'000
+        return request.source_date_epoch ? *request.source_date_epoch * kNsPerSecond
                                          : services.clock.now_ns();
     }
 

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <future>
 
 namespace shale::build {
 namespace {
@@ -374,7 +375,13 @@ StepResult run_step(Session& session, const std::shared_ptr<Root>& parent, const
 
 StoredLayer store_layer(Session& session, const snapshot::Tree& before, const snapshot::Tree& after,
                         const std::vector<Digest>& sources, const layer::OpenContent& content) {
-    return store_layer(session.services.store, before, after, sources, content);
+    auto& store = session.services.store;
+    // The step's record will want it. Of a million entries it is as large as many a layer, and the
+    // disk has time while the layer is made.
+    auto tree = std::async(std::launch::async, [&] { return store.put_tree(after); });
+    auto stored = store_layer(store, before, after, sources, content);
+    tree.get();
+    return stored;
 }
 
 StoredLayer store_layer(store::Store& store, const snapshot::Tree& before,
@@ -392,10 +399,12 @@ StoredLayer store_layer(store::Store& store, const snapshot::Tree& before,
     const auto rewritten = layer::rewrite_layer(diff::compare(before, after), after, open, options,
                                                 &frames, [&](Bytes bytes) { writer.write(bytes); });
     const layer::Written& written = rewritten.written;
+    auto contents = std::async(std::launch::async,
+                               [&] { store.put_contents(written.blob, rewritten.contents); });
     writer.commit(written.blob);
-    store.put_contents(written.blob, rewritten.contents);
     constexpr std::int64_t kNsPerDay = 86'400'000'000'000;
     frames.put(rewritten.frames, system_clock().now_ns() / kNsPerDay);
+    contents.get();
     oci::Descriptor descriptor;
     descriptor.media_type = oci::layer_media_type(oci::Compression::Zstd);
     descriptor.digest = written.blob;
