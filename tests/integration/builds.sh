@@ -119,6 +119,13 @@ check "its files can be read" equal "$("$SHALE" cat build:last/failed:/work/resu
 check "a command runs among them, as the step did" equal \
     "$("$SHALE" shell --failed -- sh -c 'cat result; echo $FLAVOUR' 2> "$T/note")" \
     "$(printf 'partial\nsweet')"
+printf 'cat result; echo $FLAVOUR-$((40+2)); exit\n' > "$T/typed"
+check_fails "--on-error=shell without a terminal only says so" 1 "needs a terminal" \
+    build --on-error=shell "$f"
+check_fails "on a terminal the build fails after the shell" 1 "" sh -c \
+    "script -qec '$SHALE build --on-error=shell $f' /dev/null < '$T/typed' > '$T/screen'"
+check "which shows what the step left" grep -q '^partial' "$T/screen"
+check "and stands in its environment" grep -q '^sweet-42' "$T/screen"
 mkdir "$T/mnt"
 check "they can be mounted" "$SHALE" mount build:last/failed "$T/mnt"
 check "and looked at" equal "$(cat "$T/mnt/work/result")" partial
