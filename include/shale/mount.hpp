@@ -68,6 +68,15 @@ class View {
     // May fetch frames. Throws Corrupt or Network; never returns bytes that failed a checksum.
     std::size_t fetch(InodeId inode, std::uint64_t offset, MutableBytes out);
 
+    // Regular files of at least kLargeBytes, in the order of their nodes, and how many bytes of
+    // each were fetched so far; bytes fetched twice count twice.
+    static constexpr std::uint64_t kLargeBytes = 4 << 20;
+    struct LargeFile {
+        snapshot::NodeId node;
+        std::uint64_t bytes_read;
+    };
+    std::vector<LargeFile> large_files() const;
+
     layer::ContentReader& contents();  // of a view of layers only
 
   private:

@@ -2,6 +2,8 @@
 // has one of its own, so that of two who want it one settles it and the other waits.
 #include "live_roots.hpp"
 
+#include "file_layer.hpp"
+
 #include <shale/diff.hpp>
 #include <shale/mount.hpp>
 #include <shale/walk.hpp>
@@ -31,14 +33,6 @@ constexpr std::size_t kMostPathBytes = 3000;
 constexpr std::size_t kMostIdle = 3;
 // An edit of more entries than these is mostly new, so nothing is lost with a mount of all.
 constexpr std::size_t kMostEdits = 20'000;
-
-bool can_carry_more(const LiveRoot& root) {
-    std::size_t bytes = 0;
-    for (const auto& lower : root.layers.lowers)
-        bytes += lower.size() + 1;
-    return root.layers.lowers.size() < kMostLayers && bytes < kMostPathBytes &&
-           root.layers.data.empty();
-}
 
 // What is kept of RUNs is there twice, in layers and as files.
 bool has_room(const std::string& directory) {
@@ -174,14 +168,23 @@ bool settle_upper(const std::string& upper, const Tree& before, const Tree& afte
     return UpperCheck(before, after).run(upper);
 }
 
+// Data-only layers are our own or those of a metadata image, which must be the one layer in front.
+bool LiveRoots::can_carry_more(const LiveRoot& root) const {
+    std::size_t bytes = 0;
+    for (const auto& lower : root.layers.lowers)
+        bytes += lower.size() + 1;
+    return root.layers.lowers.size() < kMostLayers && bytes < kMostPathBytes &&
+           (root.layers.data.empty() || root.layers.data.front() == contents_.directory());
+}
+
 std::shared_ptr<const LiveRoot> LiveRoots::show(const LoadedRoot& root) {
     if (auto known = find(root.tree->digest())) return known;
     if (auto made = find_made(root)) return put(root.tree->digest(), std::move(made));
-    return put(root.tree->digest(), mount(root.tree, root.sources));
+    return put(root.tree->digest(), mount_whole(root));
 }
 
 std::shared_ptr<const LiveRoot> LiveRoots::show_whole(const LoadedRoot& root) {
-    auto live = mount(root.tree, root.sources);
+    auto live = mount_whole(root);
     Known replaced;
     const std::lock_guard lock(mutex_);
     replaced = std::exchange(known_[root.tree->digest()], {live, ++uses_, nullptr});
@@ -230,6 +233,7 @@ std::shared_ptr<const LiveRoot> LiveRoots::find_made(const LoadedRoot& root) {
     auto live = mount(std::make_shared<const Tree>(std::move(*added)), root.sources);
     auto& lowers = live->layers.lowers;
     lowers.insert(lowers.end(), below->layers.lowers.begin(), below->layers.lowers.end());
+    live->layers.data = below->layers.data;
     live->below = below;
     return live;
 }
@@ -250,12 +254,56 @@ std::shared_ptr<const LiveRoot> LiveRoots::put(const Digest& tree,
 std::shared_ptr<LiveRoot> LiveRoots::mount(TreePointer tree, const std::vector<Digest>& sources) {
     auto live = std::make_shared<LiveRoot>();
     live->scratch.emplace(store_.scratch("live-"));
-    live->mounted =
-        mounter_.mount(std::make_shared<mount::View>(std::move(tree), store_.content_index(sources),
-                                                     store_.framed()),
-                       live->scratch->path());
+    live->view = std::make_shared<mount::View>(std::move(tree), store_.content_index(sources),
+                                               store_.framed());
+    live->mounted = mounter_.mount(live->view, live->scratch->path());
     live->layers = live->mounted->base();
     return live;
+}
+
+std::shared_ptr<LiveRoot> LiveRoots::mount_whole(const LoadedRoot& root) {
+    auto live = mount(root.tree, root.sources);
+    // A user's overlay follows no notes.
+    if (!sandbox::overlays_mark_for_users() && live->layers.data.empty()) add_file_layer(*live);
+    return live;
+}
+
+void LiveRoots::add_file_layer(LiveRoot& live) const {
+    const Tree& tree = live.view->tree();
+    std::vector<NodeId> files;
+    for (const auto& file : live.view->large_files()) {
+        const auto entry = tree.entry(file.node);
+        if (entry.link_group == 0 && contents_.has(entry.content, entry.size))
+            files.push_back(file.node);
+    }
+    if (files.empty()) return;
+    try {
+        live.files.emplace(store_.scratch("files-"));
+        write_file_layer(tree, files, live.files->path());
+        sandbox::OverlayLayers layers{live.layers, {}, {}};
+        layers.lowers.insert(layers.lowers.begin(), live.files->path());
+        layers.data.push_back(contents_.directory());
+        layers.notes = true;
+        sandbox::mount_overlay_detached(layers);  // or this kernel cannot do it
+        live.layers = layers;
+    } catch (const Error& error) {
+        log(LogLevel::Debug, std::string("large files are read through FUSE: ") + error.what());
+    }
+}
+
+// Best effort: nothing depends on it.
+void LiveRoots::keep_large_files(const LiveRoot& live) {
+    if (!live.view) return;
+    for (const auto& file : live.view->large_files())
+        try {
+            const auto entry = live.view->tree().entry(file.node);
+            if (file.bytes_read < mount::View::kLargeBytes || entry.link_group != 0) continue;
+            if (!contents_.put(entry.content, entry.size,
+                               live.view->contents().open(entry.content)))
+                return;
+        } catch (const Error& error) {
+            log(LogLevel::Debug, std::string("a large file is not kept: ") + error.what());
+        }
 }
 
 void LiveRoots::keep(std::shared_ptr<const LiveRoot> below, TreePointer before, TreePointer after,
@@ -264,7 +312,7 @@ void LiveRoots::keep(std::shared_ptr<const LiveRoot> below, TreePointer before, 
     if (digest == before->digest() || !can_carry_more(*below) || !has_room(scratch.path())) return;
     auto live = std::make_shared<LiveRoot>();
     live->scratch.emplace(std::move(scratch));
-    live->layers.lowers = below->layers.lowers;
+    live->layers = below->layers;
     live->layers.lowers.insert(live->layers.lowers.begin(), upper);
     live->below = std::move(below);
     auto unsettled = std::make_shared<Unsettled>();
@@ -288,9 +336,14 @@ void LiveRoots::note_edit(const TreePointer& before, const Tree& after) {
 
 void LiveRoots::clear() {
     std::map<Digest, Known> dropped;
-    const std::lock_guard lock(mutex_);
-    dropped.swap(known_);
-    made_of_.clear();
+    {
+        const std::lock_guard lock(mutex_);
+        dropped.swap(known_);
+        made_of_.clear();
+    }
+    if (sandbox::overlays_mark_for_users()) return;
+    for (const auto& [tree, known] : dropped)
+        keep_large_files(*known.root);
 }
 
 void LiveRoots::drop_idle(Roots& dropped) {

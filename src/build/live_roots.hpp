@@ -9,11 +9,16 @@
 // used only where it shows exactly the tree that was asked for: names, types, times, attributes and
 // which names are one inode are compared. Where it does not, the tree is mounted as a whole, as the
 // first one is.
+//
+// Large files that RUNs read, mostly programs, are kept as plain files when the build is over
+// (store::LocalContents); the next build's mounts take them from there, through a layer of notes in
+// front (file_layer.hpp), and the kernel reads them by itself.
 #pragma once
 
 #include "root.hpp"
 
 #include <shale/build.hpp>
+#include <shale/local_contents.hpp>
 
 #include <map>
 #include <memory>
@@ -28,7 +33,9 @@ namespace shale::build {
 struct LiveRoot {
     std::shared_ptr<const LiveRoot> below;  // null: it shows all by itself
     std::optional<TempDir> scratch;         // where it is mounted, or was written
+    std::shared_ptr<mount::View> view;      // what is mounted
     std::unique_ptr<MountedTree> mounted;   // null: an upper directory
+    std::optional<TempDir> files;           // the layer in front of it, if there is one
     sandbox::OverlayBase layers;            // those below included
 };
 
@@ -37,7 +44,8 @@ class LiveRoots {
   public:
     using TreePointer = std::shared_ptr<const snapshot::Tree>;
 
-    LiveRoots(store::Store& store, TreeMounter& mounter) : store_(store), mounter_(mounter) {}
+    LiveRoots(store::Store& store, TreeMounter& mounter)
+        : store_(store), mounter_(mounter), contents_(store) {}
 
     std::shared_ptr<const LiveRoot> show(const LoadedRoot& root);
     // Where a stack does not do: in a mount of all, which show() gives from then on.
@@ -51,7 +59,7 @@ class LiveRoots {
     // `after` was made of `before` without a RUN.
     void note_edit(const TreePointer& before, const snapshot::Tree& after);
 
-    // Lets go of all that nobody uses.
+    // Lets go of all that nobody uses, and keeps the large files that were read.
     void clear();
 
   private:
@@ -72,10 +80,15 @@ class LiveRoots {
     std::shared_ptr<const LiveRoot> find_made(const LoadedRoot& root);
     std::shared_ptr<const LiveRoot> put(const Digest& tree, std::shared_ptr<const LiveRoot> root);
     std::shared_ptr<LiveRoot> mount(TreePointer tree, const std::vector<Digest>& sources);
+    std::shared_ptr<LiveRoot> mount_whole(const LoadedRoot& root);
+    void add_file_layer(LiveRoot& live) const;
+    void keep_large_files(const LiveRoot& live);
+    bool can_carry_more(const LiveRoot& root) const;
     void drop_idle(Roots& dropped);
 
     store::Store& store_;
     TreeMounter& mounter_;
+    store::LocalContents contents_;
     std::mutex mutex_;
     // Guarded by mutex_, by the digest of the tree:
     std::map<Digest, Known> known_;

@@ -3,6 +3,7 @@
 // lowest overlay layer of their own: the runtime finds what it wants to mount over, and nothing of
 // it can reach the upper. Unless a layer above hides one, which shows_mount_points() tells.
 #include "copy.hpp"
+#include "file_layer.hpp"
 
 #include <shale/build.hpp>
 
@@ -62,22 +63,6 @@ class StubMaker {
     std::vector<std::string> made_;
 };
 
-// The overlay's root inode is the upper directory's: it must look like the parent's root, or every
-// RUN would seem to change "/".
-void dress_upper(const std::string& upper, const snapshot::Entry& root) {
-    if (::chown(upper.c_str(), root.uid, root.gid) != 0) throw_errno("chown", upper);
-    if (::chmod(upper.c_str(), root.mode) != 0) throw_errno("chmod", upper);
-    for (const auto& xattr : root.xattrs) {
-        // merge_upper() knows that these could not be seen, and keeps them.
-        if (sandbox::overlays_mark_for_users() && xattr.name.starts_with("trusted.")) continue;
-        if (::lsetxattr(upper.c_str(), xattr.name.c_str(), xattr.value.data(), xattr.value.size(),
-                        0) != 0)
-            throw_errno("setxattr " + xattr.name, upper);
-    }
-    const timespec times[2] = {to_timespec(root.mtime_ns), to_timespec(root.mtime_ns)};
-    if (::utimensat(AT_FDCWD, upper.c_str(), times, 0) != 0) throw_errno("utimensat", upper);
-}
-
 }  // namespace
 
 struct WritableRoot::State {
@@ -103,7 +88,9 @@ struct WritableRoot::State {
         for (const auto& point : points)
             maker.add(point);
         made_stubs = std::move(maker).made();
-        dress_upper(upper, tree.entry(snapshot::kRoot));
+        // The overlay's root inode is the upper directory's: it must look like the parent's root,
+        // or every RUN would seem to change "/".
+        dress(upper, tree.entry(snapshot::kRoot));
     }
 
     void mount_tree(TreeMounter& mounter, std::shared_ptr<mount::View> shown) {
@@ -116,10 +103,13 @@ struct WritableRoot::State {
 
     void mount_over(sandbox::OverlayBase base, bool notes) {
         if (!made_stubs.empty()) base.lowers.push_back(stubs);
-        if (base.data.empty())
+        if (base.data.empty()) {
             overlay.emplace(base.lowers, upper, work, root, notes);
-        else
-            overlay.emplace(sandbox::OverlayLayers{std::move(base), upper, work}, root);
+            return;
+        }
+        sandbox::OverlayLayers layers{std::move(base), upper, work};
+        layers.notes = notes;
+        overlay.emplace(layers, root);
     }
 };
 

@@ -2,6 +2,8 @@
 // to be allocated or looked up to go from one to the other.
 #include <shale/mount.hpp>
 
+#include <algorithm>
+#include <atomic>
 #include <unordered_map>
 #include <vector>
 
@@ -23,6 +25,9 @@ struct View::State {
     std::unordered_map<std::uint64_t, Group> groups;
     // Subdirectories per directory, for nlink.
     std::unordered_map<NodeId, std::uint32_t> subdirectories;
+    // Of at least kLargeBytes, ascending, and how many bytes of each were fetched.
+    std::vector<NodeId> large;
+    std::unique_ptr<std::atomic<std::uint64_t>[]> large_read;
 
     explicit State(std::shared_ptr<const snapshot::Tree> shown) : tree(std::move(shown)) {
         for (NodeId node = 0; node < tree->size(); ++node) {
@@ -30,10 +35,17 @@ struct View::State {
             has_xattrs = has_xattrs || !entry.xattrs.empty();
             if (entry.type == FileType::Directory && node != snapshot::kRoot)
                 ++subdirectories[tree->parent(node)];
+            if (entry.type == FileType::Regular && entry.size >= kLargeBytes) large.push_back(node);
             if (entry.link_group == 0) continue;
             auto& group = groups[entry.link_group];
             if (group.members++ == 0) group.first = node;
         }
+        large_read = std::make_unique<std::atomic<std::uint64_t>[]>(large.size());
+    }
+
+    void note_read(NodeId node, std::size_t bytes) {
+        const auto at = std::lower_bound(large.begin(), large.end(), node) - large.begin();
+        large_read[static_cast<std::size_t>(at)].fetch_add(bytes, std::memory_order_relaxed);
     }
 
     // kNoNode for a number no entry has.
@@ -144,8 +156,17 @@ std::size_t View::fetch(InodeId inode, std::uint64_t offset, MutableBytes out) {
     const auto entry = state_->tree->entry(node);
     if (entry.type != FileType::Regular)
         fail(ErrorKind::Invalid, "/" + state_->tree->path(node) + " is not a regular file");
-    return in_context([&] { return "reading /" + state_->tree->path(node); },
-                      [&] { return state_->read(node, offset, out); });
+    const auto bytes = in_context([&] { return "reading /" + state_->tree->path(node); },
+                                  [&] { return state_->read(node, offset, out); });
+    if (entry.size >= kLargeBytes) state_->note_read(node, bytes);
+    return bytes;
+}
+
+std::vector<View::LargeFile> View::large_files() const {
+    std::vector<LargeFile> files;
+    for (std::size_t at = 0; at < state_->large.size(); ++at)
+        files.push_back({state_->large[at], state_->large_read[at].load()});
+    return files;
 }
 
 codec::Source open_file(const snapshot::Tree& tree, layer::ContentReader& contents,

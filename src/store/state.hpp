@@ -19,7 +19,7 @@ namespace shale::store {
 struct Layout {
     explicit Layout(const std::string& root_directory);
     std::string root, blobs, frames, places, trees, tmp, database, lock, update_lock;
-    std::string cache_mounts, git_mirrors, downloads;
+    std::string cache_mounts, git_mirrors, downloads, contents;
 };
 
 struct Store::State {

@@ -35,7 +35,7 @@ Layout::Layout(const std::string& root_directory)
       tmp(join_path(root, "tmp")), database(join_path(root, "shale.db")),
       lock(join_path(root, "lock")), update_lock(join_path(root, "update.lock")),
       cache_mounts(join_path(root, "cache-mounts")), git_mirrors(join_path(root, "remotes/git")),
-      downloads(join_path(root, "remotes/http")) {}
+      downloads(join_path(root, "remotes/http")), contents(join_path(root, "contents")) {}
 
 Store::State::State(const std::string& root) : layout(root) {
     make_directories(layout.root);
