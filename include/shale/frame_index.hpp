@@ -47,8 +47,9 @@ class FrameIndex final : public layer::FrameStore {
     const std::string path_;
     const std::int64_t most_rows_;
     std::mutex mutex_;
-    std::unique_ptr<State> state_;              // guarded by mutex_
-    std::unique_ptr<SequentialReader> reader_;  // guarded by mutex_
+    std::unique_ptr<State> state_;  // guarded by mutex_
+    std::mutex reading_;
+    std::unique_ptr<SequentialReader> reader_;  // guarded by reading_
 };
 
 }  // namespace shale::store

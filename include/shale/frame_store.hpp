@@ -27,6 +27,7 @@ struct StoredFrame {
 };
 
 // What find() says is checked before it is used, so a store may lose or damage frames at any time.
+// Only one that was damaged before it was stored gets past that, see DamagedFrame.
 class FrameStore {
   public:
     virtual ~FrameStore() = default;
@@ -50,7 +51,14 @@ struct Rewritten {
     WriteStats stats;
 };
 
-// write_layer() with frames from `store`, which may be null.
+// A frame of the store holds the bytes that it held, and they are no frame. The blob has begun with
+// it: whoever gets this writes the layer again, without the store.
+class DamagedFrame : public Error {
+  public:
+    using Error::Error;
+};
+
+// write_layer() with frames from `store`, which may be null. DamagedFrame, too.
 Rewritten rewrite_layer(const std::vector<diff::Change>& changes, const snapshot::Tree& after,
                         const OpenContent& open, const WriteOptions& options, FrameStore* store,
                         const codec::Sink& out);

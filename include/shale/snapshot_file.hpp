@@ -39,8 +39,10 @@ std::string serialise_patch(const Tree& tree);  // of one that has a base
 Tree parse_patch(Bytes bytes, const Tree& base);
 // The fewest nodes that an edited tree shares instead of copying them. Tests lower it; set it
 // before threads start.
+inline constexpr std::size_t kLeastShared = 4096;
 void set_least_shared(std::size_t nodes);
-// What base a file names, without checking it. nullopt if it is no patch or cannot be read.
+// What base a file names, without checking it. nullopt if there is none, or it is no patch; System
+// if it cannot be read.
 std::optional<Digest> base_of_patch_file(const std::string& path);
 
 // Whether it begins as a snapshot: enough to tell one from an archive. False for what cannot be

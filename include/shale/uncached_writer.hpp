@@ -1,7 +1,7 @@
 // uncached_writer: writes long files around the page cache.
 //
 // Another door of `base`. A page that the kernel must find for a file nobody reads soon costs more
-// than compressing what is in it (docs/benchmarks.md, "Writing"), and pushes out what is read.
+// than compressing what is in it (docs/benchmarks.md, "Long files"), and pushes out what is read.
 #pragma once
 
 #include <shale/base.hpp>
@@ -20,6 +20,7 @@ namespace shale {
 class UncachedWriter {
   public:
     static constexpr std::uint64_t kCachedBytes = 64 << 20;
+    static constexpr std::uint64_t kAllCached = std::uint64_t{1} << 62;
 
     // `fd` is an empty file open for writing, and outlives the writer; the subject names it in
     // messages. `cached_bytes`, a multiple of 4096, is how long the first part is.
@@ -41,7 +42,7 @@ class UncachedWriter {
 
     void write_direct(Bytes bytes);
     void hand_on();
-    void write_blocks();
+    void write_blocks(Pipeline& pipeline);
     void write_block(Bytes bytes);
     void stop();
     bool set_direct(bool is_direct);
@@ -55,7 +56,7 @@ class UncachedWriter {
     bool is_direct_ = false;
     std::uint64_t direct_bytes_ = 0;
     std::exception_ptr failure_;
-    std::thread thread_;
+    std::jthread thread_;
 };
 
 }  // namespace shale

@@ -1,4 +1,4 @@
-// Two blocks travel between the caller, who fills one, and a thread that writes the other: the
+// Three blocks travel between the caller, who fills one, and a thread that writes another: the
 // device works while the caller goes on, and memory stays bounded.
 #include <shale/uncached_writer.hpp>
 
@@ -67,9 +67,10 @@ void UncachedWriter::write(Bytes bytes) {
 
 void UncachedWriter::write_direct(Bytes bytes) {
     if (!pipeline_) {
-        pipeline_ = std::make_unique<Pipeline>();
+        auto pipeline = std::make_unique<Pipeline>();
         is_direct_ = set_direct(true);
-        thread_ = std::thread([this] { write_blocks(); });
+        thread_ = std::jthread([this, from = pipeline.get()] { write_blocks(*from); });
+        pipeline_ = std::move(pipeline);
     }
     while (!bytes.empty()) {
         if (!filling_) filling_ = *pipeline_->empty.pop();
@@ -99,16 +100,16 @@ void UncachedWriter::stop() {
     thread_.join();
 }
 
-void UncachedWriter::write_blocks() {
-    while (const auto block = pipeline_->full.pop()) {
+void UncachedWriter::write_blocks(Pipeline& pipeline) {
+    while (const auto block = pipeline.full.pop()) {
         try {
-            if (!pipeline_->has_failed) write_block((*block)->bytes());
+            if (!pipeline.has_failed) write_block((*block)->bytes());
         } catch (...) {  // carried to the caller
             failure_ = std::current_exception();
-            pipeline_->has_failed = true;
+            pipeline.has_failed = true;
         }
         (*block)->used = 0;
-        pipeline_->empty.push(*block);
+        pipeline.empty.push(*block);
     }
 }
 

@@ -392,16 +392,27 @@ StoredLayer store_layer(store::Store& store, const snapshot::Tree& before,
         if (!content || reader.index().find(entry.content)) return reader.open(entry.content);
         return content(path, entry);
     };
-    auto writer = store.new_blob(store::Store::Hashing::ByCaller);
+    const auto changes = diff::compare(before, after);
     store::FrameIndex frames(store);
     layer::WriteOptions options;
     options.keep_entries = false;
-    const auto rewritten = layer::rewrite_layer(diff::compare(before, after), after, open, options,
-                                                &frames, [&](Bytes bytes) { writer.write(bytes); });
+    std::optional<store::BlobWriter> writer;
+    const auto write = [&](layer::FrameStore* reusable) {
+        writer.emplace(store.new_blob(store::Store::Hashing::ByCaller));
+        return layer::rewrite_layer(changes, after, open, options, reusable,
+                                    [&](Bytes bytes) { writer->write(bytes); });
+    };
+    layer::Rewritten rewritten;
+    try {
+        rewritten = write(&frames);
+    } catch (const layer::DamagedFrame& error) {
+        log(LogLevel::Warn, std::string(error.what()) + "; the layer is made without old frames");
+        rewritten = write(nullptr);
+    }
     const layer::Written& written = rewritten.written;
     auto contents = std::async(std::launch::async,
                                [&] { store.put_contents(written.blob, rewritten.contents); });
-    writer.commit(written.blob);
+    writer->commit(written.blob);
     constexpr std::int64_t kNsPerDay = 86'400'000'000'000;
     frames.put(rewritten.frames, system_clock().now_ns() / kNsPerDay);
     contents.get();

@@ -24,6 +24,23 @@ std::size_t pool_size(const WriteOptions& options) {
     return thread_count(options) + 5;
 }
 
+// One thread's decompressor of frames that a store had.
+class Unpacker {
+  public:
+    void unpack(FrameJob& job) {
+        try {
+            frames_.decompress(as_bytes(job.packed), job.raw.room(job.packed_raw_bytes));
+        } catch (const Error& error) {
+            throw DamagedFrame(error.kind(), fmt::format("a stored frame of {} bytes: {}",
+                                                         job.packed.size(), error.what()));
+        }
+        job.raw.commit(job.packed_raw_bytes);
+    }
+
+  private:
+    codec::FrameDecompressor frames_;
+};
+
 // One thread's compressor, whichever codec.
 class Packer {
   public:
@@ -32,13 +49,6 @@ class Packer {
             gzip_.emplace(level);
         else
             zstd_.emplace(level);
-    }
-
-    // What was checked when it was read; a frame that is no frame fails the layer.
-    void unpack(FrameJob& job) {
-        if (!unpacker_) unpacker_.emplace();
-        unpacker_->decompress(as_bytes(job.packed), job.raw.room(job.packed_raw_bytes));
-        job.raw.commit(job.packed_raw_bytes);
     }
 
     void pack(FrameJob& job) {
@@ -60,7 +70,6 @@ class Packer {
             zstd_->compress(raw, packed);
     }
 
-    std::optional<codec::FrameDecompressor> unpacker_;
     std::optional<codec::FrameCompressor> zstd_;
     std::optional<codec::GzipMemberCompressor> gzip_;
 };
@@ -173,13 +182,15 @@ void FramePipeline::rethrow_failure() {
 
 void FramePipeline::compress_frames(FrameCodec codec, int level) {
     std::optional<Packer> packer;
+    std::optional<Unpacker> unpacker;
     while (const auto job = to_compress_.pop()) {
         try {
             if (!failed_) {
-                if (!packer) packer.emplace(codec, level);
                 if ((*job)->packed_raw_bytes != 0) {
-                    packer->unpack(**job);
+                    if (!unpacker) unpacker.emplace();
+                    unpacker->unpack(**job);
                 } else {
+                    if (!packer) packer.emplace(codec, level);
                     packer->pack(**job);
                     if ((*job)->kind != FrameKind::Table) bytes_compressed_ += (*job)->raw.size();
                 }

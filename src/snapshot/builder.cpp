@@ -216,6 +216,7 @@ struct TreeBuilder::State {
     void append_untouched(PatchAssembler& out, NodeId parent, const Origin& from) {
         if (from.tree == base) return out.append_subtree(parent, from.node);
         const Tree& tree = *from.tree;
+        tree.data().require_subtree(from.node);
         const NodeId end = tree.end(from.node);
         std::vector<NodeId> open;  // by depth below `from`: what it is here
         for (NodeId node = from.node; node < end && out.is_possible(); ++node) {

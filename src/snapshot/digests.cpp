@@ -220,7 +220,8 @@ Digest compute_digest(const Tree::Data& data, NodeId node) {
 namespace {
 
 // Of a patch: keys of its own directories, children before parents; the base keeps those of its
-// own. What is in the base has its key there, wherever it is.
+// own. What is in the base has its key there, wherever it is. The base's table is locked while the
+// patch's is, never the other way round: a base is no patch.
 Digest patched_key(const Tree::Data& data, KeyTable& table, NodeId top, const KeyPolicy& policy) {
     std::string scratch, leaf_scratch;
     const auto key_of = [&](NodeId id) {
@@ -229,6 +230,9 @@ Digest patched_key(const Tree::Data& data, KeyTable& table, NodeId top, const Ke
         if (data.is_directory(id)) return table.directories.at(id);
         return node_key(data, id, policy, KeyWorker::no_children, leaf_scratch);
     };
+    // All at once takes several threads; one subtree after another, mostly one.
+    if (data.node(top).end - top > data.size() / 2)
+        compute_key_digest(*data.patch->base, kRoot, policy);
     for (NodeId id = data.node(top).end; id-- > top;) {
         const Spot at = data.spot(id);
         if (!at.run->is_own)

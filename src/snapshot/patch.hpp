@@ -45,8 +45,11 @@ NodeId moved_by(const Run& run, NodeId below);
 
 // Trees with fewer nodes are copied: that is as quick, and looking things up is quicker.
 std::size_t least_shared();
-// A patch whose own nodes are more than one of so many is copied, too.
-inline constexpr NodeId kMostOwn = 4;
+// A tree of which more than one node in so many would be its own is copied, too.
+inline constexpr NodeId kOwnShare = 4;
+
+// Whether `runs` leave out a node of the base that is a hard link.
+bool drops_links(const Tree::Data& base, const std::vector<Run>& runs);
 
 // Appends nodes as an Assembler does, for an edit of `base`. Nothing but the base may be shared;
 // its subtrees come in the order in which they are there, at the paths where they are.
@@ -66,7 +69,6 @@ class PatchAssembler {
   private:
     void append_own(Node node, std::string_view name, const Digest& content, const Digest& digest);
     void append_run(NodeId parent, NodeId from, NodeId count);
-    bool drops_links() const;
 
     std::shared_ptr<const Tree::Data> tree_;  // the base as it was given, perhaps a patch
     std::unique_ptr<Tree::Data> data_;

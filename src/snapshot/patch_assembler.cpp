@@ -18,7 +18,7 @@ namespace shale::snapshot {
 
 namespace {
 
-std::atomic<std::size_t> fewest_shared{4096};
+std::atomic<std::size_t> least{kLeastShared};
 
 // The position among the own nodes of one that is own.
 NodeId own_index(const Patch& patch, NodeId id) {
@@ -65,10 +65,10 @@ void close_directories(Tree::Data& own, const Patch& patch) {
 }  // namespace
 
 std::size_t least_shared() {
-    return fewest_shared;
+    return least;
 }
 void set_least_shared(std::size_t nodes) {
-    fewest_shared = nodes;
+    least = nodes;
 }
 
 void complete_patch(Tree::Data& own, Patch& patch) {
@@ -108,7 +108,7 @@ void PatchAssembler::append_own(Node node, std::string_view name, const Digest& 
                                 const Digest& digest) {
     const auto at = static_cast<NodeId>(own_->nodes.size());
     if (patch_->size >= kNoNode - 1 || own_->names.size() + name.size() > kPoolLimit ||
-        at >= tree_->size() / (kMostOwn - 1)) {
+        at >= tree_->size() / (kOwnShare - 1)) {
         is_possible_ = false;
         return;
     }
@@ -176,8 +176,7 @@ void PatchAssembler::append_subtree(NodeId parent, NodeId top) {
 }
 
 // Digests of hard links cover the names of all of them, so none may be missing.
-bool PatchAssembler::drops_links() const {
-    const Tree::Data& base = *patch_->base;
+bool drops_links(const Tree::Data& base, const std::vector<Run>& runs) {
     if (base.group_count() == 0) return false;
     NodeId next = 0;
     const auto has_links = [&](NodeId until) {
@@ -185,7 +184,7 @@ bool PatchAssembler::drops_links() const {
             if (base.node(next).link_group != 0) return true;
         return false;
     };
-    for (const Run& run : patch_->runs) {
+    for (const Run& run : runs) {
         if (run.is_own) continue;
         if (has_links(run.from)) return true;
         next = run.from + run.count;
@@ -195,7 +194,9 @@ bool PatchAssembler::drops_links() const {
 
 std::shared_ptr<const Tree::Data> PatchAssembler::finish() {
     const auto own_count = static_cast<NodeId>(own_->nodes.size());
-    if (!is_possible_ || own_count > patch_->size / kMostOwn || drops_links()) return nullptr;
+    if (!is_possible_ || own_count > patch_->size / kOwnShare ||
+        drops_links(*patch_->base, patch_->runs))
+        return nullptr;
     complete_patch(*own_, *patch_);
     Tree::Data& own = *own_;
     const Patch& patch = *patch_;

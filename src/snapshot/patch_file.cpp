@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 namespace shale::snapshot {
 
@@ -68,6 +69,7 @@ class PatchReader {
         read_columns();
         read_runs();
         check_order();
+        if (drops_links(base_, patch_->runs)) in_.corrupt("hard links without their other names");
         if (in_.remaining() != kChecksumBytes) in_.corrupt("section lengths do not add up");
         complete_patch(*own_, *patch_);
         patch_->own = std::move(own_);
@@ -285,9 +287,12 @@ Tree parse_patch(Bytes bytes, const Tree& base) {
 
 std::optional<Digest> base_of_patch_file(const std::string& path) {
     const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    if (!file && errno == ENOENT) return std::nullopt;
+    if (!file) throw_errno("open", path);
     PatchHeader header;
-    if (!file || ::pread(file.get(), &header, sizeof header, 0) != sizeof header ||
-        std::string_view(header.magic, sizeof header.magic) != magic())
+    const ssize_t count = ::pread(file.get(), &header, sizeof header, 0);
+    if (count < 0) throw_errno("read", path);
+    if (count != sizeof header || std::string_view(header.magic, sizeof header.magic) != magic())
         return std::nullopt;
     return header.base;
 }

@@ -162,11 +162,12 @@ void StatCache::Impl::save() {
     const std::lock_guard lock(mutex_);
     if (path_.empty() || !(changed_ || aged_)) return;
     load_once();
-    if (is_little()) {
+    if (is_little() && is_still_there()) {
         write_file_atomic(recent_path(), as_bytes(encode_recent()), 0600);
     } else {
-        write_file_atomic(path_, as_bytes(encode()), 0600);
-        ::unlink(recent_path().c_str());  // it adds to what is no more
+        const std::string all = encode();
+        ::unlink(recent_path().c_str());  // it adds to what will be no more
+        write_file_atomic(path_, as_bytes(all), 0600);
     }
     fresh_.clear();
     changed_ = aged_ = false;
@@ -175,6 +176,18 @@ void StatCache::Impl::save() {
 
 bool StatCache::Impl::is_little() const {
     return !aged_ && fresh_.size() <= loaded_.size() / kRecentShare;
+}
+
+// Whether the file is the one that was loaded, and not another process's by now.
+bool StatCache::Impl::is_still_there() const {
+    const UniqueFd file(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    struct stat status {};
+    std::string sum(kChecksumBytes, '\0');
+    return file && ::fstat(file.get(), &status) == 0 &&
+           ::pread(file.get(), sum.data(), sum.size(),
+                   status.st_size - static_cast<off_t>(kChecksumBytes)) ==
+               static_cast<ssize_t>(kChecksumBytes) &&
+           sum == sum_;
 }
 
 std::string StatCache::Impl::encode_recent() const {

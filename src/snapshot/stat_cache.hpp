@@ -78,6 +78,7 @@ struct StatCache::Impl {
     // The other file: what is new since the first was written, while that is little.
     std::string recent_path() const { return path_ + ".recent"; }
     bool is_little() const;
+    bool is_still_there() const;
     std::string encode_recent() const;
     void load_recent();
 

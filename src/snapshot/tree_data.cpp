@@ -192,6 +192,13 @@ NodeId Tree::Data::child(NodeId directory, std::string_view wanted) const {
 }
 
 NodeId Tree::Data::first_child(NodeId id) const {
+    if (patch) {
+        const Spot at = spot(id);
+        if (!at.run->is_own) {
+            const NodeId child = at.columns->first_child(at.at);
+            return child == kNoNode ? kNoNode : moved_by(*at.run, child);
+        }
+    }
     if (node(id).end <= id + 1) return kNoNode;
     if (file) require_child(id, id + 1);
     return id + 1;

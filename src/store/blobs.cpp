@@ -28,7 +28,8 @@ bool is_settled(const std::string& path, std::uint64_t bytes) {
 
 struct BlobWriter::State {
     State(Session& session, std::string blob_directory, BlobFiles& open_files, bool hashes)
-        : directory(std::move(blob_directory)), files(open_files), file(session, "blob") {
+        : directory(std::move(blob_directory)), files(open_files),
+          file(session, "blob", TempFile::Length::Long) {
         if (hashes) hash.emplace();
     }
     void take(Bytes bytes) {

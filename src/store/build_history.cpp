@@ -151,13 +151,14 @@ struct BuildHistory::State {
     }
     // Trees that are new here, ready to be written: packing a large one takes a while, during which
     // nobody should have to wait for the file.
-    NewTrees pack_new(const std::vector<const snapshot::Tree*>& trees) {
+    // `trusting`: what other trees are made of is believed to be here.
+    NewTrees pack_new(const std::vector<const snapshot::Tree*>& trees, bool trusting) {
         NewTrees packed;
         packed.version = version();
         std::optional<std::set<Digest>> known;
         for (const auto* tree : trees)
             if (!packed.trees.contains(tree->digest()) && !has_tree(tree->digest())) {
-                if (!known) known = pieces_of_last_trees();
+                if (!known) known = trusting ? pieces_of_last_trees() : std::set<Digest>();
                 pack_tree(*tree, *known, packed);
             }
         return packed;
@@ -236,12 +237,14 @@ struct BuildHistory::State {
         std::optional<Digest> bad_piece;
         auto tree = unpack_tree(digest, bad_piece);
         if (tree) return tree;
+        begin();
         if (bad_piece) {
             run("DELETE FROM pieces WHERE digest = ?1", {bytes_of(*bad_piece)});
             for (const Digest& broken : trees_with(*bad_piece))
                 run("DELETE FROM trees WHERE digest = ?1", {bytes_of(broken)});
         }
         run("DELETE FROM trees WHERE digest = ?1", {bytes_of(digest)});
+        commit();
         return std::nullopt;
     }
     std::vector<Digest> trees_with(const Digest& piece) {
@@ -336,9 +339,9 @@ void BuildHistory::put(const BuildRow& build, const std::map<std::uint32_t, std:
     Packer packer;
     const auto document = packer.pack(build.document);
     guarded([&](State& state) {
-        auto new_trees = state.pack_new(trees);
+        auto new_trees = state.pack_new(trees, true);
         state.begin();
-        if (!state.is_still_new(new_trees, trees)) new_trees = state.pack_new(trees);
+        if (!state.is_still_new(new_trees, trees)) new_trees = state.pack_new(trees, false);
         state.run("REPLACE INTO builds(id, document, started_ns) VALUES (?1, ?2, ?3)",
                   {as_bytes(build.id), as_bytes(document)}, {build.started_ns});
         for (const auto& [step, text] : logs) {

@@ -30,7 +30,8 @@ std::uint64_t blocks_of_rest(const Layout& layout) {
     const auto is_counted = [&](const fs::path& path) {
         const auto name = path.filename();
         return path == layout.frames || path == layout.places || path == layout.trees ||
-               path == layout.cache_mounts || name == "blobs" || name == "remotes";
+               path == layout.contents || path == layout.cache_mounts || name == "blobs" ||
+               name == "remotes";
     };
     std::uint64_t bytes = blocks_below(layout.downloads);
     for (const auto& item : fs::directory_iterator(layout.root)) {
@@ -53,6 +54,7 @@ Census Census::take(Store& store, const Layout& layout, const Tags& tags, Databa
     census.trees = files_in(layout.trees);
     for (const auto& [digest, file] : census.trees)
         if (const auto base = snapshot::base_of_patch_file(file.path)) census.bases[digest] = *base;
+    if (path_exists(layout.contents)) census.contents = files_in(layout.contents);
     census.beside = cache_directories(layout);
     census.other = blocks_of_rest(layout);
     for (const auto& image : tags.all(with_unnamed))
@@ -166,6 +168,7 @@ Usage Store::usage() {
     for (const StoredFiles* files : census.of_blobs())
         count(*files, census.images.blobs, cached_blobs);
     count(census.trees, census.images.trees, cached_trees);
+    count(census.contents, {}, {});
     usage.records = describe_records(census);
     for (const auto& [record, paths] : census.beside) {
         (record.kind == RecordKind::CacheMount ? usage.cache_mounts : usage.mirrors) +=

@@ -23,6 +23,7 @@ using StoredFiles = std::unordered_map<Digest, StoredFile, DigestHash>;
 
 struct Census {
     StoredFiles blobs, twins, places, twin_places, trees;
+    StoredFiles contents;                                  // plain copies, which nothing refers to
     std::unordered_map<Digest, Digest, DigestHash> bases;  // of trees that are patches on others
     // Those that live and go with a blob.
     std::array<const StoredFiles*, 4> of_blobs() const {

@@ -111,8 +111,13 @@ class Collection {
         for (const auto* files : census_.of_blobs())
             for (const auto& [digest, file] : *files)
                 if (!ledger_.has_blob(digest)) doomed_.push_back(&file);
-        for (const auto& [digest, file] : census_.trees)
-            if (!ledger_.has_tree(digest)) doomed_.push_back(&file);
+        // Patches first, so that whatever ends this leaves none without what it stands on.
+        for (const bool patches : {true, false})
+            for (const auto& [digest, file] : census_.trees)
+                if (census_.bases.contains(digest) == patches && !ledger_.has_tree(digest))
+                    doomed_.push_back(&file);
+        for (const auto& [digest, file] : census_.contents)
+            doomed_.push_back(&file);
         for (const StoredFile* file : doomed_)
             done_.bytes += file->bytes;
         for (const CacheDirectory* directory : doomed_directories_)
@@ -174,6 +179,8 @@ class Collection {
                 bytes += file.bytes;
         for (const auto& [digest, file] : census_.trees)
             bytes += file.bytes;
+        for (const auto& [digest, file] : census_.contents)
+            bytes += file.bytes;
         for (const auto& directory : census_.beside)
             bytes += directory.record.bytes;
         return bytes;
@@ -185,6 +192,8 @@ class Collection {
                 if (!ledger_.has_blob(digest)) bytes += file.bytes;
         for (const auto& [digest, file] : census_.trees)
             if (!ledger_.has_tree(digest)) bytes += file.bytes;
+        for (const auto& [digest, file] : census_.contents)
+            bytes += file.bytes;
         return bytes;
     }
 

@@ -188,8 +188,10 @@ void remove_leftovers(const std::string& tmp_directory, std::int64_t now_ns) {
     ::closedir(dir);
 }
 
-TempFile::TempFile(Session& session, std::string_view prefix)
-    : path_(session.new_path(prefix)), fd_(create_new(path_)), writer_(fd_.get(), path_) {}
+TempFile::TempFile(Session& session, std::string_view prefix, Length length)
+    : path_(session.new_path(prefix)), fd_(create_new(path_)),
+      writer_(fd_.get(), path_,
+              length == Length::Long ? UncachedWriter::kCachedBytes : UncachedWriter::kAllCached) {}
 
 TempFile::~TempFile() {
     if (!path_.empty()) ::unlink(path_.c_str());

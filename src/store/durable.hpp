@@ -80,7 +80,10 @@ void discard_session(const std::string& directory) noexcept;
 // A file on its way to a name. Removed unless published.
 class TempFile {
   public:
-    TempFile(Session& session, std::string_view prefix);
+    // Long: much longer than what is read of it soon; all but its beginning goes around the page
+    // cache.
+    enum class Length { Usual, Long };
+    TempFile(Session& session, std::string_view prefix, Length length = Length::Usual);
     ~TempFile();
     TempFile(const TempFile&) = delete;
     TempFile& operator=(const TempFile&) = delete;

@@ -136,7 +136,7 @@ std::optional<layer::StoredFrame> FrameIndex::look_up(const Digest& key) {
 
 void FrameIndex::read(const layer::StoredFrame& frame, MutableBytes out) {
     {
-        const std::lock_guard lock(mutex_);
+        const std::lock_guard lock(reading_);
         if (reader_->read(store_.blob_path(frame.blob), frame.frame.blob_offset, out)) return;
     }
     store_.read_blob(frame.blob, frame.frame.blob_offset, out);

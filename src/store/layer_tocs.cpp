@@ -259,7 +259,7 @@ layer::Written LayerTocs::make_twin(const Digest& blob, const std::optional<Dige
     codec::StreamDecompressor tar(
         sniff_blob(home_.blobs, blob), [&](MutableBytes out) { return bytes.read(out); },
         kMaxTarBytes);
-    TempFile twin(home_.session, "frames");
+    TempFile twin(home_.session, "frames", TempFile::Length::Long);
     layer::Written written;
     try {
         written = layer::reframe([&](MutableBytes out) { return tar.read(out); }, describe(blob),

@@ -13,6 +13,11 @@ namespace shale::store {
 namespace {
 // Nodes of trees kept in memory after their last user let go; some 150 bytes each.
 constexpr std::size_t kCachedNodes = 500'000;
+
+// A patch has few of its own, and what it shares is its base's.
+std::size_t nodes_of(const snapshot::Tree& tree) {
+    return snapshot::base_of(tree) ? tree.size() / 16 : tree.size();
+}
 }  // namespace
 
 Trees::Trees(std::string directory, Session& session)
@@ -22,8 +27,15 @@ std::string Trees::path(const Digest& digest) const {
     return join_path(directory_, digest.hex());
 }
 
+// A patch whose base is not there as a whole tree is as good as absent, and is written again.
 bool Trees::has(const Digest& digest) const {
-    return path_exists(path(digest));
+    if (!path_exists(path(digest))) return false;
+    const auto base = snapshot::base_of_patch_file(path(digest));
+    return !base || is_whole(*base);
+}
+
+bool Trees::is_whole(const Digest& digest) const {
+    return path_exists(path(digest)) && !snapshot::base_of_patch_file(path(digest));
 }
 
 void Trees::write(const snapshot::Tree& tree, const std::string& path) {
@@ -32,14 +44,7 @@ void Trees::write(const snapshot::Tree& tree, const std::string& path) {
         file.write(as_bytes(snapshot::serialise_patch(tree)));
     else
         snapshot::write_tree(tree, [&](Bytes bytes) { file.write(bytes); });
-    file.publish(path);
-}
-
-// And will be after a crash.
-bool Trees::is_whole(const Digest& digest) const {
-    if (!has(digest) || snapshot::base_of_patch_file(path(digest))) return false;
-    sync_directory_of(path(digest));
-    return true;
+    file.publish(path);  // and with the directory, the name of the base
 }
 
 Digest Trees::put(const snapshot::Tree& tree) {
@@ -54,18 +59,17 @@ Digest Trees::put(const snapshot::Tree& tree) {
 Digest Trees::put_shared(const std::shared_ptr<const snapshot::Tree>& tree) {
     const Digest digest = put(*tree);
     std::lock_guard lock(mutex_);
-    cache_.put(digest, tree, tree->size());
+    cache_.put(digest, tree, nodes_of(*tree));
     return digest;
 }
 
 std::shared_ptr<const snapshot::Tree> Trees::load(const Digest& digest) {
     std::shared_ptr<const snapshot::Tree> tree;
     if (const auto base = snapshot::base_of_patch_file(path(digest))) {
-        const auto below = *base == digest ? nullptr : find(*base);
+        const auto below = is_whole(*base) ? find(*base) : nullptr;
         if (!below) fail(ErrorKind::Corrupt, "the tree it is a patch on is gone: " + base->str());
-        const std::string bytes = read_file(path(digest));
-        tree =
-            std::make_shared<const snapshot::Tree>(snapshot::parse_patch(as_bytes(bytes), *below));
+        const Mapping file(path(digest));
+        tree = std::make_shared<const snapshot::Tree>(snapshot::parse_patch(file.bytes(), *below));
     } else {
         tree = std::make_shared<const snapshot::Tree>(snapshot::open_whole_tree(path(digest)));
     }
@@ -94,7 +98,7 @@ std::shared_ptr<const snapshot::Tree> Trees::find(const Digest& digest) {
                                      "run the command again: " + error.what());
     }
     std::lock_guard lock(mutex_);
-    cache_.put(digest, tree, tree->size());
+    cache_.put(digest, tree, nodes_of(*tree));
     return tree;
 }
 

@@ -16,12 +16,10 @@ using testing::Item;
 using testing::Model;
 using testing::TreeGenerator;
 
-constexpr std::size_t kDefaultLeast = 4096;
-
 class PatchTest : public ::testing::Test {
   protected:
     PatchTest() { set_least_shared(2); }
-    ~PatchTest() override { set_least_shared(kDefaultLeast); }
+    ~PatchTest() override { set_least_shared(kLeastShared); }
 };
 
 EntrySpec file_of(std::uint64_t size, const std::string& content) {
@@ -214,7 +212,7 @@ TEST_F(PatchTest, RandomEditsGiveWhatTheyGiveInACopy) {
         Tree tree = tree_of(model);
         for (int edit = 0; edit < 4; ++edit) {
             generator.mutate(model, 1 + static_cast<unsigned>(generator.below(3)));
-            set_least_shared(kDefaultLeast);
+            set_least_shared(kLeastShared);
             const Tree copied = edited_into(tree, model);
             set_least_shared(2);
             Tree next = edited_into(tree, model);

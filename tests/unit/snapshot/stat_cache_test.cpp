@@ -270,17 +270,33 @@ TEST_F(RecentStatCache, ADayLaterAllAreWritten) {
 TEST_F(RecentStatCache, AnswersOnlyWithTheFileItAddsTo) {
     fill();
     const std::string first = read_file(file_);
+    clock_.now += kDay;
+    scan_and_save();
+    const std::string second = read_file(file_);  // of the same files, another day
+    ASSERT_NE(first, second);
     change(0, "changed");
     scan_and_save();
-    const std::string recent = read_file(recent_);
-    clock_.now += kDay;
-    scan_and_save();  // another first file
-    write_file_atomic(recent_, as_bytes(recent));
-    EXPECT_EQ(hits_of_file(), kFiles + 5u) << "the first file knows all";
-    ::unlink(file_.c_str());
-    EXPECT_EQ(hits_of_file(), 0u);
-    write_file_atomic(file_, as_bytes(first));
+    ASSERT_TRUE(path_exists(recent_));
     EXPECT_EQ(hits_of_file(), kFiles + 5u);
+    write_file_atomic(file_, as_bytes(first));
+    EXPECT_EQ(hits_of_file(), kFiles + 4u) << "it adds to the second";
+    write_file_atomic(file_, as_bytes(second));
+    EXPECT_EQ(hits_of_file(), kFiles + 5u);
+}
+
+// Two processes load the same file, and one of them writes it anew.
+TEST_F(RecentStatCache, IsNotWrittenForAFileThatIsNoMore) {
+    fill();
+    change(0, "changed");
+    StatCache first(file_, clock_);
+    hits(first);
+    for (int at = 1; at < 20; ++at)
+        change(at, "more");
+    scan_and_save();
+    const auto inode = inode_of(file_);
+    first.save();
+    EXPECT_FALSE(path_exists(recent_));
+    EXPECT_NE(inode_of(file_), inode) << "the later one's records remain";
 }
 
 TEST_F(RecentStatCache, IsLeftAloneWhenDamaged) {

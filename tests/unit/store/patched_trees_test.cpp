@@ -18,7 +18,7 @@ constexpr std::chrono::milliseconds kPatience{5000};
 class PatchedTrees : public StoreTest {
   protected:
     PatchedTrees() { snapshot::set_least_shared(50); }
-    ~PatchedTrees() override { snapshot::set_least_shared(4096); }
+    ~PatchedTrees() override { snapshot::set_least_shared(snapshot::kLeastShared); }
 
     static Tree large_tree() {
         TreeBuilder builder;
@@ -116,13 +116,47 @@ TEST_F(PatchedTrees, KeepWhatTheyStandOn) {
     EXPECT_FALSE(path_exists(path_of(base)));
 }
 
+// Whatever took the base away: a patch without it is as good as absent, not an error.
+TEST_F(PatchedTrees, AreAbsentWithoutTheirBase) {
+    const Tree large = large_tree();
+    Store store(root());
+    const auto base = store.put_tree(large);
+    const auto first = store.put_tree(edited(large, "first"));
+    put_step(store, first);
+    ASSERT_TRUE(store.find_step(codec::sha256(first.hex())));
+    ::unlink(path_of(base).c_str());
+    EXPECT_FALSE(store.has_tree(first));
+    EXPECT_FALSE(store.find_step(codec::sha256(first.hex())));
+    store.put_tree(edited(large, "first"));
+    EXPECT_GT(bytes_of(first), kFiles * 100) << "written again, whole";
+    EXPECT_EQ(store.tree(first)->size(), kFiles + 2);
+}
+
+TEST_F(PatchedTrees, OfImagesKeepTheirBases) {
+    Store store(root());
+    std::vector<TarFile> files;
+    for (std::size_t at = 0; at < kFiles; ++at)
+        files.push_back({"f" + std::to_string(at), "content"});
+    const auto below = make_tar(files), above = make_tar({{"new", "content"}});
+    const auto one = put_image_of_tars(store, {below});
+    const auto two = put_image_of_tars(store, {below, above});
+    const auto base = store.image_tree(one.manifest, one.config).tree->digest();
+    const auto tree = store.image_tree(two.manifest, two.config).tree->digest();
+    ASSERT_LT(bytes_of(tree), 1000u);
+    store.tag(oci::Reference::parse("two:1"), two.descriptor);
+    store.collect({}, kPatience);
+    EXPECT_TRUE(path_exists(path_of(base)));
+    EXPECT_EQ(Store(root()).tree(tree)->size(), kFiles + 2);
+}
+
 TEST_F(PatchedTrees, AreGoneWithADamagedBase) {
-    Digest base, first;
+    Digest base, first, second;
     const Tree large = large_tree();
     {
         Store store(root());
         base = store.put_tree(large);
         first = store.put_tree(edited(large, "first"));
+        second = store.put_tree(edited(large, "second"));
     }
     std::string bytes = read_file(path_of(base));
     bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
@@ -131,6 +165,7 @@ TEST_F(PatchedTrees, AreGoneWithADamagedBase) {
     error_of(ErrorKind::Corrupt, [&] { store.tree(first); });
     EXPECT_FALSE(path_exists(path_of(base))) << "found damaged, it is removed";
     EXPECT_FALSE(path_exists(path_of(first)));
+    EXPECT_FALSE(store.has_tree(second)) << "a miss, not another error";
     EXPECT_GT(bytes_of(store.put_tree(edited(large, "first"))), kFiles * 100) << "whole now";
     EXPECT_EQ(store.tree(first)->size(), kFiles + 2);
 }

@@ -185,7 +185,7 @@ TEST_P(Watched, SnapshotLooksOnlyAtWhatChanged) {
     snapshot::set_least_shared(100);
     snapshot::ScanStats stats;
     const auto result = scan(&stats);
-    snapshot::set_least_shared(4096);
+    snapshot::set_least_shared(snapshot::kLeastShared);
     EXPECT_EQ(snapshot::base_of(result.tree), base.tree.digest()) << "not copied";
     EXPECT_TRUE(result.incremental) << result.why;
     EXPECT_EQ(result.looked_at, 1u);
