@@ -157,8 +157,8 @@ bool overlays_mark_for_users();
 // place.
 struct OverlayBase {
     std::vector<std::string> lowers;  // topmost first
-    // Data-only layers: seen only through redirects of the one lower in front of them. Needs Linux
-    // 6.16, and exactly one lower.
+    // Data-only layers (Linux 6.7): seen only through redirects of lowers in front of them. Without
+    // OverlayLayers::notes, as of a metadata image, that takes 6.16 and exactly one lower.
     std::vector<std::string> data;
 };
 

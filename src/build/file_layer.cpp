@@ -23,12 +23,12 @@ void set_attribute(const std::string& path, const std::string& name, std::string
         throw_errno("setxattr " + name, path);
 }
 
-void write_file(const std::string& path, const snapshot::Entry& entry) {
+void write_file(const std::string& path, const snapshot::Entry& entry, const std::string& data) {
     const UniqueFd file = open_file(path, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW);
     if (::ftruncate(file.get(), static_cast<off_t>(entry.size)) != 0)
         throw_errno("ftruncate", path);
     set_attribute(path, "trusted.overlay.metacopy", "");
-    set_attribute(path, "trusted.overlay.redirect", "/" + entry.content.hex());
+    set_attribute(path, "trusted.overlay.redirect", "/" + data);
     dress(path, entry);
 }
 
@@ -47,18 +47,18 @@ void dress(const std::string& path, const snapshot::Entry& entry) {
     if (::utimensat(AT_FDCWD, path.c_str(), times, 0) != 0) throw_errno("utimensat", path);
 }
 
-void write_file_layer(const snapshot::Tree& tree, const std::vector<NodeId>& files,
+void write_file_layer(const snapshot::Tree& tree, const std::vector<NotedFile>& files,
                       const std::string& directory) {
     std::set<NodeId> parents;  // an outer one has the lower number
-    for (const NodeId file : files)
-        for (NodeId at = tree.parent(file); at != kNoNode && parents.insert(at).second;)
+    for (const NotedFile& file : files)
+        for (NodeId at = tree.parent(file.node); at != kNoNode && parents.insert(at).second;)
             at = tree.parent(at);
     const auto path_of = [&](NodeId node) { return join_path(directory, tree.path(node)); };
     for (const NodeId parent : parents)
         if (parent != kRoot && ::mkdir(path_of(parent).c_str(), 0700) != 0)
             throw_errno("mkdir", path_of(parent));
-    for (const NodeId file : files)
-        write_file(path_of(file), tree.entry(file));
+    for (const NotedFile& file : files)
+        write_file(path_of(file.node), tree.entry(file.node), file.data);
     // Innermost first: whatever is made in a directory changes its time.
     for (auto parent = parents.rbegin(); parent != parents.rend(); ++parent)
         dress(*parent == kRoot ? directory : path_of(*parent), tree.entry(*parent));

@@ -12,11 +12,17 @@ namespace shale::build {
 // Gives a file or directory of ours the owner, mode, attributes and time of an entry.
 void dress(const std::string& path, const snapshot::Entry& entry);
 
+struct NotedFile {
+    snapshot::NodeId node;  // regular, without other names
+    std::string data;       // the file's name in the data-only layer
+};
+
 // Fills `directory`, which is empty, with what overlayfs looks for in a lower layer that has these
-// files, regular ones of `tree` without other names, and no bytes: their metadata, and that the
-// bytes are in a data-only layer in a file named by the content in hex. The directories above them
-// are there as in the tree. For root only: the notes are trusted.overlay.*.
-void write_file_layer(const snapshot::Tree& tree, const std::vector<snapshot::NodeId>& files,
+// files of `tree`, and no bytes: their metadata, and where in a data-only layer the bytes are. The
+// directories above them are there as in the tree. overlayfs looks for that name in all layers
+// behind this one before the data-only ones, so it must be one that nobody could have given a file.
+// For root only: the notes are trusted.overlay.*.
+void write_file_layer(const snapshot::Tree& tree, const std::vector<NotedFile>& files,
                       const std::string& directory);
 
 }  // namespace shale::build

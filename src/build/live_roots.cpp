@@ -31,8 +31,19 @@ constexpr std::size_t kMostLayers = 12;
 constexpr std::size_t kMostPathBytes = 3000;
 // Stacks that nobody uses at the moment; each mount in them has a cache of frames.
 constexpr std::size_t kMostIdle = 3;
+// Larger files are kept for nobody: making them would hold a build up for seconds.
+constexpr std::uint64_t kMostFileBytes = 512 << 20;
+// A file of which less than one in so many bytes was read is no program that was started.
+constexpr std::uint64_t kReadShare = 8;
 // An edit of more entries than these is mostly new, so nothing is lost with a mount of all.
 constexpr std::size_t kMostEdits = 20'000;
+
+bool can_carry_more(const LiveRoot& root) {
+    std::size_t bytes = 0;
+    for (const auto& lower : root.layers.lowers)
+        bytes += lower.size() + 1;
+    return root.can_carry_more && root.layers.lowers.size() < kMostLayers && bytes < kMostPathBytes;
+}
 
 // What is kept of RUNs is there twice, in layers and as files.
 bool has_room(const std::string& directory) {
@@ -168,15 +179,6 @@ bool settle_upper(const std::string& upper, const Tree& before, const Tree& afte
     return UpperCheck(before, after).run(upper);
 }
 
-// Data-only layers are our own or those of a metadata image, which must be the one layer in front.
-bool LiveRoots::can_carry_more(const LiveRoot& root) const {
-    std::size_t bytes = 0;
-    for (const auto& lower : root.layers.lowers)
-        bytes += lower.size() + 1;
-    return root.layers.lowers.size() < kMostLayers && bytes < kMostPathBytes &&
-           (root.layers.data.empty() || root.layers.data.front() == contents_.directory());
-}
-
 std::shared_ptr<const LiveRoot> LiveRoots::show(const LoadedRoot& root) {
     if (auto known = find(root.tree->digest())) return known;
     if (auto made = find_made(root)) return put(root.tree->digest(), std::move(made));
@@ -258,50 +260,96 @@ std::shared_ptr<LiveRoot> LiveRoots::mount(TreePointer tree, const std::vector<D
                                                store_.framed());
     live->mounted = mounter_.mount(live->view, live->scratch->path());
     live->layers = live->mounted->base();
+    live->can_carry_more = live->layers.data.empty();  // a metadata image must be alone in front
+    const std::lock_guard lock(mutex_);
+    views_.push_back(live->view);
     return live;
 }
 
 std::shared_ptr<LiveRoot> LiveRoots::mount_whole(const LoadedRoot& root) {
     auto live = mount(root.tree, root.sources);
     // A user's overlay follows no notes.
-    if (!sandbox::overlays_mark_for_users() && live->layers.data.empty()) add_file_layer(*live);
+    if (sandbox::overlays_mark_for_users() || !live->layers.data.empty()) return live;
+    add_file_layer(*live);
     return live;
 }
 
+namespace {
+
+// What a file layer is made of, and what a RUN would lay over it, which is looked at once.
+struct FileLayerPlace {
+    explicit FileLayerPlace(const std::string& scratch)
+        : notes(join_path(scratch, "notes")), data(join_path(scratch, "data")),
+          upper(join_path(scratch, "upper")), work(join_path(scratch, "work")) {
+        for (const auto& directory : {notes, data, upper, work})
+            make_directories(directory);
+    }
+    sandbox::OverlayLayers in_front_of(const sandbox::OverlayBase& base) const {
+        sandbox::OverlayLayers layers{base, upper, work};
+        layers.lowers.insert(layers.lowers.begin(), notes);
+        layers.data.push_back(data);
+        layers.notes = true;
+        return layers;
+    }
+    const std::string notes, data, upper, work;
+};
+
+}  // namespace
+
 void LiveRoots::add_file_layer(LiveRoot& live) const {
     const Tree& tree = live.view->tree();
-    std::vector<NodeId> files;
-    for (const auto& file : live.view->large_files()) {
+    const auto is_kept = [&](const mount::View::LargeFile& file) {
         const auto entry = tree.entry(file.node);
-        if (entry.link_group == 0 && contents_.has(entry.content, entry.size))
-            files.push_back(file.node);
-    }
-    if (files.empty()) return;
+        return entry.link_group == 0 && contents_.has(entry.content, entry.size);
+    };
+    auto large = live.view->large_files();
+    std::erase_if(large, [&](const auto& file) { return !is_kept(file); });
+    if (large.empty()) return;
     try {
         live.files.emplace(store_.scratch("files-"));
-        write_file_layer(tree, files, live.files->path());
-        sandbox::OverlayLayers layers{live.layers, {}, {}};
-        layers.lowers.insert(layers.lowers.begin(), live.files->path());
-        layers.data.push_back(contents_.directory());
-        layers.notes = true;
+        const FileLayerPlace place(live.files->path());
+        std::vector<NotedFile> files;
+        for (const auto& file : large) {
+            const auto entry = tree.entry(file.node);
+            NotedFile noted{file.node, random_hex(16) + "-" + std::to_string(file.node)};
+            if (contents_.link(entry.content, entry.size, join_path(place.data, noted.data)))
+                files.push_back(std::move(noted));
+        }
+        write_file_layer(tree, files, place.notes);
+        const auto layers = place.in_front_of(live.layers);
         sandbox::mount_overlay_detached(layers);  // or this kernel cannot do it
         live.layers = layers;
     } catch (const Error& error) {
+        live.files.reset();
         log(LogLevel::Debug, std::string("large files are read through FUSE: ") + error.what());
     }
 }
 
+bool LiveRoots::can_follow_notes() const {
+    try {
+        const TempDir scratch = store_.scratch("notes-");
+        const FileLayerPlace place(scratch.path());
+        const std::string base = join_path(scratch.path(), "base");
+        make_directories(base);
+        sandbox::mount_overlay_detached(place.in_front_of({{base}, {}}));
+        return true;
+    } catch (const Error&) {  // data-only layers came with Linux 6.7, as far as we use them
+        return false;
+    }
+}
+
 // Best effort: nothing depends on it.
-void LiveRoots::keep_large_files(const LiveRoot& live) {
-    if (!live.view) return;
-    for (const auto& file : live.view->large_files())
+void LiveRoots::keep_large_files(mount::View& view) {
+    for (const auto& file : view.large_files())
         try {
-            const auto entry = live.view->tree().entry(file.node);
-            if (file.bytes_read < mount::View::kLargeBytes || entry.link_group != 0) continue;
-            if (!contents_.put(entry.content, entry.size,
-                               live.view->contents().open(entry.content)))
-                return;
-        } catch (const Error& error) {
+            const auto entry = view.tree().entry(file.node);
+            if (file.bytes_read < mount::View::kLargeBytes ||
+                file.bytes_read < entry.size / kReadShare || entry.size > kMostFileBytes ||
+                entry.link_group != 0 || contents_.has(entry.content, entry.size))
+                continue;
+            if (!can_follow_notes()) return;
+            contents_.put(entry.content, entry.size, view.contents().open(entry.content));
+        } catch (const std::exception& error) {
             log(LogLevel::Debug, std::string("a large file is not kept: ") + error.what());
         }
 }
@@ -313,6 +361,7 @@ void LiveRoots::keep(std::shared_ptr<const LiveRoot> below, TreePointer before, 
     auto live = std::make_shared<LiveRoot>();
     live->scratch.emplace(std::move(scratch));
     live->layers = below->layers;
+    live->can_carry_more = below->can_carry_more;
     live->layers.lowers.insert(live->layers.lowers.begin(), upper);
     live->below = std::move(below);
     auto unsettled = std::make_shared<Unsettled>();
@@ -335,15 +384,16 @@ void LiveRoots::note_edit(const TreePointer& before, const Tree& after) {
 }
 
 void LiveRoots::clear() {
-    std::map<Digest, Known> dropped;
+    std::vector<std::shared_ptr<mount::View>> views;
     {
+        std::map<Digest, Known> dropped;  // before anything is kept: on disk twice until then
         const std::lock_guard lock(mutex_);
         dropped.swap(known_);
         made_of_.clear();
+        views.swap(views_);
     }
-    if (sandbox::overlays_mark_for_users()) return;
-    for (const auto& [tree, known] : dropped)
-        keep_large_files(*known.root);
+    for (const auto& view : views)
+        keep_large_files(*view);
 }
 
 void LiveRoots::drop_idle(Roots& dropped) {

@@ -36,6 +36,7 @@ struct LiveRoot {
     std::shared_ptr<mount::View> view;      // what is mounted
     std::unique_ptr<MountedTree> mounted;   // null: an upper directory
     std::optional<TempDir> files;           // the layer in front of it, if there is one
+    bool can_carry_more = true;             // uppers, and mounts of edits
     sandbox::OverlayBase layers;            // those below included
 };
 
@@ -82,14 +83,16 @@ class LiveRoots {
     std::shared_ptr<LiveRoot> mount(TreePointer tree, const std::vector<Digest>& sources);
     std::shared_ptr<LiveRoot> mount_whole(const LoadedRoot& root);
     void add_file_layer(LiveRoot& live) const;
-    void keep_large_files(const LiveRoot& live);
-    bool can_carry_more(const LiveRoot& root) const;
+    void keep_large_files(mount::View& view);
+    bool can_follow_notes() const;
     void drop_idle(Roots& dropped);
 
     store::Store& store_;
     TreeMounter& mounter_;
     store::LocalContents contents_;
     std::mutex mutex_;
+    // Guarded by mutex_: of all that was mounted, for what was read there.
+    std::vector<std::shared_ptr<mount::View>> views_;
     // Guarded by mutex_, by the digest of the tree:
     std::map<Digest, Known> known_;
     std::map<Digest, TreePointer> made_of_;  // noted edits

@@ -25,6 +25,17 @@ StoredFiles files_in(const std::string& directory, std::string_view suffix = {})
     return files;
 }
 
+// Of a file that cannot be read for good there is none to keep; nobody can read the patch either.
+std::optional<Digest> base_of(const std::string& tree) {
+    try {
+        return snapshot::base_of_patch_file(tree);
+    } catch (const Error& error) {
+        const int why = error.sys_errno();
+        if (why != EIO && why != EISDIR && why != EACCES && why != ELOOP) throw;
+        return std::nullopt;
+    }
+}
+
 // What is neither blobs, twins and trees nor a cache directory.
 std::uint64_t blocks_of_rest(const Layout& layout) {
     const auto is_counted = [&](const fs::path& path) {
@@ -53,7 +64,7 @@ Census Census::take(Store& store, const Layout& layout, const Tags& tags, Databa
     census.twin_places = files_in(layout.places, kTwinSuffix);
     census.trees = files_in(layout.trees);
     for (const auto& [digest, file] : census.trees)
-        if (const auto base = snapshot::base_of_patch_file(file.path)) census.bases[digest] = *base;
+        if (const auto base = base_of(file.path)) census.bases[digest] = *base;
     if (path_exists(layout.contents)) census.contents = files_in(layout.contents);
     census.beside = cache_directories(layout);
     census.other = blocks_of_rest(layout);

@@ -199,7 +199,8 @@ class Collection {
 
     void evict() {
         const auto now_ns = system_clock().now_ns();
-        const auto free_before = options_.min_free ? free_bytes(layout_.root) : 0;
+        // What nobody refers to goes in any case.
+        const auto free_before = options_.min_free ? free_bytes(layout_.root) + unreferenced() : 0;
         const auto left_before = done_.left;
         std::unordered_multimap<Digest, std::size_t, DigestHash> by_layer;
         std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> queue;

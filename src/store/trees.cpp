@@ -30,8 +30,12 @@ std::string Trees::path(const Digest& digest) const {
 // A patch whose base is not there as a whole tree is as good as absent, and is written again.
 bool Trees::has(const Digest& digest) const {
     if (!path_exists(path(digest))) return false;
-    const auto base = snapshot::base_of_patch_file(path(digest));
-    return !base || is_whole(*base);
+    try {
+        const auto base = snapshot::base_of_patch_file(path(digest));
+        return !base || is_whole(*base);
+    } catch (const Error&) {  // so is what cannot be read
+        return false;
+    }
 }
 
 bool Trees::is_whole(const Digest& digest) const {

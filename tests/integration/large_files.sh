@@ -30,7 +30,13 @@ RUN stat -c '%n %a %u:%g %Y %F' /usr /usr/lib /usr/lib/deep > /stat && \
 
 FROM base AS shown
 ARG ROUND
-RUN grep -q ' / / .*/contents' /proc/self/mountinfo && echo yes > /shown || echo no > /shown
+RUN grep -q ' / / .*datadir' /proc/self/mountinfo && echo yes > /shown || echo no > /shown
+
+# A file of that name in the image is another file.
+FROM base AS named
+ARG ROUND HEX
+COPY busybox /$HEX
+RUN md5sum /usr/lib/deep/busybox /$HEX | cut -c1-32 > /sums
 
 FROM base AS changed
 ARG ROUND
@@ -53,9 +59,11 @@ D
 # into STORE TARGET ROUND: builds it there, as TARGET:STORE.
 into() {
     "$SHALE" --root "$T/$1" build --target "$2" --build-arg "ROUND=$3" -t "$2:1" \
+        --build-arg "HEX=$sum" \
         -o "type=oci,tar=false,dest=$T/$2.$1" "$ctx"
 }
-targets="read changed linked truncated"
+targets="read changed linked truncated named"
+sum=$(sha256sum < "$ctx/program" | cut -c1-64)
 
 # Each in a store of its own, whose mounts are the first.
 for target in $targets shown; do
@@ -66,7 +74,6 @@ check "what nobody read is not kept" [ ! -e "$T/plain-shown/contents" ]
 
 check "a large file is read" into kept read 0
 contents=$T/kept/contents
-sum=$(sha256sum < "$ctx/program" | cut -c1-64)
 check "then it is kept, and no other" equal "$(ls "$contents")" "$sum"
 check "as it is" cmp "$contents/$sum" "$ctx/program"
 check "the next build has it" into kept shown 1
@@ -95,4 +102,5 @@ check "and replaced" cmp "$contents/$sum" "$ctx/program"
 check "a collection takes it" "$SHALE" --root "$T/kept" prune --force
 check "whole" equal "$(ls "$contents")" ""
 check "and a build goes on" into kept read 3
+check "nothing is left in scratch space" equal "$(find "$T"/*/tmp -mindepth 1)" ""
 check "nothing stays mounted" not grep -qF "$T" /proc/mounts
