@@ -326,6 +326,7 @@ void LiveRoots::add_file_layer(LiveRoot& live) const {
 }
 
 bool LiveRoots::can_follow_notes() const {
+    if (sandbox::overlays_mark_for_users()) return false;
     try {
         const TempDir scratch = store_.scratch("notes-");
         const FileLayerPlace place(scratch.path());
