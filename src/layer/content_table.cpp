@@ -5,6 +5,8 @@
 #include "toc_check.hpp"
 #include "toc_fields.hpp"
 
+#include <shale/checksum.hpp>
+
 #include <algorithm>
 #include <cmath>
 
@@ -12,9 +14,11 @@ namespace shale::layer {
 
 namespace {
 
+using codec::kChecksumBytes;
+
 constexpr std::string_view kMagic = "shalePLC";
 constexpr std::uint32_t kVersion = 1;
-constexpr std::size_t kHeaderBytes = 40, kCountOffset = 24, kChecksumBytes = 16;
+constexpr std::size_t kHeaderBytes = 40, kCountOffset = 24;
 
 // As they lie in the file.
 struct Record {
@@ -84,9 +88,7 @@ std::string encode(const FrameTable& table, const std::vector<ContentTable::Cont
                                     frame.tar_bytes, frame.skip});
     for (const Digest& digest : table.frame_digests)
         put_little(out, digest);
-    const auto sum = codec::xxh3_128(as_bytes(out));
-    put_little(out, sum.low);
-    put_little(out, sum.high);
+    codec::append_checksum(out);
     return out;
 }
 
@@ -119,9 +121,7 @@ ContentTable::ContentTable(Mapping file) : file_(std::move(file)), bytes_(file_.
     if (bytes_.size() !=
         kHeaderBytes + count * sizeof(Record) + frame_count * frame_bytes + kChecksumBytes)
         reader.corrupt("lengths do not add up");
-    ByteReader trailer(bytes_.last(kChecksumBytes), "places");
-    const auto sum = codec::xxh3_128(bytes_.first(bytes_.size() - kChecksumBytes));
-    if (trailer.u64() != sum.low || trailer.u64() != sum.high) reader.corrupt("checksum mismatch");
+    if (!codec::has_checksum(bytes_)) reader.corrupt("checksum mismatch");
     count_ = static_cast<std::size_t>(count);
     reader.take(count * sizeof(Record));
     for (std::uint64_t i = 0; i < frame_count; ++i) {

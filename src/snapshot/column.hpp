@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 #include <span>
 #include <type_traits>
@@ -73,6 +74,13 @@ class Column {
         size_ = size;
     }
     void clear() { size_ = 0; }
+
+    // As they lie in files.
+    Bytes bytes() const { return {reinterpret_cast<const std::byte*>(data_), size_ * sizeof(T)}; }
+    void assign(Bytes bytes) {
+        resize(bytes.size() / sizeof(T));
+        if (size_ > 0) std::memcpy(static_cast<void*>(data_), bytes.data(), size_ * sizeof(T));
+    }
 
   private:
     void grow(std::size_t capacity) {

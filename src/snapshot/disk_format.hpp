@@ -3,6 +3,7 @@
 #pragma once
 
 #include <shale/base.hpp>
+#include <shale/checksum.hpp>
 
 #include <cstdint>
 #include <type_traits>
@@ -13,7 +14,7 @@ inline constexpr char kMagic[8] = {'S', 'H', 'A', 'L', 'E', 'S', 'N', 'P'};
 inline constexpr std::uint32_t kVersion = 2, kFirstVersion = 1;
 
 inline constexpr std::uint64_t kDigestBytes = 32;
-inline constexpr std::uint64_t kChecksumBytes = 16;
+using codec::kChecksumBytes;
 
 // ---------------------------------------------------------------------------------------------
 // Version 2: the arrays of a tree as they lie in memory (Node of tree_data.hpp), so that a mapped

@@ -1,6 +1,7 @@
 // Checks made on first touch.
 #include "mapped_file.hpp"
 
+#include <shale/checksum.hpp>
 #include <shale/codec.hpp>
 
 namespace shale::snapshot {
@@ -28,9 +29,7 @@ void MappedFile::read_header() {
         reject("impossible header");
     layout_ = layout_of(header_);
     if (layout_.bytes != bytes_.size()) reject("section lengths do not add up");
-    ByteReader trailer(bytes_.last(kChecksumBytes), "snapshot checksum");
-    const auto sum = codec::xxh3_128(bytes_.subspan(layout_.sums, layout_.pieces * kSumBytes));
-    if (trailer.u64() != sum.low || trailer.u64() != sum.high)
+    if (!codec::has_checksum(bytes_.subspan(layout_.sums)))
         reject("checksum mismatch in the table of checksums");
     pieces_known_ = std::make_unique<std::atomic<bool>[]>(layout_.pieces);
     nodes_known_ = std::make_unique<std::atomic<bool>[]>(header_.node_count / kNodesAtOnce + 1);

@@ -15,7 +15,7 @@
 #include "tree_data.hpp"
 #include "xattr_section.hpp"
 
-#include <shale/codec.hpp>
+#include <shale/checksum.hpp>
 #include <shale/snapshot_file.hpp>
 
 #include <fcntl.h>
@@ -31,12 +31,6 @@ namespace {
 struct Counts {
     std::uint32_t nodes = 0, contents = 0, xattr_sets = 0, link_groups = 0;
 };
-
-template <typename T>
-void fill(Column<T>& column, Bytes bytes) {
-    column.resize(bytes.size() / sizeof(T));
-    if (!bytes.empty()) std::memcpy(column.data(), bytes.data(), column.size() * sizeof(T));
-}
 
 // Builds the arrays of a tree from nodes in the form of version 1.
 class Rebuilder {
@@ -194,10 +188,7 @@ std::unique_ptr<Tree::Data> parse_version_1(Bytes all) {
     if (all.size() < sizeof(DiskHeader1) + kChecksumBytes) in.corrupt("file too short");
     DiskHeader1 header;
     std::memcpy(&header, in.take(sizeof header).data(), sizeof header);
-    ByteReader trailer(all.last(kChecksumBytes), "snapshot checksum");
-    const auto checksum = codec::xxh3_128(all.first(all.size() - kChecksumBytes));
-    if (trailer.u64() != checksum.low || trailer.u64() != checksum.high)
-        in.corrupt("checksum mismatch");
+    if (!codec::has_checksum(all)) in.corrupt("checksum mismatch");
     if (header.reserved != 0 || header.node_count == 0 || header.node_count == kNoNode ||
         header.names_bytes > kPoolLimit || header.targets_bytes > kPoolLimit)
         in.corrupt("impossible header");
@@ -205,12 +196,12 @@ std::unique_ptr<Tree::Data> parse_version_1(Bytes all) {
     auto data = std::make_unique<Tree::Data>();
     const Bytes nodes = in.take(std::uint64_t{header.node_count} * sizeof(DiskNode1));
     const Bytes contents = in.take(std::uint64_t{header.content_count} * kDigestBytes);
-    fill(data->digests, in.take(std::uint64_t{header.node_count} * kDigestBytes));
+    data->digests.assign(in.take(std::uint64_t{header.node_count} * kDigestBytes));
     const Bytes groups = in.take(std::uint64_t{header.link_group_count} * kDigestBytes);
     data->group_digests.append(reinterpret_cast<const Digest*>(groups.data()),
                                header.link_group_count);
-    fill(data->names, in.take(header.names_bytes));
-    fill(data->targets, in.take(header.targets_bytes));
+    data->names.assign(in.take(header.names_bytes));
+    data->targets.assign(in.take(header.targets_bytes));
     read_xattr_sets(in.take(header.xattr_bytes), header.xattr_set_count, *data);
     if (in.remaining() != kChecksumBytes) in.corrupt("section lengths do not add up");
     const Counts counts{header.node_count, header.content_count, header.xattr_set_count,

@@ -10,7 +10,7 @@
 #include "patch.hpp"
 #include "xattr_section.hpp"
 
-#include <shale/codec.hpp>
+#include <shale/checksum.hpp>
 #include <shale/snapshot_file.hpp>
 
 #include <fcntl.h>
@@ -25,18 +25,6 @@ namespace {
 
 std::string_view magic() {
     return {kPatchMagic, sizeof kPatchMagic};
-}
-
-template <typename T>
-Bytes bytes_of(const Column<T>& column) {
-    return {reinterpret_cast<const std::byte*>(column.data()), column.size() * sizeof(T)};
-}
-
-template <typename T>
-void take_into(ByteReader& in, Column<T>& column, std::uint64_t count) {
-    const Bytes bytes = in.take(count * sizeof(T));
-    column.resize(count);
-    if (count != 0) std::memcpy(column.data(), bytes.data(), bytes.size());
 }
 
 // Own nodes as they are stored: what follows from the rest is zero.
@@ -82,18 +70,16 @@ class PatchReader {
     void check_sum(Bytes all) {
         if (all.size() < sizeof header_ + kChecksumBytes) in_.corrupt("file too short");
         if (as_text(all.first(sizeof kPatchMagic)) != magic()) in_.corrupt("wrong magic");
-        ByteReader trailer(all.last(kChecksumBytes), "tree patch checksum");
-        const auto sum = codec::xxh3_128(all.first(all.size() - kChecksumBytes));
-        if (trailer.u64() != sum.low || trailer.u64() != sum.high) in_.corrupt("checksum mismatch");
+        if (!codec::has_checksum(all)) in_.corrupt("checksum mismatch");
     }
 
     void read_columns() {
         const std::uint64_t count = header_.own_count;
-        take_into(in_, own_->nodes, count);
-        take_into(in_, own_->contents, count);
-        take_into(in_, own_->digests, count);
-        take_into(in_, own_->names, header_.names_bytes);
-        take_into(in_, own_->targets, header_.targets_bytes);
+        own_->nodes.assign(in_.take(count * sizeof(Node)));
+        own_->contents.assign(in_.take(count * sizeof(Digest)));
+        own_->digests.assign(in_.take(count * sizeof(Digest)));
+        own_->names.assign(in_.take(header_.names_bytes));
+        own_->targets.assign(in_.take(header_.targets_bytes));
         data_->xattr_sets = base_.xattr_sets;
         data_->xattr_digests = base_.xattr_digests;
         read_xattr_sets(in_.take(header_.xattr_bytes), header_.new_set_count, *data_);
@@ -265,19 +251,17 @@ std::string serialise_patch(const Tree& tree) {
         const Node stored = stored_form(node);
         out.append(reinterpret_cast<const char*>(&stored), sizeof stored);
     }
-    out.append(as_text(bytes_of(own.contents)));
-    out.append(as_text(bytes_of(own.digests)));
-    out.append(as_text(bytes_of(own.names)));
-    out.append(as_text(bytes_of(own.targets)));
+    out.append(as_text(own.contents.bytes()));
+    out.append(as_text(own.digests.bytes()));
+    out.append(as_text(own.names.bytes()));
+    out.append(as_text(own.targets.bytes()));
     out.append(xattrs);
     for (const Run& run : patch.runs) {
         put_little(out, run.is_own ? kNoNode : run.from);
         put_little(out, run.count);
         put_little(out, run.parent);
     }
-    const auto sum = codec::xxh3_128(as_bytes(out));
-    put_little(out, sum.low);
-    put_little(out, sum.high);
+    codec::append_checksum(out);
     return out;
 }
 

@@ -5,6 +5,7 @@
 #include "tree_data.hpp"
 #include "xattr_section.hpp"
 
+#include <shale/checksum.hpp>
 #include <shale/codec.hpp>
 #include <shale/snapshot_file.hpp>
 
@@ -35,7 +36,7 @@ class PieceWriter {
     }
     template <typename T>
     void put(const Column<T>& column) {
-        put(Bytes(reinterpret_cast<const std::byte*>(column.data()), column.size() * sizeof(T)));
+        put(column.bytes());
     }
     void pad_to(std::uint64_t offset) {
         const std::string zeros(offset - (written_ + chunk_.size()), '\0');
@@ -43,9 +44,7 @@ class PieceWriter {
     }
     void finish() {
         close_chunk();
-        const auto sum = codec::xxh3_128(as_bytes(sums_));
-        put_little(sums_, sum.low);
-        put_little(sums_, sum.high);
+        codec::append_checksum(sums_);
         out_(as_bytes(sums_));
     }
 

@@ -12,7 +12,7 @@
 // hash began changes ctime only when its page is written back.
 #include "stat_cache.hpp"
 
-#include <shale/codec.hpp>
+#include <shale/checksum.hpp>
 
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -28,10 +28,12 @@ namespace shale::snapshot {
 
 namespace {
 
+using codec::kChecksumBytes;
+
 constexpr char kMagic[8] = {'S', 'H', 'A', 'L', 'E', 'S', 'T', 'C'};
 constexpr char kRecentMagic[8] = {'S', 'H', 'A', 'L', 'E', 'S', 'T', 'R'};
 constexpr std::uint32_t kVersion = 2;
-constexpr std::uint64_t kHeaderBytes = 24, kChecksumBytes = 16;
+constexpr std::uint64_t kHeaderBytes = 24;
 constexpr std::uint32_t kKeepDays = 30;
 // A record and its number in the index.
 constexpr std::uint64_t kBytesPerRecord = 80 + 4;
@@ -197,9 +199,7 @@ std::string StatCache::Impl::encode_recent() const {
     out += sum_;
     for (const auto& [inode, fresh] : fresh_)
         out.append(reinterpret_cast<const char*>(&fresh.record), sizeof fresh.record);
-    const auto checksum = codec::xxh3_128(as_bytes(out));
-    put_little(out, checksum.low);
-    put_little(out, checksum.high);
+    codec::append_checksum(out);
     return out;
 }
 
@@ -251,9 +251,7 @@ std::string StatCache::Impl::encode() const {
     std::sort(sorted.begin(), sorted.end());
     for (const auto& [inode, position] : sorted)
         put_little(out, position);
-    const auto checksum = codec::xxh3_128(as_bytes(out));
-    put_little(out, checksum.low);
-    put_little(out, checksum.high);
+    codec::append_checksum(out);
     return out;
 }
 
@@ -270,10 +268,9 @@ void StatCache::Impl::load_recent() {
         return;
     }
     const Bytes bytes = as_bytes(text);
-    if (bytes.size() < sizeof kRecentMagic + 2 * sizeof kVersion + 2 * kChecksumBytes) return;
-    ByteReader trailer(bytes.last(kChecksumBytes), "stat cache");
-    const auto checksum = codec::xxh3_128(bytes.first(bytes.size() - kChecksumBytes));
-    if (trailer.u64() != checksum.low || trailer.u64() != checksum.high) return;
+    if (bytes.size() < sizeof kRecentMagic + 2 * sizeof kVersion + 2 * kChecksumBytes ||
+        !codec::has_checksum(bytes))
+        return;
     ByteReader in(bytes.first(bytes.size() - kChecksumBytes), "stat cache");
     if (std::memcmp(in.take(sizeof kRecentMagic).data(), kRecentMagic, sizeof kRecentMagic) != 0 ||
         in.u32() != kVersion)
@@ -307,11 +304,8 @@ bool StatCache::Impl::load_records() {
         return false;
     }
     const Bytes bytes = file_.bytes();
-    if (bytes.size() < kHeaderBytes + kChecksumBytes) return false;
+    if (bytes.size() < kHeaderBytes + kChecksumBytes || !codec::has_checksum(bytes)) return false;
     const Bytes covered = bytes.first(bytes.size() - kChecksumBytes);
-    ByteReader trailer(bytes.last(kChecksumBytes), "stat cache");
-    const auto checksum = codec::xxh3_128(covered);
-    if (trailer.u64() != checksum.low || trailer.u64() != checksum.high) return false;
     ByteReader in(covered, "stat cache");
     if (std::memcmp(in.take(sizeof kMagic).data(), kMagic, sizeof kMagic) != 0) return false;
     if (in.u32() != kVersion || in.u32() != 0) return false;

@@ -2,7 +2,9 @@
 // digest of the base and the checksum are put right first, or nothing would get past them. What
 // parse_patch() accepts must be a well-formed tree that stands look-ups and edits, which are
 // patches of patches.
-#include <shale/codec.hpp>
+#include "tree_laws.hpp"
+
+#include <shale/checksum.hpp>
 #include <shale/snapshot.hpp>
 #include <shale/snapshot_file.hpp>
 
@@ -43,9 +45,7 @@ void use(const Tree& tree) {
     }
     tree.key_digest(snapshot::kRoot);
     snapshot::TreeBuilder builder(tree);
-    builder.put("added", {});
-    const Tree edited = builder.finish();
-    SHALE_ENSURE(Tree::parse(as_bytes(edited.serialise())).digest() == edited.digest());
+    check_edit(builder);
 }
 
 }  // namespace
@@ -55,9 +55,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (size < kBaseAt + kDigestBytes || size > kMaxBytes) return 0;
     std::string bytes(reinterpret_cast<const char*>(data), size);
     std::memcpy(bytes.data() + kBaseAt, base.digest().bytes.data(), kDigestBytes);
-    const auto sum = codec::xxh3_128(as_bytes(bytes));
-    put_little(bytes, sum.low);
-    put_little(bytes, sum.high);
+    codec::append_checksum(bytes);
     for (const Tree* below : {&base, &file}) {
         std::optional<Tree> tree;
         try {

@@ -1,4 +1,5 @@
 // Hashes against published vectors.
+#include <shale/checksum.hpp>
 #include <shale/codec.hpp>
 
 #include <gtest/gtest.h>
@@ -50,6 +51,25 @@ TEST(Sha256, CopyContinuesIndependently) {
     EXPECT_EQ(first.finish().hex(), kAbcSha256);
     EXPECT_EQ(second.finish().hex(), kAbcSha256);
     EXPECT_EQ(third.finish(), sha256("abX"));
+}
+
+TEST(Checksum, IsOfWhatPrecedesIt) {
+    for (const std::string text : {"", "a", "some bytes and some more"}) {
+        std::string bytes = text;
+        append_checksum(bytes);
+        EXPECT_EQ(bytes.size(), text.size() + kChecksumBytes);
+        EXPECT_TRUE(has_checksum(as_bytes(bytes)));
+        EXPECT_FALSE(has_checksum(as_bytes(bytes).first(bytes.size() - 1)));
+        for (char& byte : bytes) {
+            byte = static_cast<char>(byte ^ 1);
+            EXPECT_FALSE(has_checksum(as_bytes(bytes)));
+            byte = static_cast<char>(byte ^ 1);
+        }
+    }
+    std::string empty;
+    append_checksum(empty);
+    EXPECT_EQ(to_hex(as_bytes(empty).first(8)), "7f498d4624c30160") << "low half first";
+    EXPECT_FALSE(has_checksum({}));
 }
 
 TEST(Xxh3, MatchesReferenceValues) {
