@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """check_tree.py finds what it promises to find: each case is a small project with one mistake."""
 
+import json
 import os
 import subprocess
 import sys
@@ -134,6 +135,23 @@ class CheckTree(unittest.TestCase):
         self.write("tests/fuzz/toc_fuzz.cpp", SOURCE)
         self.assert_finds("built", "tests/fuzz/toc_fuzz.cpp:1: no meson.build builds",
                           "tests/unit/io/test.cpp:1: no meson.build builds")
+
+    # ------------------------------------------------------------------ headers
+
+    def test_headers_that_nothing_includes_first_are_compiled(self):
+        broken = HEADER + "inline std::size_t size();\n"
+        self.write("src/io/alone.hpp", broken)
+        self.write("src/io/second.hpp", broken)
+        self.write("src/io/fine.hpp", HEADER + "#include <cstddef>\ninline std::size_t size();\n")
+        # The compiler of the build sees this one fail, so nobody needs to look again.
+        self.write("src/io/first.hpp", broken)
+        self.write("src/io/first.cpp", SOURCE + '#include "first.hpp"\n#include "second.hpp"\n')
+        command = {"directory": self.root, "file": "first.cpp",
+                   "command": "c++ -std=c++20 -o first.o -c first.cpp"}
+        self.write("build/compile_commands.json", json.dumps([command]))
+        findings = self.run_check("--build", os.path.join(self.root, "build"), "headers")
+        self.assertEqual([finding.split(": ")[0] for finding in findings],
+                         ["src/io/alone.hpp:1", "src/io/second.hpp:1"])
 
     # ------------------------------------------------------------------ words, links, scripts
 
