@@ -146,6 +146,9 @@ class TreeBuilder {
     // From here on, whatever is put or laid in from another tree loses the fractions of a second of
     // its times. What shows of the base keeps them.
     void use_whole_seconds();
+    // The tree will be much like `past`: finish() shares what turns out equal, as with the base. It
+    // is the same tree in any case, and making it no longer costs memory for all of it.
+    void expect_like(const Tree& past);
     bool is_over(const Tree& tree) const;  // whether it is the base
     // State after the edits so far. Link groups are those of the base and those that were put.
     std::optional<EntrySpec> get(std::string_view path) const;

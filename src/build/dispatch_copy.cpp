@@ -6,6 +6,8 @@
 #include "run_title.hpp"
 #include "sources.hpp"
 
+#include <shale/snapshot_file.hpp>
+
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -214,12 +216,14 @@ OpenBytes bytes_of(const DirectorySource& source, NodeId node, store::Store& sto
     return bytes_of_file(join_path(source.directory, source.tree->path(node)));
 }
 
-// The edit. Archives of ADD become sources of their own, noted in `archives`.
+// The edit. Archives of ADD become sources of their own, noted in `archives`. `past` is what the
+// same instruction gave before; null if it is not known.
 snapshot::Tree edit(const CopyPlan& plan, const snapshot::Tree& parent,
                     const std::vector<Selection>& selections, store::Store& store,
-                    std::vector<Digest>& archives) {
+                    const snapshot::Tree* past, std::vector<Digest>& archives) {
     snapshot::TreeBuilder builder(parent);
     builder.use_whole_seconds();
+    if (past) builder.expect_like(*past);
     std::uint64_t group_base = 1u << 20;  // beyond every group of the parent after << 32
     for (const auto& selection : selections)
         for (const auto& operand : selection.operands) {
@@ -340,8 +344,11 @@ class CopyStep {
         resolve_owner(loaded);
         Executed executed;
         std::vector<Digest> archives;
-        executed.tree = std::make_shared<snapshot::Tree>(
-            edit(*plan_, *loaded.tree, selections(), session_.services.store, archives));
+        const bool is_large = is_worth_sharing(*loaded.tree);
+        const auto past = is_large ? past_tree() : nullptr;
+        executed.tree = std::make_shared<snapshot::Tree>(edit(
+            *plan_, *loaded.tree, selections(), session_.services.store, past.get(), archives));
+        if (is_large) executed.likeness_key = likeness_key();
         auto readable = merge_sources(loaded.sources, archives);
         DirectoryContents contents;
         bool has_files = false;
@@ -396,6 +403,34 @@ class CopyStep {
                 in_context([] { return std::string("failed to compute cache key"); },
                            [&] { return select_all(*plan_, [&] { return main_source(); }); });
         return selections_;
+    }
+    // The step whatever it finds in its sources.
+    Digest likeness_key() const {
+        Key key("copy-like");
+        key.add("parent", parent_->key());
+        add_definition(key, *plan_);
+        key.add("from", plan_->instruction->from).add_all("sources", plan_->sources);
+        return key.finish();
+    }
+    bool is_worth_sharing(const snapshot::Tree& parent) {
+        std::size_t nodes = parent.size();
+        for (const auto& selection : selections())
+            for (const auto& operand : selection.operands)
+                for (const auto& selected : operand)
+                    nodes += selection.directory.tree->end(selected.node) - selected.node;
+        return nodes >= snapshot::kLeastShared;
+    }
+    // What this step gave when it was last made. It only makes this one cheaper, so a tree that
+    // cannot be read is no fault here.
+    std::shared_ptr<const snapshot::Tree> past_tree() {
+        auto& store = session_.services.store;
+        try {
+            const auto record = store.find_step(likeness_key());
+            return record ? store.tree(record->tree) : nullptr;
+        } catch (const Error& error) {
+            log(LogLevel::Warn, std::string("an earlier result is not used: ") + error.what());
+            return nullptr;
+        }
     }
     void add_contents(Key& key, bool files_only) {
         CopyOptions options = plan_->options;

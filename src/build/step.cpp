@@ -257,6 +257,7 @@ class StepMaker {
         record.content_key = content_key_;
         store.put_step(definition_key_, record);
         if (content_key_) store.put_step(*content_key_, record);
+        if (executed.likeness_key) store.put_step(*executed.likeness_key, record);
         auto result = result_of(session_, parent_, definition_key_, record, executed.tree);
         note_result(session_, vertex_, result, false);
         return {std::move(result), found_.has_value()};

@@ -17,6 +17,9 @@ struct Executed {
     std::vector<Digest> sources;
     std::optional<oci::Descriptor> layer;
     std::optional<Digest> diff_id;
+    // A key under which the result is recorded besides: that of the step whatever it reads. The
+    // next time, what is made is expected to be like it (TreeBuilder::expect_like).
+    std::optional<Digest> likeness_key{};
 };
 
 struct Step {

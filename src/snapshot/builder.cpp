@@ -4,9 +4,10 @@
 // holds its changed children by name and, for the rest, the directory of the base, or of another
 // tree, that shows through; a removed child is a null entry. finish() walks touched directories
 // merging the two sorted lists. Untouched subtrees of a large base are shared (patch.hpp), so that
-// k edits cost O(k log n) and the entries of the touched directories; where that cannot be, they
-// are copied as they are.
+// k edits cost O(k log n) and the entries of the touched directories; so is what is equal in a past
+// tree that the caller names (likeness.hpp). Where that cannot be, they are copied as they are.
 #include "assembler.hpp"
+#include "likeness.hpp"
 #include "patch.hpp"
 
 #include <algorithm>
@@ -90,6 +91,7 @@ struct TreeBuilder::State {
     std::uint64_t last_group = 0;
     bool whole_seconds = false;
     bool moves_base = false;  // a directory of the base shows in another place
+    std::shared_ptr<const Tree::Data> past;
     // What the numbers of link groups of laid-in trees are raised by.
     std::map<const Tree*, std::uint64_t> first_groups;
 
@@ -215,15 +217,37 @@ struct TreeBuilder::State {
 
     void append_untouched(PatchAssembler& out, NodeId parent, const Origin& from) {
         if (from.tree == base) return out.append_subtree(parent, from.node);
+        append_one_by_one(out, parent, from, [](NodeId, NodeId) { return false; });
+    }
+
+    // What shows of the base where it was there may be equal as a whole.
+    void append_untouched(LikenessAssembler& out, NodeId parent, const Origin& from) {
+        const Tree& tree = *from.tree;
+        const bool is_kept = from.tree == base && !moves_base;
+        append_one_by_one(out, parent, from, [&](NodeId above, NodeId node) {
+            return is_kept && tree.data().is_directory(node) &&
+                   out.append_equal(above, tree.name(node), tree.digest(node));
+        });
+    }
+
+    // `skip(parent, node)` may append a node with all below it, and says whether it did.
+    template <typename Out, typename Skip>
+    void append_one_by_one(Out& out, NodeId parent, const Origin& from, const Skip& skip) {
         const Tree& tree = *from.tree;
         tree.data().require_subtree(from.node);
         const NodeId end = tree.end(from.node);
+        const std::size_t top_depth = tree.data().node(from.node).depth;
         std::vector<NodeId> open;  // by depth below `from`: what it is here
-        for (NodeId node = from.node; node < end && out.is_possible(); ++node) {
-            std::size_t depth = tree.data().node(node).depth - tree.data().node(from.node).depth;
+        for (NodeId node = from.node; node < end && out.is_possible();) {
+            const std::size_t depth = tree.data().node(node).depth - top_depth;
             open.resize(depth);
-            open.push_back(out.append(depth == 0 ? parent : open.back(), tree.name(node),
-                                      entry_of({from.tree, node})));
+            const NodeId above = depth == 0 ? parent : open.back();
+            if (skip(above, node)) {
+                node = tree.end(node);
+                continue;
+            }
+            open.push_back(out.append(above, tree.name(node), entry_of({from.tree, node})));
+            ++node;
         }
     }
 
@@ -314,6 +338,10 @@ std::vector<std::string> TreeBuilder::children(std::string_view path) const {
     return names;
 }
 
+void TreeBuilder::expect_like(const Tree& past) {
+    state_->past = past.shared_data();
+}
+
 void TreeBuilder::use_whole_seconds() {
     state_->whole_seconds = true;
 }
@@ -331,6 +359,11 @@ Tree TreeBuilder::finish() {
         PatchAssembler patch(state_->base->shared_data());
         state_->append_all(patch);
         if (auto tree = patch.finish()) return Tree(std::move(tree));
+    }
+    if (state_->past && state_->past->size() >= least_shared()) {
+        LikenessAssembler like(state_->past);
+        state_->append_all(like);
+        if (auto tree = like.finish()) return Tree(std::move(tree));
     }
     Assembler out(state_->base ? &state_->base->data() : nullptr);
     state_->append_all(out);

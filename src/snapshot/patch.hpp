@@ -63,6 +63,18 @@ class PatchAssembler {
     // False once it has turned out that the tree must be made in the other way; what follows is
     // then for nothing.
     bool is_possible() const { return is_possible_; }
+    NodeId size() const { return patch_->size; }  // nodes so far: the number of the next one
+
+    // What was appended up to a moment. Between the two calls: directories and subtrees of the base
+    // only.
+    struct Mark {
+        NodeId size = 0, own = 0;
+        std::size_t name_bytes = 0, runs = 0;
+        Run last{};
+    };
+    Mark mark() const;
+    void back_to(const Mark& mark);
+
     // Null if it must be made in the other way: too little is shared, or hard links are involved.
     std::shared_ptr<const Tree::Data> finish();
 

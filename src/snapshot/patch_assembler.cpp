@@ -175,6 +175,26 @@ void PatchAssembler::append_subtree(NodeId parent, NodeId top) {
     }
 }
 
+PatchAssembler::Mark PatchAssembler::mark() const {
+    Mark mark;
+    mark.size = patch_->size;
+    mark.own = static_cast<NodeId>(own_->nodes.size());
+    mark.name_bytes = own_->names.size();
+    mark.runs = patch_->runs.size();
+    if (mark.runs > 0) mark.last = patch_->runs.back();
+    return mark;
+}
+
+void PatchAssembler::back_to(const Mark& mark) {
+    patch_->size = mark.size;
+    own_->nodes.resize(mark.own);
+    own_->contents.resize(mark.own);
+    own_->digests.resize(mark.own);
+    own_->names.resize(mark.name_bytes);
+    patch_->runs.resize(mark.runs);
+    if (mark.runs > 0) patch_->runs.back() = mark.last;
+}
+
 // Digests of hard links cover the names of all of them, so none may be missing.
 bool drops_links(const Tree::Data& base, const std::vector<Run>& runs) {
     if (base.group_count() == 0) return false;

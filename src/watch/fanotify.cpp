@@ -14,8 +14,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <climits>
 #include <cstddef>
+#include <cstring>
+#include <thread>
 #include <vector>
 
 namespace shale::watch {
@@ -76,7 +79,7 @@ class Fanotify final : public Notifier {
         // The name follows the handle's bytes.
         const char* name = buffer_.data() + info + offsetof(fanotify_event_info_fid, handle) +
                            sizeof(file_handle) + handle->handle_bytes;
-        const auto directory = path_of(handle);
+        const auto directory = path_of(handle, into);
         if (!directory) return;
         const bool is_directory = mask & FAN_ONDIR;
         const bool is_itself = *name == '\0' || std::string_view(name) == ".";
@@ -87,15 +90,30 @@ class Fanotify final : public Notifier {
             if (const auto above = relative(*directory)) into.add(*above, false);
     }
 
-    // nullopt if it is gone.
-    std::optional<std::string> path_of(file_handle* handle) const {
-        const UniqueFd directory(
-            ::open_by_handle_at(root_fd_, handle, O_PATH | O_DIRECTORY | O_CLOEXEC));
-        if (!directory && (errno == ESTALE || errno == ENOENT)) return std::nullopt;
-        if (!directory) throw_errno("open a directory that changed below", root_);
+    // nullopt if it is gone, or if it cannot be said where it is: then nothing is certain any more.
+    std::optional<std::string> path_of(file_handle* handle, DirtySet& into) const {
+        const UniqueFd directory = open_directory(handle);
+        if (!directory) {
+            if (errno != ESTALE && errno != ENOENT)
+                into.forget("a directory that changed cannot be opened: " +
+                            std::string(std::strerror(errno)));
+            return std::nullopt;
+        }
         struct stat status {};
         if (::fstat(directory.get(), &status) != 0 || status.st_nlink == 0) return std::nullopt;
         return path_of_fd(directory.get());
+    }
+
+    // ext4 says ENOMEM, too, for the moment in which the number of a removed directory becomes that
+    // of a new one (iget_locked() finds an inode under creation). So that is asked again.
+    UniqueFd open_directory(file_handle* handle) const {
+        constexpr int kTries = 20;
+        for (int tries = 1;; ++tries) {
+            UniqueFd directory(
+                ::open_by_handle_at(root_fd_, handle, O_PATH | O_DIRECTORY | O_CLOEXEC));
+            if (directory || errno != ENOMEM || tries == kTries) return directory;
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
     }
 
     static std::string path_of_fd(int fd) {

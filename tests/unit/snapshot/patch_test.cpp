@@ -1,7 +1,7 @@
 // Trees that share what an edit left alone: they must be what copies are, in memory and on disk.
 #include "../../support/tree_generator.hpp"
+#include "patch_fixture.hpp"
 
-#include <shale/codec.hpp>
 #include <shale/snapshot.hpp>
 #include <shale/snapshot_file.hpp>
 
@@ -15,59 +15,6 @@ namespace {
 using testing::Item;
 using testing::Model;
 using testing::TreeGenerator;
-
-class PatchTest : public ::testing::Test {
-  protected:
-    PatchTest() { set_least_shared(2); }
-    ~PatchTest() override { set_least_shared(kLeastShared); }
-};
-
-EntrySpec file_of(std::uint64_t size, const std::string& content) {
-    EntrySpec spec;
-    spec.type = FileType::Regular;
-    spec.mode = 0644;
-    spec.size = size;
-    spec.content = codec::sha256(content);
-    return spec;
-}
-
-// d0/f0 ... d9/f9, and whatever `more` puts.
-Tree ten_by_ten(const std::function<void(TreeBuilder&)>& more = {}) {
-    TreeBuilder builder;
-    for (int d = 0; d < 10; ++d)
-        for (int f = 0; f < 10; ++f)
-            builder.put("d" + std::to_string(d) + "/f" + std::to_string(f),
-                        file_of(1, std::to_string(d) + std::to_string(f)));
-    if (more) more(builder);
-    return builder.finish();
-}
-
-Tree copy_of(const Tree& tree) {
-    return Tree::parse(as_bytes(tree.serialise()));
-}
-
-// Everything that can be asked of a tree, asked of both.
-void expect_same(const Tree& tree, const Tree& copy) {
-    ASSERT_EQ(tree.size(), copy.size());
-    ASSERT_EQ(tree.digest(), copy.digest());
-    for (NodeId node = 0; node < tree.size(); ++node) {
-        ASSERT_EQ(tree.name(node), copy.name(node)) << node;
-        ASSERT_EQ(tree.path(node), copy.path(node)) << node;
-        ASSERT_EQ(tree.parent(node), copy.parent(node)) << node;
-        ASSERT_EQ(tree.end(node), copy.end(node)) << node;
-        ASSERT_EQ(tree.first_child(node), copy.first_child(node)) << node;
-        ASSERT_EQ(tree.next_sibling(node), copy.next_sibling(node)) << node;
-        ASSERT_EQ(tree.digest(node), copy.digest(node)) << node;
-        ASSERT_EQ(tree.find(tree.path(node)), node);
-        ASSERT_EQ(tree.child(node, "no such name"), kNoNode);
-        ASSERT_EQ(tree.entry(node).spec(), copy.entry(node).spec()) << tree.path(node);
-    }
-    for (const bool owner : {false, true})
-        for (NodeId node = 0; node < tree.size(); node += 3)
-            ASSERT_EQ(tree.key_digest(node, {owner, true}), copy.key_digest(node, {owner, true}));
-    ASSERT_NO_THROW(tree.verify_digests());
-    ASSERT_EQ(tree.serialise(), copy.serialise());
-}
 
 TEST_F(PatchTest, AnEditOfALargeTreeSharesItAndOneOfASmallTreeDoesNot) {
     const Tree base = ten_by_ten();

@@ -386,6 +386,39 @@ TEST_P(Watched, OldSnapshotsMakeRoom) {
     EXPECT_TRUE(last.incremental) << last.why;
 }
 
+// On ext4, a directory whose number is just being given to a new one cannot be opened for a moment,
+// and says ENOMEM. The watcher must outlive that. tmpfs never says so, hence the real disk.
+TEST(WatchedBesideOthers, DirectoriesThatComeAndGoAreNoEnd) {
+    const TempDir disk;
+    const std::string root = disk.path() + "/root";
+    make_directories(root);
+    std::optional<Watcher> watcher;
+    try {
+        watcher.emplace(root, Options{Backend::Fanotify, 100'000});
+    } catch (const Error& error) {
+        GTEST_SKIP() << error.what();
+    }
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+    std::vector<std::jthread> others;
+    for (int at = 0; at < 4; ++at)
+        others.emplace_back([&, path = disk.path() + "/other" + std::to_string(at)] {
+            while (std::chrono::steady_clock::now() < until) {
+                make_directories(path);
+                write(path + "/file", "");
+                std::filesystem::remove_all(path);
+            }
+        });
+    Token token = watcher->changes_since({}).now;
+    while (std::chrono::steady_clock::now() < until)
+        token = watcher->changes_since(token).now;
+    others.clear();
+    token = watcher->changes_since(token).now;
+    write(root + "/seen", "");
+    const Answer answer = watcher->changes_since(token);
+    EXPECT_TRUE(answer.complete) << answer.why;
+    EXPECT_EQ(paths_of(answer), (Paths{"", "seen"}));
+}
+
 INSTANTIATE_TEST_SUITE_P(Both, Watched, ::testing::Values(Backend::Fanotify, Backend::Inotify),
                          [](const auto& test) {
                              return test.param == Backend::Fanotify ? "fanotify" : "inotify";
