@@ -45,11 +45,11 @@ class Fanotify final : public Notifier {
             if (filled < 0 && errno == EINTR) continue;
             if (filled < 0 && errno == EAGAIN) return;
             if (filled < 0) throw_errno("read fanotify events of", root_);
-            root_ = path_of_fd(root_fd_);
+            root_ = present_root();
             for (std::size_t at = 0; at + sizeof(fanotify_event_metadata) <= std::size_t(filled);)
                 at += take(at, into);
             // Paths were told from a place that it has left meanwhile.
-            if (path_of_fd(root_fd_) != root_) into.forget("the directory was moved");
+            if (present_root() != root_) into.forget("the directory was moved");
         }
     }
 
@@ -101,7 +101,9 @@ class Fanotify final : public Notifier {
         }
         struct stat status {};
         if (::fstat(directory.get(), &status) != 0 || status.st_nlink == 0) return std::nullopt;
-        return path_of_fd(directory.get());
+        auto path = path_of_fd(directory.get());
+        if (!path) into.forget("a directory that changed has too long a path");
+        return path;
     }
 
     // ext4 says ENOMEM, too, for the moment in which the number of a removed directory becomes that
@@ -116,12 +118,19 @@ class Fanotify final : public Notifier {
         }
     }
 
-    static std::string path_of_fd(int fd) {
+    // nullopt if it has more bytes than the kernel tells.
+    static std::optional<std::string> path_of_fd(int fd) {
         char path[PATH_MAX];
         const std::string link = "/proc/self/fd/" + std::to_string(fd);
         const ssize_t bytes = ::readlink(link.c_str(), path, sizeof path);
-        if (bytes < 0 || bytes == sizeof path) throw_errno(ENAMETOOLONG, "readlink", link);
+        if (bytes == sizeof path || (bytes < 0 && errno == ENAMETOOLONG)) return std::nullopt;
+        if (bytes < 0) throw_errno("readlink", link);
         return std::string(path, static_cast<std::size_t>(bytes));
+    }
+    std::string present_root() const {
+        auto path = path_of_fd(root_fd_);
+        if (!path) throw_errno(ENAMETOOLONG, "find the path of", root_);
+        return *std::move(path);
     }
 
     std::optional<std::string_view> relative(std::string_view path) const {

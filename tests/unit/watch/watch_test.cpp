@@ -419,6 +419,24 @@ TEST(WatchedBesideOthers, DirectoriesThatComeAndGoAreNoEnd) {
     EXPECT_EQ(paths_of(answer), (Paths{"", "seen"}));
 }
 
+// Deeper than a path can say, anywhere on the file system.
+TEST_P(Watched, APathThatIsTooLongIsNoEnd) {
+    UniqueFd at = open_file(disk_.path(), O_PATH | O_DIRECTORY);
+    const std::string name(250, 'n');
+    Watcher watcher(root_, options());
+    Token token = watcher.changes_since({}).now;
+    for (int depth = 0; depth < 20; ++depth) {
+        ASSERT_EQ(::mkdirat(at.get(), name.c_str(), 0755), 0);
+        at = UniqueFd(::openat(at.get(), name.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+        ASSERT_TRUE(at);
+    }
+    token = watcher.changes_since(token).now;
+    write(path("after"), "");
+    const Answer answer = watcher.changes_since(token);
+    EXPECT_TRUE(answer.complete) << answer.why;
+    EXPECT_EQ(paths_of(answer), (Paths{"", "after"}));
+}
+
 INSTANTIATE_TEST_SUITE_P(Both, Watched, ::testing::Values(Backend::Fanotify, Backend::Inotify),
                          [](const auto& test) {
                              return test.param == Backend::Fanotify ? "fanotify" : "inotify";
