@@ -33,6 +33,8 @@ bool is_file_of(const std::string& path, const Tree& tree);
 
 // Which tree that is, by Tree::digest(). nullopt for one that shares nothing.
 std::optional<Digest> base_of(const Tree& tree);
+// The base itself; nullopt likewise. It shares the memory of `tree`.
+std::optional<Tree> base_tree_of(const Tree& tree);
 std::string serialise_patch(const Tree& tree);  // of one that has a base
 // Checks everything but digests before it returns: Corrupt, also if `base`, opened from a file of
 // its own, is not the tree it was made of. The tree shares the memory of `base`.

@@ -225,6 +225,11 @@ std::optional<Digest> base_of(const Tree& tree) {
     return patch ? std::optional(patch->base->digest(kRoot)) : std::nullopt;
 }
 
+std::optional<Tree> base_tree_of(const Tree& tree) {
+    const auto& patch = tree.data().patch;
+    return patch ? std::optional(Tree(patch->base)) : std::nullopt;
+}
+
 std::string serialise_patch(const Tree& tree) {
     SHALE_ENSURE(tree.data().patch);
     const Patch& patch = *tree.data().patch;

@@ -1,7 +1,8 @@
 // Builds, their logs, and the trees they share. Trees are cut into pieces where their bytes say so:
-// two trees of a million files that differ in one share all but a few of their pieces. Every value
-// is one zstd frame behind the length of its content; a row that does not decode is treated as
-// absent.
+// two trees of a million files that differ in one share all but a few of their pieces. Of a tree
+// that shares most of another (shale/snapshot_file.hpp) only the patch is written, and the other,
+// its base, is kept with it: nobody has to go through a million entries to note one. Every value is
+// one zstd frame behind the length of its content; a row that does not decode is treated as absent.
 #include "sqlite.hpp"
 
 #include <shale/build_history.hpp>
@@ -17,7 +18,7 @@ namespace shale::store {
 
 namespace {
 
-constexpr std::int64_t kVersion = 2;
+constexpr std::int64_t kVersion = 3;
 constexpr int kBusyMs = 60'000;
 constexpr std::uint64_t kPieceBytes = 64 << 10;  // half to twice that
 constexpr const char* kSchema = R"(
@@ -26,8 +27,8 @@ constexpr const char* kSchema = R"(
     CREATE INDEX builds_by_time ON builds(started_ns);
     CREATE TABLE logs(build BLOB NOT NULL, step INTEGER NOT NULL, text BLOB NOT NULL,
                       PRIMARY KEY(build, step)) WITHOUT ROWID;
-    CREATE TABLE trees(digest BLOB PRIMARY KEY, bytes INTEGER NOT NULL, pieces BLOB NOT NULL)
-        WITHOUT ROWID;
+    CREATE TABLE trees(digest BLOB PRIMARY KEY, bytes INTEGER NOT NULL, pieces BLOB NOT NULL,
+                       base BLOB) WITHOUT ROWID;
     CREATE TABLE pieces(digest BLOB PRIMARY KEY, piece BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE tree_uses(build BLOB NOT NULL, digest BLOB NOT NULL,
                            PRIMARY KEY(build, digest)) WITHOUT ROWID;
@@ -74,6 +75,7 @@ std::vector<Digest> digests_of(Bytes bytes) {
 struct NewTree {
     std::string pieces;  // digests, one after another
     std::uint64_t bytes = 0;
+    std::optional<Digest> base;  // set: it is a patch on that tree
 };
 struct NewTrees {
     std::int64_t version = 0;  // of the file when they were packed, as other connections change it
@@ -157,11 +159,20 @@ struct BuildHistory::State {
         packed.version = version();
         std::optional<std::set<Digest>> known;
         for (const auto* tree : trees)
-            if (!packed.trees.contains(tree->digest()) && !has_tree(tree->digest())) {
+            if (is_new(tree->digest(), packed)) {
                 if (!known) known = trusting ? pieces_of_last_trees() : std::set<Digest>();
-                pack_tree(*tree, *known, packed);
+                pack(*tree, *known, packed);
             }
         return packed;
+    }
+    bool is_new(const Digest& digest, const NewTrees& packed) {
+        return !packed.trees.contains(digest) && !has_tree(digest);
+    }
+    void pack(const snapshot::Tree& tree, const std::set<Digest>& known, NewTrees& packed) {
+        const auto base = snapshot::base_tree_of(tree);
+        if (base && is_new(base->digest(), packed)) pack_tree(*base, {}, known, packed);
+        const bool has_base = base && !packed.too_large.contains(base->digest());
+        pack_tree(tree, has_base ? std::optional(base->digest()) : std::nullopt, known, packed);
     }
     std::int64_t version() { return number("PRAGMA data_version"); }
     // A new tree is mostly like one of the last: asking for each of its thousands of pieces whether
@@ -187,13 +198,17 @@ struct BuildHistory::State {
                     return false;
                 continue;
             }
+            if (const auto& base = made->second.base; base && is_new(*base, packed)) return false;
             for (const Digest& piece : digests_of(as_bytes(made->second.pieces)))
                 if (!packed.pieces.contains(piece) && !has_piece(piece)) return false;
         }
         return true;
     }
-    void pack_tree(const snapshot::Tree& tree, const std::set<Digest>& known, NewTrees& packed) {
+    // `base`: only as a patch on that one.
+    void pack_tree(const snapshot::Tree& tree, const std::optional<Digest>& base,
+                   const std::set<Digest>& known, NewTrees& packed) {
         NewTree made;
+        made.base = base;
         std::map<Digest, std::string> pieces;
         Packer packer;
         const auto keep = [&](std::string_view piece) {
@@ -206,7 +221,7 @@ struct BuildHistory::State {
         };
         codec::Chunker chunker(kPieceBytes);
         std::string piece;
-        snapshot::write_tree(tree, [&](Bytes bytes) {
+        const auto cut = [&](Bytes bytes) {
             while (!bytes.empty()) {
                 const std::size_t count = chunker.take(bytes);
                 piece.append(as_text(bytes.first(count)));
@@ -215,7 +230,11 @@ struct BuildHistory::State {
                 keep(piece);
                 piece.clear();
             }
-        });
+        };
+        if (base)
+            cut(as_bytes(snapshot::serialise_patch(tree)));
+        else
+            snapshot::write_tree(tree, cut);
         if (!piece.empty()) keep(piece);
         if (made.bytes > most_tree_bytes) {
             packed.too_large.insert(tree.digest());
@@ -228,12 +247,54 @@ struct BuildHistory::State {
         for (const auto& [digest, piece] : packed.pieces)
             run("REPLACE INTO pieces VALUES (?1, ?2)", {bytes_of(digest), as_bytes(piece)});
         for (const auto& [digest, tree] : packed.trees)
-            run("REPLACE INTO trees(digest, pieces, bytes) VALUES (?1, ?2, ?3)",
-                {bytes_of(digest), as_bytes(tree.pieces)}, {static_cast<std::int64_t>(tree.bytes)});
+            if (tree.base)
+                run("REPLACE INTO trees(digest, pieces, base, bytes) VALUES (?1, ?2, ?3, ?4)",
+                    {bytes_of(digest), as_bytes(tree.pieces), bytes_of(*tree.base)},
+                    {static_cast<std::int64_t>(tree.bytes)});
+            else
+                run("REPLACE INTO trees(digest, pieces, bytes) VALUES (?1, ?2, ?3)",
+                    {bytes_of(digest), as_bytes(tree.pieces)},
+                    {static_cast<std::int64_t>(tree.bytes)});
+    }
+    // The build has the tree, and what that stands on.
+    void use_tree(const std::string& build, const Digest& digest) {
+        run("REPLACE INTO tree_uses VALUES (?1, ?2)", {as_bytes(build), bytes_of(digest)});
+        run("REPLACE INTO tree_uses SELECT ?1, base FROM trees WHERE digest = ?2 "
+            "AND base IS NOT NULL",
+            {as_bytes(build), bytes_of(digest)});
+    }
+    // Null if it is not here or does not decode. What cannot be read goes, so that the next build
+    // with such a tree writes it anew.
+    std::shared_ptr<const snapshot::Tree> find_tree(const Digest& digest) {
+        const auto base_digest = base_of(digest);
+        const auto serialised = find_bytes(digest);
+        if (!serialised) return nullptr;
+        try {
+            std::optional<snapshot::Tree> tree;
+            if (!base_digest) {
+                tree.emplace(snapshot::Tree::parse(as_bytes(*serialised)));
+            } else if (!base_of(*base_digest)) {  // that is no patch itself
+                if (const auto base = find_tree(*base_digest))
+                    tree.emplace(snapshot::parse_patch(as_bytes(*serialised), *base));
+            }
+            if (tree && tree->digest() == digest)
+                return std::make_shared<const snapshot::Tree>(std::move(*tree));
+        } catch (const Error&) {  // a damaged row is one that is not there
+        }
+        run("DELETE FROM trees WHERE digest = ?1", {bytes_of(digest)});
+        return nullptr;
+    }
+    std::optional<Digest> base_of(const Digest& digest) {
+        SqliteStatement row(connection, "SELECT base FROM trees WHERE digest = ?1 "
+                                        "AND base IS NOT NULL");
+        row.bind_blob(1, bytes_of(digest));
+        if (!row.step()) return std::nullopt;
+        const auto bases = digests_of(row.blob(0));
+        return bases.size() == 1 ? std::optional(bases.front()) : std::nullopt;
     }
     // The bytes of a tree; nullopt if one of its pieces is missing or damaged. Then it goes, and
-    // whatever else has that piece, so that the next build with such a tree writes it anew.
-    std::optional<std::string> find_tree(const Digest& digest) {
+    // whatever else has that piece.
+    std::optional<std::string> find_bytes(const Digest& digest) {
         std::optional<Digest> bad_piece;
         auto tree = unpack_tree(digest, bad_piece);
         if (tree) return tree;
@@ -351,8 +412,7 @@ void BuildHistory::put(const BuildRow& build, const std::map<std::uint32_t, std:
         }
         state.put(new_trees);
         for (const auto* tree : trees)
-            state.run("REPLACE INTO tree_uses VALUES (?1, ?2)",
-                      {as_bytes(build.id), bytes_of(tree->digest())});
+            state.use_tree(build.id, tree->digest());
         state.keep_within(limits_, build.id);
         state.commit();
         return true;
@@ -396,17 +456,7 @@ std::optional<std::string> BuildHistory::log(const std::string& id, std::uint32_
 }
 
 std::shared_ptr<const snapshot::Tree> BuildHistory::tree(const Digest& digest) {
-    return guarded([&](State& state) -> std::shared_ptr<const snapshot::Tree> {
-        const auto serialised = state.find_tree(digest);
-        if (!serialised) return nullptr;
-        try {
-            auto tree = std::make_shared<const snapshot::Tree>(
-                snapshot::Tree::parse(as_bytes(*serialised)));
-            return tree->digest() == digest ? tree : nullptr;
-        } catch (const Error&) {  // a damaged row is one that is not there
-            return nullptr;
-        }
-    });
+    return guarded([&](State& state) { return state.find_tree(digest); });
 }
 
 bool BuildHistory::forget(const std::string& id) {

@@ -4,6 +4,7 @@
 #include "store_fixture.hpp"
 
 #include <shale/build_history.hpp>
+#include <shale/snapshot_file.hpp>
 
 #include <unistd.h>
 
@@ -170,6 +171,89 @@ TEST_F(BuildHistoryTest, ATreeThatLacksAPieceIsNotThere) {
     EXPECT_EQ(BuildHistory(store_).tree(tree.digest()), nullptr);
     BuildHistory(store_).put(row(2), {}, {&tree});
     EXPECT_NE(BuildHistory(store_).tree(tree.digest()), nullptr) << "the next build mends it";
+}
+
+// An edit of a tree that is large enough to be shared.
+snapshot::Tree edited(const snapshot::Tree& tree, int file) {
+    snapshot::TreeBuilder builder(tree);
+    builder.put("directory/file" + std::to_string(file), {});
+    return builder.finish();
+}
+
+class PatchedHistoryTest : public BuildHistoryTest {
+  protected:
+    std::int64_t number(const std::string& query) {
+        SqliteConnection file(root() + "/builds.db", 1000);
+        SqliteStatement statement(file, query.c_str());
+        return statement.step() ? statement.integer(0) : -1;
+    }
+    void run(const std::string& text) {
+        SqliteConnection file(root() + "/builds.db", 1000);
+        file.run(text.c_str());
+    }
+    void expect_both() {
+        for (const auto* tree : {&first_, &second_}) {
+            const auto found = BuildHistory(store_).tree(tree->digest());
+            ASSERT_NE(found, nullptr);
+            EXPECT_EQ(found->serialise(), tree->serialise());
+        }
+    }
+
+    const snapshot::Tree base_ = large_tree(-1);
+    const snapshot::Tree first_ = edited(base_, 1), second_ = edited(first_, 2);
+};
+
+TEST_F(PatchedHistoryTest, APatchIsKeptWithItsBase) {
+    ASSERT_EQ(snapshot::base_of(second_), base_.digest());
+    BuildHistory history(store_);
+    history.put(row(1), {}, {&first_});  // and so the base
+    const auto pieces = number("SELECT count(*) FROM pieces");
+    EXPECT_EQ(number("SELECT count(*) FROM trees"), 2);
+    history.put(row(2), {}, {&second_, &first_});
+    EXPECT_EQ(number("SELECT count(*) FROM trees"), 3);
+    EXPECT_LE(number("SELECT count(*) FROM pieces"), pieces + 1);
+    EXPECT_LT(number("SELECT max(bytes) FROM trees WHERE base IS NOT NULL"), 2000);
+    expect_both();
+}
+
+TEST_F(PatchedHistoryTest, TheBaseStaysAsLongAsABuildNeedsIt) {
+    BuildHistory history(store_);
+    history.put(row(1), {}, {&base_});
+    history.put(row(2), {}, {&first_});
+    // As another program has it: the tree by itself, of which the patch is known here.
+    const auto whole = snapshot::Tree::parse(as_bytes(first_.serialise()));
+    history.put(row(3), {}, {&whole});
+    EXPECT_TRUE(history.forget("build1"));
+    EXPECT_TRUE(history.forget("build2"));
+    ASSERT_NE(history.tree(first_.digest()), nullptr);
+    EXPECT_EQ(history.tree(first_.digest())->serialise(), first_.serialise());
+    EXPECT_TRUE(history.forget("build3"));
+    EXPECT_EQ(number("SELECT count(*) FROM pieces"), 0);
+}
+
+TEST_F(PatchedHistoryTest, WithoutItsBaseAPatchIsNotThereUntilItIsMended) {
+    BuildHistory(store_).put(row(1), {}, {&first_, &second_});
+    run("DELETE FROM trees WHERE base IS NULL");
+    EXPECT_EQ(BuildHistory(store_).tree(first_.digest()), nullptr);
+    EXPECT_EQ(BuildHistory(store_).tree(second_.digest()), nullptr);
+    BuildHistory(store_).put(row(2), {}, {&first_, &second_});
+    expect_both();
+}
+
+TEST_F(PatchedHistoryTest, APatchOnAPatchOrOnItselfIsNotBelieved) {
+    BuildHistory(store_).put(row(1), {}, {&first_, &second_});
+    run("UPDATE trees SET base = digest WHERE base IS NOT NULL");
+    EXPECT_EQ(BuildHistory(store_).tree(first_.digest()), nullptr);
+    EXPECT_EQ(BuildHistory(store_).tree(second_.digest()), nullptr);
+    BuildHistory(store_).put(row(2), {}, {&first_, &second_});
+    expect_both();
+}
+
+TEST_F(PatchedHistoryTest, ABaseBeyondTheLimitLeavesNeither) {
+    BuildHistory history(store_, {.most_tree_bytes = 1 << 20});
+    history.put(row(1), {}, {&first_});
+    EXPECT_EQ(history.tree(first_.digest()), nullptr);
+    EXPECT_EQ(number("SELECT count(*) FROM pieces"), 0);
 }
 
 TEST_F(BuildHistoryTest, DamagedFileIsAnEmptyHistory) {
