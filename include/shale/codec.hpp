@@ -86,6 +86,8 @@ class FrameDecompressor {
 
 // Skippable frame around `content` (magic 0x184D2A50), appended to `out`. content < 4 GiB.
 void append_skippable_frame(Bytes content, std::string& out);
+// What stands before a content of so many bytes that follows by itself.
+void append_skippable_header(std::size_t content_bytes, std::string& out);
 
 // ---------------------------------------------------------------------------------------------
 // Streams.

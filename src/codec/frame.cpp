@@ -84,10 +84,14 @@ void FrameDecompressor::decompress_all(Bytes frames, MutableBytes out) {
              fmt::format("zstd frame: {} bytes where {} were promised", made, out.size()));
 }
 
-void append_skippable_frame(Bytes content, std::string& out) {
-    SHALE_ENSURE(content.size() <= UINT32_MAX);
+void append_skippable_header(std::size_t content_bytes, std::string& out) {
+    SHALE_ENSURE(content_bytes <= UINT32_MAX);
     put_little(out, std::uint32_t{ZSTD_MAGIC_SKIPPABLE_START});
-    put_little(out, static_cast<std::uint32_t>(content.size()));
+    put_little(out, static_cast<std::uint32_t>(content_bytes));
+}
+
+void append_skippable_frame(Bytes content, std::string& out) {
+    append_skippable_header(content.size(), out);
     out.append(as_text(content));
 }
 

@@ -97,6 +97,8 @@ class Comparison {
         : before_(before), after_(after), options_(options) {}
 
     std::vector<Change> run() {
+        if (before_.digest() == after_.digest()) return {};
+        changes_.reserve(after_.size());  // address space; what is not used costs no memory
         compare_nodes(kRoot, kRoot);
         return merge_linked();
     }

@@ -240,15 +240,21 @@ void FrameBuilder::write_tail(FramePipeline::Result& result, Written& written) {
         fail(ErrorKind::Unsupported,
              fmt::format("a layer of {} entries is too large for a table of contents",
                          encoder_.entries()));
-    std::string packed = std::move(result.table), tail;
-    codec::FrameCompressor(level_).compress(as_bytes(encoder_.take()), packed);
-    const Footer footer{result.blob_bytes + kSkippableHeaderBytes, packed.size(), toc_bytes};
-    codec::append_skippable_frame(as_bytes(packed), tail);
-    codec::append_skippable_frame(as_bytes(encode_footer(footer)), tail);
-    result.blob_hash.update(as_bytes(tail));
-    sink_(as_bytes(tail));
+    std::string header, last_piece, footer;
+    codec::FrameCompressor(level_).compress(as_bytes(encoder_.take()), last_piece);
+    const std::size_t packed_bytes = result.table.size() + last_piece.size();
+    codec::append_skippable_header(packed_bytes, header);
+    codec::append_skippable_frame(as_bytes(encode_footer({result.blob_bytes + kSkippableHeaderBytes,
+                                                          packed_bytes, toc_bytes})),
+                                  footer);
+    written.blob_bytes = result.blob_bytes;
+    // One after another: together they would be a second copy of the table.
+    for (const std::string* part : {&header, &result.table, &last_piece, &footer}) {
+        result.blob_hash.update(as_bytes(*part));
+        sink_(as_bytes(*part));
+        written.blob_bytes += part->size();
+    }
     written.blob = result.blob_hash.finish();
-    written.blob_bytes = result.blob_bytes + tail.size();
 }
 
 }  // namespace shale::layer

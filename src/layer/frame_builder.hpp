@@ -52,6 +52,8 @@ class FrameBuilder {
     // files never has all of it in memory. Until finish() it may be called on another thread than
     // the rest.
     void describe(TocEntry entry);
+    // How many there will be at most: so that a table of many is not moved while it grows.
+    void expect(std::size_t entries) { encoder_.expect(entries); }
 
     // Ends the tar here and writes table of contents and footer. files_opened is the caller's to
     // tell.

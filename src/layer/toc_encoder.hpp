@@ -14,6 +14,7 @@ namespace shale::layer {
 class TocEncoder {
   public:
     TocEncoder();
+    void expect(std::size_t entries) { contents_.reserve(entries); }
     void add(const TocEntry& entry);
     void begin_digests();
     // Until the text at hand is `room` bytes or a little more; false if none are left.

@@ -37,6 +37,7 @@ class LayerWriter {
           keys_(options) {}
 
     Rewritten write(const std::vector<diff::Change>& changes) {
+        builder_.expect(changes.size());
         {
             MemberFeed feed(changes, after_, options_, builder_);
             while (const auto group = feed.next()) {
