@@ -6,8 +6,6 @@
 #include "run_title.hpp"
 #include "sources.hpp"
 
-#include <shale/snapshot_file.hpp>
-
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -302,6 +300,9 @@ std::shared_ptr<Root> laid_over(Session& session, const std::shared_ptr<Root>& l
         [lower, upper] { return lower->is_at_hand() && upper->is_at_hand(); });
 }
 
+// Trees with fewer are copied as quickly as compared.
+constexpr std::size_t kManyNodes = 4096;
+
 // One copy on its way through the cache.
 class CopyStep {
   public:
@@ -418,7 +419,7 @@ class CopyStep {
             for (const auto& operand : selection.operands)
                 for (const auto& selected : operand)
                     nodes += selection.directory.tree->end(selected.node) - selected.node;
-        return nodes >= snapshot::kLeastShared;
+        return nodes >= kManyNodes;
     }
     // What this step gave when it was last made. It only makes this one cheaper, so a tree that
     // cannot be read is no fault here.
