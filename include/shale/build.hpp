@@ -196,7 +196,8 @@ struct ResolvedUser {
     std::string home;                   // from /etc/passwd, else "/"
 };
 // Docker's rules for "user", "uid", "user:group" and mixes, against /etc/passwd and /etc/group of
-// the tree; "" is root. NotFound: `unable to find user x: no matching entries in passwd file`.
+// the tree; "" is root, as an empty part is. NotFound: `unable to find user x: no matching entries
+// in passwd file`. Invalid beyond 2147483647.
 ResolvedUser resolve_user(const snapshot::Tree& tree, layer::ContentReader& contents,
                           std::string_view user);
 

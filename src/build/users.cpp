@@ -8,6 +8,9 @@ namespace {
 
 // The reference reads at most this much of either file.
 constexpr std::uint64_t kMaxAccountFileBytes = 10u << 20;
+// Beyond it the reference runs nothing; and the largest of all, (uid_t)-1, means "as it is" to the
+// kernel, which would leave root.
+constexpr std::uint32_t kMaxId = 2147483647;
 
 struct PasswdLine {
     std::string name, home;
@@ -82,19 +85,16 @@ class Accounts {
         : passwd_(parse_passwd(read_account_file(tree, contents, "etc/passwd"))),
           groups_(parse_group(read_account_file(tree, contents, "etc/group"))) {}
 
-    // By name first: a user may be called "1000".
+    // Digits are a number, whatever somebody may be called.
     const PasswdLine* user(std::string_view text) const {
-        for (const auto& line : passwd_)
-            if (line.name == text) return &line;
         const auto uid = number(text);
-        if (!uid) return nullptr;
         for (const auto& line : passwd_)
-            if (line.uid == *uid) return &line;
+            if (uid ? line.uid == *uid : line.name == text) return &line;
         return nullptr;
     }
-    const GroupLine* group(std::string_view text) const {
+    const GroupLine* group(std::string_view name) const {
         for (const auto& line : groups_)
-            if (line.name == text) return &line;
+            if (line.name == name) return &line;
         return nullptr;
     }
     std::vector<std::uint32_t> groups_of(const std::string& name) const {
@@ -112,34 +112,53 @@ class Accounts {
 
 }  // namespace
 
+namespace {
+
+[[noreturn]] void reject_range(std::string_view user) {
+    fail(ErrorKind::Invalid, "user " + std::string(user) + ": uids and gids must be in range 0-" +
+                                 std::to_string(kMaxId));
+}
+
+bool is_too_large(std::string_view text) {
+    return !text.empty() && !number(text) &&
+           text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+}  // namespace
+
 ResolvedUser resolve_user(const snapshot::Tree& tree, layer::ContentReader& contents,
                           std::string_view user) {
     const Accounts accounts(tree, contents);
     const auto colon = user.find(':');
-    const std::string_view name = user.empty() ? "0" : user.substr(0, colon);
+    const auto group =
+        colon == std::string_view::npos ? std::string_view() : user.substr(colon + 1);
+    // Either may be empty, as in ${PUID}:${PGID} with one of them unset.
+    const std::string_view name = colon == 0 || user.empty() ? "0" : user.substr(0, colon);
+    if (is_too_large(name) || is_too_large(group)) reject_range(user);
     ResolvedUser resolved;
     resolved.home = "/";
     if (const auto* line = accounts.user(name)) {
         resolved.uid = line->uid;
         resolved.gid = line->gid;
         if (!line->home.empty()) resolved.home = line->home;
-        if (colon == std::string_view::npos) resolved.groups = accounts.groups_of(line->name);
+        if (group.empty()) resolved.groups = accounts.groups_of(line->name);
     } else if (const auto uid = number(name)) {
         resolved.uid = *uid;
     } else {
         fail(ErrorKind::NotFound,
              "unable to find user " + std::string(name) + ": no matching entries in passwd file");
     }
-    if (colon != std::string_view::npos) {
-        const auto group = user.substr(colon + 1);
-        if (const auto* line = accounts.group(group))
-            resolved.gid = line->gid;
-        else if (const auto gid = number(group))
+    if (!group.empty()) {
+        if (const auto gid = number(group))
             resolved.gid = *gid;
+        else if (const auto* line = accounts.group(group))
+            resolved.gid = line->gid;
         else
             fail(ErrorKind::NotFound, "unable to find group " + std::string(group) +
                                           ": no matching entries in group file");
     }
+    if (resolved.uid > kMaxId || resolved.gid > kMaxId) reject_range(user);
+    std::erase_if(resolved.groups, [](std::uint32_t gid) { return gid > kMaxId; });
     if (std::find(resolved.groups.begin(), resolved.groups.end(), resolved.gid) ==
         resolved.groups.end())
         resolved.groups.insert(resolved.groups.begin(), resolved.gid);
@@ -159,6 +178,7 @@ Owner resolve_chown(const snapshot::Tree& tree, layer::ContentReader& contents,
         owner.gid = colon == std::string_view::npos ? owner.uid : *number(chown.substr(colon + 1));
         return owner;
     }
+    if (numeric_user && colon + 1 == chown.size()) return {*numeric_user, 0};
     const Accounts accounts(tree, contents);
     if (numeric_user) {
         owner.uid = owner.gid = *numeric_user;

@@ -10,8 +10,10 @@
 namespace shale::build {
 namespace {
 
-constexpr std::string_view kPasswd = "root:x:0:0::/root:/bin/sh\napp:x:1000:1001::/home/app:\n";
-constexpr std::string_view kGroup = "root:x:0:\nappgroup:x:1001:\nextra:x:2002:app\n";
+constexpr std::string_view kPasswd =
+    "root:x:0:0::/root:/bin/sh\napp:x:1000:1001::/home/app:\n12:x:46:46::/home/number:\n"
+    "ghost:x:4294967295:7::/home/ghost:\n";
+constexpr std::string_view kGroup = "root:x:0:\nappgroup:x:1001:\nextra:x:2002:app\n34:x:47:\n";
 
 // One layer blob, in memory.
 class OneBlob final : public oci::BlobSource {
@@ -74,6 +76,15 @@ struct Accounts : testing::Test {
         const auto owner = resolve_chown(*tree, *contents, chown, &unknown);
         return std::to_string(owner.uid) + ":" + std::to_string(owner.gid);
     }
+    // uid:gid groups home
+    std::string user(std::string_view text) {
+        const auto found = resolve_user(*tree, *contents, text);
+        std::string groups;
+        for (const auto gid : found.groups)
+            groups += (groups.empty() ? "" : ",") + std::to_string(gid);
+        return std::to_string(found.uid) + ":" + std::to_string(found.gid) + " " + groups + " " +
+               found.home;
+    }
 };
 
 TEST_F(Accounts, NamesOfChownAreThoseOfTheImage) {
@@ -88,6 +99,42 @@ TEST_F(Accounts, UserAloneBringsItsGroup) {
     EXPECT_EQ(owner("app"), "1000:1001");
     EXPECT_EQ(owner("1000"), "1000:1000");
     EXPECT_EQ(owner("root"), "0:0");
+}
+
+TEST_F(Accounts, AnEmptyGroupBesideANumberIsRoot) {
+    EXPECT_EQ(owner("5:"), "5:0");
+    EXPECT_EQ(owner("app:"), "1000:1001");
+}
+
+TEST_F(Accounts, EitherPartOfAUserMayBeEmpty) {
+    EXPECT_EQ(user(""), "0:0 0 /root");
+    EXPECT_EQ(user("app"), "1000:1001 1001,2002 /home/app");
+    EXPECT_EQ(user("app:"), "1000:1001 1001,2002 /home/app");
+    EXPECT_EQ(user("1000:"), "1000:1001 1001,2002 /home/app");
+    EXPECT_EQ(user("77:"), "77:0 0 /");
+    EXPECT_EQ(user(":appgroup"), "0:1001 1001 /root");
+    EXPECT_EQ(user(":"), "0:0 0 /root");
+    EXPECT_EQ(user("app:extra"), "1000:2002 2002 /home/app");
+}
+
+TEST_F(Accounts, DigitsOfAUserAreANumberWhateverSomebodyIsCalled) {
+    EXPECT_EQ(user("12"), "12:0 0 /");
+    EXPECT_EQ(user("0:34"), "0:34 34 /root");
+}
+
+// (uid_t)-1 is "as it is" to the kernel: who asks for it would stay root.
+TEST_F(Accounts, UsersBeyondTheRangeAreRefused) {
+    EXPECT_EQ(user("2147483647:2147483647"), "2147483647:2147483647 2147483647 /");
+    for (const std::string text : {"4294967295", "2147483648", "4294967295:5", "1000:4294967295",
+                                   "app:2147483648", "ghost", "99999999999"}) {
+        try {
+            user(text);
+            ADD_FAILURE() << text;
+        } catch (const Error& error) {
+            EXPECT_EQ(error.kind(), ErrorKind::Invalid) << error.what();
+            EXPECT_NE(std::string(error.what()).find(text.substr(0, 4)), std::string::npos);
+        }
+    }
 }
 
 TEST_F(Accounts, UnknownUserIsRootAndNamed) {
