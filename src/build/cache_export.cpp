@@ -104,7 +104,7 @@ class CacheImage {
         LayerForm form;
         form.form = *target_.compression;
         form.level = target_.compression_level;
-        return form_layer(services_, layer, form);
+        return form_layer(services_, layer, form, session.stop);
     }
 
     std::size_t place_of(const FormedLayer& layer) {

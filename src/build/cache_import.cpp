@@ -112,7 +112,8 @@ StoredLayer CacheImports::fetch(const ImportedStep& step) {
                          fetch_blob(source, carried, vertex);
                          store.toc(layer.blob, layer.diff_id);  // it has that DiffID, or this fails
                          // A step's layer is a zstd one, whatever way it came.
-                         if (!known_layer(step)) layer = form_layer(services_, layer, LayerForm{});
+                         if (!known_layer(step))
+                             layer = form_layer(services_, layer, LayerForm{}, {});
                          return is_here ? Outcome::Cached : Outcome::Done;
                      });
         return StoredLayer{layer.blob, layer.diff_id};

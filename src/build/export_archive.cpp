@@ -153,7 +153,11 @@ void write_result(const std::string& destination,
 
 void write_archive(Session& session, const Output& output, const FinalResult& result,
                    const std::vector<oci::Reference>& names) {
-    const auto parts = archive_parts(session.services.store, output, result, names);
+    auto parts = archive_parts(session.services.store, output, result, names);
+    for (Part& part : parts)
+        part.open = [open = std::move(part.open), &session] {
+            return stoppable(open(), session.stop);
+        };
     if (output.as_directory)
         write_parts_to_directory(parts, output.destination);
     else

@@ -103,7 +103,7 @@ FormedLayer layer_for(Session& session, const StageState& state, LayerSlot& slot
             wanted.left_out = members_of_time_alone(session.services.store, layer, base_of(state),
                                                     *slot.before->load().tree,
                                                     *slot.after->load().tree, *latest_mtime_ns);
-        layer = form_layer(session.services, layer, wanted);
+        layer = form_layer(session.services, layer, wanted, session.stop);
     }
     if (latest_mtime_ns) layer.blob.annotations[kRewrittenTimestamp] = std::to_string(*epoch);
     return layer;

@@ -180,7 +180,7 @@ void write_tree(const std::vector<Built>& builds, const Output& output, bool as_
     options.own_by_caller = output.type == OutputType::Local;
     if (const auto epoch = epoch_of(session, output))
         options.clamp_mtime_ns = *epoch * kNsPerSecond;
-    const auto stream = tree_tar(*tree, contents, options);
+    const auto stream = stoppable(tree_tar(*tree, contents, options), session.stop);
     if (output.type == OutputType::Local) {
         make_directories(output.destination);
         layer::apply(stream, "build result", output.destination);

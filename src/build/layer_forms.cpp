@@ -1,6 +1,7 @@
 #include "layer_forms.hpp"
 
 #include "key.hpp"
+#include "stop.hpp"
 
 #include <shale/layer.hpp>
 #include <shale/tar.hpp>
@@ -185,7 +186,8 @@ std::vector<std::string> members_of_time_alone(store::Store& store, const Formed
     return paths;
 }
 
-FormedLayer form_layer(Services& services, const FormedLayer& layer, const LayerForm& form) {
+FormedLayer form_layer(Services& services, const FormedLayer& layer, const LayerForm& form,
+                       const std::stop_token& stop) {
     auto& store = services.store;
     const auto form_name = std::string(layer::form_name(form.form));
     Key key("recompress");
@@ -198,7 +200,8 @@ FormedLayer form_layer(Services& services, const FormedLayer& layer, const Layer
     if (const auto known = store.find_step(name); known && known->layer && known->diff_id)
         return {*known->layer, *known->diff_id};
     auto writer = store.new_blob();
-    const auto formed = write_form(store, layer, form, [&](Bytes bytes) { writer.write(bytes); });
+    const codec::Sink write = [&](Bytes bytes) { writer.write(bytes); };
+    const auto formed = write_form(store, layer, form, stoppable_sink(write, stop));
     FormedLayer made;
     made.diff_id = formed.diff_id;
     made.blob.media_type = oci::layer_media_type(layer::compression_of(form.form));

@@ -28,7 +28,8 @@ struct FormedLayer {
     oci::Descriptor blob;
     Digest diff_id;
 };
-FormedLayer form_layer(Services& services, const FormedLayer& layer, const LayerForm& form);
+FormedLayer form_layer(Services& services, const FormedLayer& layer, const LayerForm& form,
+                       const std::stop_token& stop);
 
 // Members whose time is all that the layer changes, and which end up with the time `latest_ns` like
 // what they were before: directories that a step wrote into, mostly. Whether a layer has them

@@ -17,6 +17,7 @@
 #include "root.hpp"
 #include "secrets.hpp"
 #include "sources.hpp"
+#include "stop.hpp"
 
 #include <shale/build.hpp>
 #include <shale/dockerfile.hpp>
@@ -98,9 +99,7 @@ struct Session {
     NamedContexts contexts() const { return {request.build_contexts, platform}; }
 
     // Throws Cancelled once the build has been stopped.
-    void check_stop() const {
-        if (stop.stop_requested()) fail(ErrorKind::Cancelled, "cancelled");
-    }
+    void check_stop() const { build::check_stop(stop); }
 };
 
 }  // namespace shale::build

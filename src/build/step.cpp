@@ -380,14 +380,14 @@ StoredLayer store_layer(Session& session, const snapshot::Tree& before, const sn
     // The step's record will want it. Of a million entries it is as large as many a layer, and the
     // disk has time while the layer is made.
     auto tree = std::async(std::launch::async, [&] { return store.put_tree(after); });
-    auto stored = store_layer(store, before, after, sources, content);
+    auto stored = store_layer(store, before, after, sources, content, session.stop);
     tree.get();
     return stored;
 }
 
 StoredLayer store_layer(store::Store& store, const snapshot::Tree& before,
                         const snapshot::Tree& after, const std::vector<Digest>& sources,
-                        const layer::OpenContent& content) {
+                        const layer::OpenContent& content, const std::stop_token& stop) {
     layer::ContentReader reader(store.content_index(sources), store.framed());
     const layer::OpenContent open = [&](std::string_view path, const snapshot::Entry& entry) {
         if (!content || reader.index().find(entry.content)) return reader.open(entry.content);
@@ -400,8 +400,10 @@ StoredLayer store_layer(store::Store& store, const snapshot::Tree& before,
     std::optional<store::BlobWriter> writer;
     const auto write = [&](layer::FrameStore* reusable) {
         writer.emplace(store.new_blob(store::Store::Hashing::ByCaller));
-        return layer::rewrite_layer(changes, after, open, options, reusable,
-                                    [&](Bytes bytes) { writer->write(bytes); });
+        return layer::rewrite_layer(changes, after, open, options, reusable, [&](Bytes bytes) {
+            check_stop(stop);
+            writer->write(bytes);
+        });
     };
     layer::Rewritten rewritten;
     try {

@@ -47,7 +47,7 @@ StepResult run_step(Session& session, const std::shared_ptr<Root>& parent, const
 // already held by the sources of either root; null if there is nothing such.
 StoredLayer store_layer(store::Store& store, const snapshot::Tree& before,
                         const snapshot::Tree& after, const std::vector<Digest>& sources,
-                        const layer::OpenContent& content);
+                        const layer::OpenContent& content, const std::stop_token& stop = {});
 StoredLayer store_layer(Session& session, const snapshot::Tree& before, const snapshot::Tree& after,
                         const std::vector<Digest>& sources, const layer::OpenContent& content);
 

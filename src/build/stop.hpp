@@ -1,0 +1,32 @@
+// Streams that end with Cancelled once the build has been stopped: whatever moves gigabytes goes
+// through one of them.
+#pragma once
+
+#include <shale/base.hpp>
+#include <shale/codec.hpp>
+
+#include <stop_token>
+#include <utility>
+
+namespace shale::build {
+
+inline void check_stop(const std::stop_token& stop) {
+    if (stop.stop_requested()) fail(ErrorKind::Cancelled, "cancelled");
+}
+
+inline codec::Source stoppable(codec::Source source, std::stop_token stop) {
+    return [source = std::move(source), stop = std::move(stop)](MutableBytes out) {
+        check_stop(stop);
+        return source(out);
+    };
+}
+
+// `sink` must outlive it.
+inline codec::Sink stoppable_sink(const codec::Sink& sink, std::stop_token stop) {
+    return [&sink, stop = std::move(stop)](Bytes bytes) {
+        check_stop(stop);
+        sink(bytes);
+    };
+}
+
+}  // namespace shale::build
