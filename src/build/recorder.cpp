@@ -2,8 +2,11 @@
 
 #include "context.hpp"
 #include "key.hpp"
+#include "redact.hpp"
 
 #include <shale/build_history.hpp>
+#include <shale/codec.hpp>
+#include <shale/dockerfile.hpp>
 #include <shale/http.hpp>
 
 #include <fmt/format.h>
@@ -91,7 +94,7 @@ void BuildRecorder::finished(VertexId vertex, Outcome outcome, const std::string
         if (const auto step = steps_.find(vertex); step != steps_.end()) {
             using State = RecordedStep::State;
             step->second.finished_ns = now;
-            step->second.error = message;
+            step->second.error = hidden(message);
             step->second.state = outcome == Outcome::Done     ? State::Executed
                                  : outcome == Outcome::Cached ? State::Cached
                                  : outcome == Outcome::Failed ? State::Failed
@@ -111,8 +114,10 @@ void BuildRecorder::begin(const Request& request, const std::string& dockerfile)
     record_.dockerfile = http::without_password(dockerfile);
     record_.target = request.target;
     record_.platforms = names_of(request.platforms);
-    for (const auto& [key, value] : request.build_args)
+    for (const auto& [key, value] : request.build_args) {
         record_.arguments.emplace_back(key, shown_value(key, value));
+        if (dockerfile::looks_secret(key)) secrets_.push_back(value);
+    }
     for (const auto& tag : request.tags)
         record_.tags.push_back(tag.familiar());
 }
@@ -132,10 +137,35 @@ void BuildRecorder::note_directory(Context& context) {
     directories_[context.name()] = &context;
 }
 
+std::string BuildRecorder::hidden(const std::string& text) const {
+    Redactor redactor(secrets_);
+    auto shown = redactor.add(text);
+    return shown + redactor.finish();
+}
+
+// Names get stars. Inputs are compared with those of other builds, so they become digests.
+void BuildRecorder::hide(RecordedStep& step) const {
+    if (secrets_.empty()) return;
+    for (auto* text : {&step.name, &step.stage, &step.instruction, &step.error})
+        *text = hidden(*text);
+    for (auto& [name, value] : step.values)
+        if (hidden(value) != value) value = codec::sha256(value).str();
+    for (auto* inputs : {&step.inputs, &step.contents})
+        for (auto& input : *inputs) {
+            if (input.is_digest || hidden(input.value) == input.value) continue;
+            const auto equals = input.name == "env" ? input.value.find('=') : std::string::npos;
+            const auto kept = equals == std::string::npos ? 0 : equals + 1;
+            input.value.replace(kept, std::string::npos,
+                                codec::sha256(input.value.substr(kept)).str());
+            input.is_digest = true;
+        }
+}
+
 void BuildRecorder::add_step(VertexId vertex, const RecordedStep& step) {
     const std::lock_guard lock(mutex_);
     auto& added = steps_[vertex] = step;
     added.number = vertex;
+    hide(added);
     if (const auto work = work_.find(vertex); work != work_.end()) {
         added.started_ns = work->second.started_ns;
         work_.erase(work);
@@ -146,6 +176,7 @@ void BuildRecorder::update_step(VertexId vertex, const std::function<void(Record
     const std::lock_guard lock(mutex_);
     auto& step = steps_[vertex];
     change(step);
+    hide(step);
     if (!step.root.is_zero()) {
         RecordedRoot root;
         root.kind = RecordedRoot::Kind::Step;
@@ -224,7 +255,7 @@ BuildRecorder::Finished BuildRecorder::finish(BuildRecord::Outcome outcome,
         const std::lock_guard lock(mutex_);
         record_.finished_ns = clock_.now_ns();
         record_.outcome = outcome;
-        record_.error = error;
+        record_.error = hidden(error);
         if (result) describe_result(*result);
         out.record = record_;
         for (const auto& [vertex, work] : work_)

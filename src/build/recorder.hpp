@@ -70,6 +70,8 @@ class BuildRecorder final : public Progress {
     // Not under mutex_: a context that is walked just now reports to us.
     std::vector<const snapshot::Tree*> describe_directories(BuildRecord& record);
     // Under mutex_:
+    void hide(RecordedStep& step) const;
+    std::string hidden(const std::string& text) const;
     void describe_result(const Result& result);
     std::map<VertexId, std::uint32_t> number_steps(BuildRecord& record) const;
 
@@ -82,6 +84,8 @@ class BuildRecorder final : public Progress {
     std::map<VertexId, RecordedStep> steps_;  // `number` is the vertex
     std::map<VertexId, BoundedLog> logs_;
     std::map<std::string, Context*> directories_;
+    // Values of arguments whose names speak of secrets: wherever else they stand, too.
+    std::vector<std::string> secrets_;
 };
 
 // Puts it into the store's history. A failure is a warning: the build is what it is without it.
