@@ -22,6 +22,10 @@ struct KeyValue {
     std::string value;
 };
 
+// The fields of such an argument. `flag` ("--output") begins every complaint. Invalid for a field
+// without '=' or an open quote.
+std::vector<KeyValue> split_options(std::string_view flag, std::string_view text);
+
 // ---------------------------------------------------------------------------------------------
 // Caches of other machines; the format is docs/formats/cache.md.
 

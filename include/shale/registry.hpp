@@ -53,6 +53,8 @@ Options load_options();
 // From $DOCKER_CONFIG/config.json, else ~/.docker/config.json: its credHelpers, credsStore and
 // auths. nullopt if nothing is known about the domain.
 std::optional<Credential> docker_credential(const std::string& domain);
+// The default proxies of the same file, which docker gives to every build: "HTTP_PROXY" -> URL.
+std::map<std::string, std::string> docker_proxies();
 
 struct RemoteManifest {
     oci::Descriptor descriptor;

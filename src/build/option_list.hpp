@@ -13,9 +13,6 @@
 
 namespace shale::build {
 
-// `flag` ("--output") begins every complaint. Invalid for a field without '=' or an open quote.
-std::vector<KeyValue> split_options(std::string_view flag, std::string_view text);
-
 // Go's booleans: 1, t, true and 0, f, false. Invalid for others.
 bool parse_boolean(std::string_view flag, const KeyValue& pair);
 

@@ -216,6 +216,9 @@ Output parse_output(std::string_view text) {
     if (std::none_of(pairs.begin(), pairs.end(),
                      [](const KeyValue& pair) { return pair.key == "type"; }))
         fail(ErrorKind::Invalid, "--output: type is required");
+    // What docker would load, as buildx does it; here that is the store's business.
+    if (output.type == OutputType::Docker && output.destination.empty())
+        output.type = OutputType::Image;
     check(output);
     return output;
 }

@@ -1,4 +1,5 @@
-// Docker's stored credentials: config.json and the helper programs that it names.
+// Docker's stored credentials: config.json and the helper programs that it names; and the proxies
+// that it has for builds.
 //
 // The same registry is written in several ways (https://host/v1/, host), Docker Hub in more. A
 // helper is a program of the user's, but its name comes from a file: it may only be a plain word,
@@ -92,13 +93,38 @@ std::optional<Credential> helper_credential(const std::string& helper, const std
 
 }  // namespace
 
-std::optional<Credential> docker_credential(const std::string& domain) {
+namespace {
+
+std::optional<oci::Json> docker_config() {
     const std::string path = config_path();
     if (path.empty() || !path_exists(path)) return std::nullopt;
-    const auto config = oci::Json::parse(read_file(path, kMaxConfigFile), path);
-    if (const auto helper = helper_for(config, domain); !helper.empty())
+    return oci::Json::parse(read_file(path, kMaxConfigFile), path);
+}
+
+}  // namespace
+
+std::optional<Credential> docker_credential(const std::string& domain) {
+    const auto config = docker_config();
+    if (!config) return std::nullopt;
+    if (const auto helper = helper_for(*config, domain); !helper.empty())
         if (auto credential = helper_credential(helper, domain); credential) return credential;
-    return stored_credential(config, domain);
+    return stored_credential(*config, domain);
+}
+
+std::map<std::string, std::string> docker_proxies() {
+    static constexpr std::pair<const char*, const char*> kNames[] = {{"httpProxy", "HTTP_PROXY"},
+                                                                     {"httpsProxy", "HTTPS_PROXY"},
+                                                                     {"ftpProxy", "FTP_PROXY"},
+                                                                     {"noProxy", "NO_PROXY"},
+                                                                     {"allProxy", "ALL_PROXY"}};
+    std::map<std::string, std::string> found;
+    const auto config = docker_config();
+    const auto proxies = config ? config->find("proxies") : std::nullopt;
+    const auto chosen = proxies ? proxies->find("default") : std::nullopt;
+    if (!chosen) return found;
+    for (const auto& [key, name] : kNames)
+        if (auto value = text_of(*chosen, key); !value.empty()) found[name] = std::move(value);
+    return found;
 }
 
 }  // namespace shale::registry

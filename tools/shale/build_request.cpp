@@ -5,10 +5,12 @@
 #include "progress.hpp"
 
 #include <shale/base.hpp>
+#include <shale/registry.hpp>
 
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cstdlib>
 #include <thread>
@@ -40,6 +42,23 @@ std::vector<build::KeyValue> build_arguments(const std::vector<std::string>& wor
     return pairs;
 }
 
+// As docker does it: whoever is behind a proxy has said so once. What is given for this build wins,
+// in either spelling.
+void add_proxies(std::vector<build::KeyValue>& arguments) {
+    std::map<std::string, std::string> proxies;
+    try {
+        proxies = registry::docker_proxies();
+    } catch (const Error& error) {  // the build may need none
+        print_note(std::string("warning: no proxies taken from docker's file: ") + error.what());
+    }
+    for (const auto& [name, value] : proxies) {
+        const bool is_given = std::ranges::any_of(arguments, [&](const build::KeyValue& given) {
+            return std::ranges::equal(given.key, name, {}, ::toupper);
+        });
+        if (!is_given) arguments.push_back({name, value});
+    }
+}
+
 std::vector<std::string> split_commas(const std::vector<std::string>& words) {
     std::vector<std::string> parts;
     for (std::string_view word : words)
@@ -49,6 +68,12 @@ std::vector<std::string> split_commas(const std::vector<std::string>& words) {
             word.remove_prefix(comma == std::string_view::npos ? word.size() : comma + 1);
         }
     return parts;
+}
+
+// Without those that a script left empty.
+std::vector<std::string> given(std::vector<std::string> words) {
+    std::erase(words, "");
+    return words;
 }
 
 // A number of seconds, or the name of something that has a time.
@@ -68,7 +93,7 @@ void take_source_date_epoch(build::Request& request) {
 
 std::vector<build::Output> outputs_of(const BuildFlags& flags) {
     std::vector<build::Output> outputs;
-    for (const auto& text : flags.outputs)
+    for (const auto& text : given(flags.outputs))
         outputs.push_back(build::parse_output(text));
     const auto is_image = [](const build::Output& output) {
         return output.type == build::OutputType::Image;
@@ -97,7 +122,10 @@ build::Attestations attestations_of(const BuildFlags& flags) {
 
 std::vector<oci::Platform> platforms_of(const BuildFlags& flags) {
     std::vector<oci::Platform> platforms;
-    for (const auto& word : split_commas(flags.platforms))
+    auto words = split_commas(flags.platforms);
+    if (const char* value = std::getenv("DOCKER_DEFAULT_PLATFORM"); value && words.empty())
+        words = split_commas({value});
+    for (const auto& word : words)
         platforms.push_back(word == "local"
                                 ? oci::Platform::host()
                                 : in_context([] { return std::string("failed to parse platform"); },
@@ -249,6 +277,7 @@ build::Request build_request(const BuildFlags& flags) {
     }
     request.target = flags.target;
     request.build_args = build_arguments(flags.build_args);
+    add_proxies(request.build_args);
     for (const auto& context : flags.build_contexts)
         request.build_contexts.push_back(split_pair(context, "--build-context"));
     for (const auto& label : flags.labels)
@@ -261,9 +290,9 @@ build::Request build_request(const BuildFlags& flags) {
     request.no_cache = flags.no_cache;
     request.no_cache_filter = split_commas(flags.no_cache_filter);
     request.pull = flags.pull;
-    for (const auto& text : flags.cache_from)
+    for (const auto& text : given(flags.cache_from))
         request.cache_from.push_back(build::parse_cache_source(text));
-    for (const auto& text : flags.cache_to)
+    for (const auto& text : given(flags.cache_to))
         request.cache_to.push_back(build::parse_cache_target(text));
     request.explain = flags.explain;
     if (flags.verify_percent > 0)

@@ -162,22 +162,55 @@ int after_failure(const BuildFlags& flags, const build::BuildRecord& record, Wor
     return kFailure;
 }
 
+// What docker obeys where no flag says otherwise.
+std::string progress_of_environment() {
+    const char* value = std::getenv("BUILDKIT_PROGRESS");
+    return value ? value : "";
+}
+
+// Everything that is written at the end, so that nobody waits for a build to learn of a mistake.
+void check_places(const BuildFlags& flags, const build::Request& request) {
+    for (const auto& [flag, path] :
+         {std::pair{"--trace", &flags.trace}, std::pair{"--iidfile", &flags.iidfile},
+          std::pair{"--metadata-file", &flags.metadata_file}})
+        if (!path->empty()) check_place(flag, *path);
+    for (const auto& [name, source] : request.build_contexts) {
+        // A path by exclusion: whatever else it may be has one of these in it.
+        if (source.find_first_of("@:") != std::string::npos || path_exists(source)) continue;
+        if (source.find('/') == std::string::npos || source.front() == '.' || source.front() == '/')
+            throw_errno(ENOENT, "--build-context: failed to get build context " + name, source);
+    }
+    for (const auto& output : request.outputs) {
+        const auto& path = output.destination;
+        struct stat status {};
+        if (path.empty() || path == "-") continue;
+        const bool is_tree = output.type == build::OutputType::Local || output.as_directory;
+        if (!is_tree)
+            check_place("--output", path);
+        else if (::stat(path.c_str(), &status) == 0 && !S_ISDIR(status.st_mode))
+            fail(ErrorKind::Invalid, "--output: " + path + " is not a directory");
+    }
+}
+
 int run(const BuildFlags& flags, Workspace& workspace) {
     if (is_call(flags.call)) return run_call(flags.call, build_request(flags), workspace);
     workspace.enter_namespaces();
-    const auto mode = parse_progress(flags.progress);
+    const auto mode =
+        parse_progress(flags.progress.empty() ? progress_of_environment() : flags.progress);
+    const bool quiet = flags.quiet || mode == ProgressMode::Quiet;
     if (flags.quiet && !flags.progress.empty() && mode != ProgressMode::Quiet)
         fail(ErrorKind::Invalid,
              "progress=" + flags.progress + " and quiet cannot be used together");
     auto request = build_request(flags);
     check_ceiling(flags.max_disk);
+    check_places(flags, request);
     forget_image_id(flags.iidfile);
     for (const auto& [given, name] : {std::pair{flags.rm, "--rm"},
                                       {flags.force_rm, "--force-rm"},
                                       {flags.compress, "--compress"}})
         if (given) print_note(fmt::format("warning: {} has no effect", name));
 
-    const auto display = make_display(flags.quiet ? ProgressMode::Quiet : mode, "Building");
+    const auto display = make_display(quiet ? ProgressMode::Quiet : mode, "Building");
     FuseMounter mounter;
     build::Services services{
         workspace.store(), workspace.images(),
@@ -194,7 +227,6 @@ int run(const BuildFlags& flags, Workspace& workspace) {
             print_error(std::string("--trace: ") + error.what());
         }
     };
-    if (!flags.trace.empty()) check_place("--trace", flags.trace);
     const auto stop = workspace.stop();
     build::Result result;
     try {
@@ -216,7 +248,7 @@ int run(const BuildFlags& flags, Workspace& workspace) {
     if (!flags.trace.empty()) write_output_file(flags.trace, as_bytes(build_trace(record)));
     if (!flags.iidfile.empty()) write_output_file(flags.iidfile, as_bytes(result.image_id.str()));
     if (!flags.metadata_file.empty()) write_metadata(flags.metadata_file, result);
-    if (flags.quiet) {
+    if (quiet) {
         if (!result.image_id.is_zero()) print_result(result.image_id.str() + "\n");
     } else if (mode != ProgressMode::RawJson) {  // whose readers expect nothing but JSON lines
         summarise(flags, request, result, record, workspace.store());

@@ -102,7 +102,8 @@ int run(const Flags& flags, Workspace& workspace) {
     }
     if (!collected.records.empty()) print_result(render_records(collected.records) + "\n");
     for (const auto& image : collected.images)
-        print_result("removed image: " + image.digest.str() + "\n");
+        print_result((flags.dry_run ? "would remove image: " : "removed image: ") +
+                     image.digest.str() + "\n");
     print_result(std::string(flags.dry_run ? "Would free: " : "Freed: ") +
                  format_size(collected.bytes) + ", left: " + format_size(collected.left) + "\n");
     return kOk;

@@ -18,8 +18,9 @@ inline constexpr int kShellFailed = 125;      // shale could not set the contain
 inline constexpr int kCannotStart = 126;      // the command exists and cannot be run
 inline constexpr int kCommandNotFound = 127;  // the image holds no such command
 
-inline constexpr int kInterrupted = 130;  // 128 + SIGINT
-inline constexpr int kBrokenPipe = 141;   // 128 + SIGPIPE: the reader of our output went away
-inline constexpr int kTerminated = 143;   // 128 + SIGTERM
+inline constexpr int kSignalled = 128;    // and the number of the signal that ended it:
+inline constexpr int kInterrupted = 130;  // SIGINT
+inline constexpr int kBrokenPipe = 141;   // SIGPIPE: the reader of our output went away
+inline constexpr int kTerminated = 143;   // SIGTERM
 
 }  // namespace shale::cli

@@ -27,6 +27,7 @@ void restrict_to(CLI::Option* option, const std::string& choices) {
     const auto words = split_choices(choices);
     if (words.empty()) return;
     option->check([words, choices](const std::string& word) {
+        if (word.empty()) return std::string();  // as if it were not given
         const bool known = std::find(words.begin(), words.end(), word) != words.end();
         return known ? std::string() : "\"" + word + "\" is not one of " + choices;
     });
@@ -109,6 +110,35 @@ CLI::Option* add_arguments(CLI::App& app, const std::string& name, std::vector<s
     // Without it CLI11 takes only as many as must be there.
     option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->allow_extra_args();
     return option;
+}
+
+std::vector<std::string> spelled_out(const std::vector<std::string>& words, const CLI::App& app) {
+    std::vector<std::string> out;
+    bool is_value = false;  // of the option before
+    for (const std::string& word : words) {
+        const auto equals = word.find('=');
+        const auto name = word.substr(0, equals);
+        const bool is_flag = name.size() > 1 && name[0] == '-' && name != "--";
+        const auto* option = is_value || !is_flag ? nullptr : app.get_option_no_throw(name);
+        is_value = false;
+        if (!option) {
+            out.push_back(word);
+            continue;
+        }
+        const bool takes_value = option->get_items_expected_max() > 0;
+        if (equals == std::string::npos) {
+            is_value = option->get_items_expected_min() > 0;
+            out.push_back(word);
+        } else if (takes_value && equals + 1 == word.size()) {
+            out.push_back(name);
+            out.emplace_back();
+        } else if (name[1] != '-' && !option->get_lnames().empty()) {
+            out.push_back("--" + option->get_lnames().front() + word.substr(equals));
+        } else {
+            out.push_back(word);
+        }
+    }
+    return out;
 }
 
 CLI::Option* required(CLI::Option* option) {

@@ -42,6 +42,10 @@ CLI::Option* add_arguments(CLI::App& app, const std::string& name, std::vector<s
 // Allows only the words of `choices`, which '|' separates; a text without one restricts nothing.
 void restrict_to(CLI::Option* option, const std::string& choices);
 
+// The words as CLI11 understands them. It does not know that "-t=app" gives -t a value, nor that
+// "--target=" gives one that is empty: scripts write that with a variable that is unset.
+std::vector<std::string> spelled_out(const std::vector<std::string>& words, const CLI::App& app);
+
 // An argument that must be there.
 CLI::Option* required(CLI::Option* option);
 

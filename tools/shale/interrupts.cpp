@@ -28,7 +28,7 @@ std::atomic<int> g_wake_fd{-1};
 
 void on_stop_signal(int number) {
     const int saved_errno = errno;
-    if (g_received.exchange(number) != 0) ::_exit(number == SIGINT ? kInterrupted : kTerminated);
+    if (g_received.exchange(number) != 0) ::_exit(kSignalled + number);
     const char byte = 1;
     // The pipe is empty at the first signal, so this cannot block or fail in a way that matters.
     [[maybe_unused]] const auto written = ::write(g_wake_fd.load(), &byte, 1);

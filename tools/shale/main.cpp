@@ -16,7 +16,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <string>
 #include <vector>
 
@@ -66,6 +65,7 @@ std::string usage_message(const CLI::ParseError& error, const CLI::App& app,
         return text + "; a command stands behind --: `shale " + std::string(command.name) +
                " ... -- " + extra.front() + "`";
     }
+    if (is_extra && !extra.front().starts_with("--")) return "unknown flag: " + extra.front();
     const auto dashes = text.find("--");
     if (dashes == std::string::npos ||
         error.get_exit_code() != static_cast<int>(CLI::ExitCodes::ExtrasError))
@@ -75,14 +75,7 @@ std::string usage_message(const CLI::ParseError& error, const CLI::App& app,
 }
 
 int exit_code_of(const Error& error, int failure_code) {
-    switch (Interrupts::received()) {
-    case 0:
-        break;
-    case SIGINT:
-        return kInterrupted;
-    default:
-        return kTerminated;
-    }
+    if (const int signal = Interrupts::received(); signal != 0) return kSignalled + signal;
     return error.sys_errno() == EPIPE ? kBrokenPipe : failure_code;
 }
 
@@ -115,6 +108,7 @@ int run_command(const Command& command, std::vector<std::string> words) {
             print_result(command_help(command, parser.app));
             return kOk;
         }
+        words = spelled_out(words, parser.app);
         std::reverse(words.begin(), words.end());  // as CLI11 takes them
         parser.app.parse(words);
     } catch (const CLI::ParseError& error) {

@@ -123,13 +123,7 @@ bool is_socket(const std::string& path) {
 build::SecretSource parse_secret(const std::string& text) {
     build::SecretSource secret;
     std::string type, environment;
-    for (const auto& field : split(text, ',')) {
-        const auto equals = field.find('=');
-        const auto key = field.substr(0, equals);
-        if (equals == std::string::npos)
-            fail(ErrorKind::Invalid,
-                 "--secret: invalid field '" + field + "' must be a key=value pair");
-        const auto value = field.substr(equals + 1);
+    for (const auto& [key, value] : build::split_options("--secret", text)) {
         if (key == "type" && value != "file" && value != "env")
             fail(ErrorKind::Invalid, "--secret: unsupported secret type \"" + value + "\"");
         if (key == "type")
@@ -141,7 +135,8 @@ build::SecretSource parse_secret(const std::string& text) {
         else if (key == "env")
             environment = value;
         else
-            fail(ErrorKind::Invalid, "--secret: unexpected key '" + key + "' in '" + field + "'");
+            fail(ErrorKind::Invalid,
+                 "--secret: unexpected key '" + key + "' in '" + key + "=" + value + "'");
     }
     if (secret.id.empty()) fail(ErrorKind::Invalid, "--secret: secret missing ID");
     if (type == "env" && environment.empty()) environment = std::exchange(secret.file, {});

@@ -88,8 +88,10 @@ std::size_t skip_escape(std::string_view line, std::size_t at) {
     return at < line.size() && in_range(line[at], 0x30, 0x7E) ? at + 1 : at;
 }
 
-// What a progress bar drawn with carriage returns shows in the end.
+// What a progress bar drawn with carriage returns shows in the end. A message of several lines is
+// none: of that everything matters.
 std::string_view last_rewrite(std::string_view line) {
+    if (line.find('\n') != std::string_view::npos) return line;
     while (!line.empty() && line.back() == '\r')
         line.remove_suffix(1);
     const auto at = line.rfind('\r');

@@ -45,7 +45,7 @@ TEST_F(RunFlagsTest, SecretsComeFromFilesAndVariables) {
 
 TEST_F(RunFlagsTest, BadSecretsAreNamed) {
     EXPECT_THAT(error_of([] { parse_secret("src=/x"); }), HasSubstr("secret missing ID"));
-    EXPECT_THAT(error_of([] { parse_secret("id"); }), HasSubstr("must be a key=value pair"));
+    EXPECT_THAT(error_of([] { parse_secret("id"); }), HasSubstr("expected key=value"));
     EXPECT_THAT(error_of([] { parse_secret("id=a,tpye=env"); }),
                 HasSubstr("unexpected key 'tpye'"));
     EXPECT_THAT(error_of([] { parse_secret("id=a,type=x"); }),
