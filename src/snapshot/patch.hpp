@@ -65,11 +65,10 @@ class PatchAssembler {
     bool is_possible() const { return is_possible_; }
     NodeId size() const { return patch_->size; }  // nodes so far: the number of the next one
 
-    // What was appended up to a moment. Between the two calls: directories and subtrees of the base
-    // only.
+    // What was appended up to a moment. Between the two calls no new set of xattrs may come.
     struct Mark {
         NodeId size = 0, own = 0;
-        std::size_t name_bytes = 0, runs = 0;
+        std::size_t name_bytes = 0, target_bytes = 0, runs = 0;
         Run last{};
     };
     Mark mark() const;

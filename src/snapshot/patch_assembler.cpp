@@ -180,6 +180,7 @@ PatchAssembler::Mark PatchAssembler::mark() const {
     mark.size = patch_->size;
     mark.own = static_cast<NodeId>(own_->nodes.size());
     mark.name_bytes = own_->names.size();
+    mark.target_bytes = own_->targets.size();
     mark.runs = patch_->runs.size();
     if (mark.runs > 0) mark.last = patch_->runs.back();
     return mark;
@@ -191,6 +192,7 @@ void PatchAssembler::back_to(const Mark& mark) {
     own_->contents.resize(mark.own);
     own_->digests.resize(mark.own);
     own_->names.resize(mark.name_bytes);
+    own_->targets.resize(mark.target_bytes);
     patch_->runs.resize(mark.runs);
     if (mark.runs > 0) patch_->runs.back() = mark.last;
 }

@@ -63,6 +63,10 @@ inline void expect_same(const Tree& tree, const Tree& copy) {
         for (NodeId node = 0; node < tree.size(); node += 3)
             ASSERT_EQ(tree.key_digest(node, {owner, true}), copy.key_digest(node, {owner, true}));
     ASSERT_NO_THROW(tree.verify_digests());
+    if (const auto base = base_tree_of(tree)) {
+        const std::string patch = serialise_patch(tree);
+        ASSERT_EQ(serialise_patch(parse_patch(as_bytes(patch), *base)), patch);
+    }
     ASSERT_EQ(tree.serialise(), copy.serialise());
 }
 
