@@ -81,7 +81,7 @@ struct NewTrees {
     std::int64_t version = 0;  // of the file when they were packed, as other connections change it
     std::map<Digest, NewTree> trees;
     std::map<Digest, std::string> pieces;  // packed
-    std::set<Digest> too_large;            // trees that are not kept
+    std::set<Digest> too_large, left_out;  // trees that are not kept
 };
 
 }  // namespace
@@ -168,11 +168,26 @@ struct BuildHistory::State {
     bool is_new(const Digest& digest, const NewTrees& packed) {
         return !packed.trees.contains(digest) && !has_tree(digest);
     }
+    // Whether it is here or will be, and not as a patch: then others may stand on it.
+    bool is_whole(const Digest& digest, const NewTrees& packed) {
+        if (const auto made = packed.trees.find(digest); made != packed.trees.end())
+            return !made->second.base;
+        return has_tree(digest) && !base_of(digest);
+    }
     void pack(const snapshot::Tree& tree, const std::set<Digest>& known, NewTrees& packed) {
-        const auto base = snapshot::base_tree_of(tree);
-        if (base && is_new(base->digest(), packed)) pack_tree(*base, {}, known, packed);
-        const bool has_base = base && !packed.too_large.contains(base->digest());
-        pack_tree(tree, has_base ? std::optional(base->digest()) : std::nullopt, known, packed);
+        try {
+            std::optional<Digest> base_digest;
+            if (const auto base = snapshot::base_tree_of(tree)) {
+                const Digest digest = base->digest();
+                if (!is_whole(digest, packed) && !packed.too_large.contains(digest))
+                    pack_tree(*base, {}, known, packed);
+                if (is_whole(digest, packed)) base_digest = digest;
+            }
+            pack_tree(tree, base_digest, known, packed);
+        } catch (const Error& error) {  // a tree that lies in a file of its own, which is damaged
+            if (error.kind() != ErrorKind::Corrupt) throw;
+            packed.left_out.insert(tree.digest());
+        }
     }
     std::int64_t version() { return number("PRAGMA data_version"); }
     // A new tree is mostly like one of the last: asking for each of its thousands of pieces whether
@@ -192,14 +207,14 @@ struct BuildHistory::State {
     bool is_still_new(const NewTrees& packed, const std::vector<const snapshot::Tree*>& trees) {
         if (version() == packed.version) return true;
         for (const auto* tree : trees) {
-            const auto made = packed.trees.find(tree->digest());
-            if (made == packed.trees.end()) {
-                if (!packed.too_large.contains(tree->digest()) && !has_tree(tree->digest()))
-                    return false;
-                continue;
-            }
-            if (const auto& base = made->second.base; base && is_new(*base, packed)) return false;
-            for (const Digest& piece : digests_of(as_bytes(made->second.pieces)))
+            const Digest& digest = tree->digest();
+            const bool is_kept =
+                !packed.too_large.contains(digest) && !packed.left_out.contains(digest);
+            if (is_kept && is_new(digest, packed)) return false;
+        }
+        for (const auto& [digest, made] : packed.trees) {
+            if (made.base && !is_whole(*made.base, packed)) return false;
+            for (const Digest& piece : digests_of(as_bytes(made.pieces)))
                 if (!packed.pieces.contains(piece) && !has_piece(piece)) return false;
         }
         return true;
@@ -241,7 +256,7 @@ struct BuildHistory::State {
             return;
         }
         packed.pieces.merge(pieces);
-        packed.trees.emplace(tree.digest(), std::move(made));
+        packed.trees.insert_or_assign(tree.digest(), std::move(made));
     }
     void put(const NewTrees& packed) {
         for (const auto& [digest, piece] : packed.pieces)

@@ -231,6 +231,25 @@ TEST_F(PatchedHistoryTest, TheBaseStaysAsLongAsABuildNeedsIt) {
     EXPECT_EQ(number("SELECT count(*) FROM pieces"), 0);
 }
 
+// A watcher that begins again walks the whole directory; what was a patch is now what others stand
+// on.
+TEST_F(PatchedHistoryTest, WhatWasAPatchBecomesABase) {
+    BuildHistory(store_).put(row(1), {}, {&first_});
+    const auto whole = snapshot::Tree::parse(as_bytes(first_.serialise()));
+    const auto next = edited(whole, 7);
+    ASSERT_EQ(snapshot::base_of(next), first_.digest());
+    BuildHistory(store_).put(row(2), {}, {&next});
+    for (const auto* tree : {&next, &first_}) {
+        const auto found = BuildHistory(store_).tree(tree->digest());
+        ASSERT_NE(found, nullptr);
+        EXPECT_EQ(found->serialise(), tree->serialise());
+    }
+    const auto later = edited(whole, 8);
+    BuildHistory(store_).put(row(3), {}, {&second_, &later});  // a patch on the first, and on that
+    expect_both();
+    EXPECT_NE(BuildHistory(store_).tree(later.digest()), nullptr);
+}
+
 TEST_F(PatchedHistoryTest, WithoutItsBaseAPatchIsNotThereUntilItIsMended) {
     BuildHistory(store_).put(row(1), {}, {&first_, &second_});
     run("DELETE FROM trees WHERE base IS NULL");
