@@ -268,6 +268,9 @@ struct Request {
     std::vector<oci::Reference> tags;
     std::string target;
     std::vector<KeyValue> build_args;
+    // Build arguments that this machine has for every build (registry::docker_proxies()); nobody
+    // gave them, so neither record nor provenance tells of them. build_args win.
+    std::vector<KeyValue> proxies;
     // Names that FROM, AS and --from may use, and what they stand for: a directory, a git
     // reference, a URL, docker-image://NAME, oci-layout://PATH[:TAG][@DIGEST].
     std::vector<KeyValue> build_contexts;

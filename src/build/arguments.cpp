@@ -33,8 +33,9 @@ void set_platform(Environment& environment, const std::string& prefix,
 Arguments::Arguments(const Request& request, const dockerfile::File& file,
                      const oci::Platform& build, const oci::Platform& target,
                      const std::string& target_stage) {
-    for (const auto& pair : request.build_args)
-        given_.set(pair.key, pair.value);
+    for (const auto* pairs : {&request.proxies, &request.build_args})
+        for (const auto& pair : *pairs)
+            given_.set(pair.key, pair.value);
     set_platform(automatic_, "BUILD", build);
     set_platform(automatic_, "TARGET", target);
     automatic_.set("TARGETSTAGE", target_stage.empty() ? "default" : target_stage);

@@ -411,6 +411,7 @@ class CopyStep {
         key.add("parent", parent_->key());
         add_definition(key, *plan_);
         key.add("from", plan_->instruction->from).add_all("sources", plan_->sources);
+        if (directory_) key.add("directory", directory_->directory());  // another project's is not
         return key.finish();
     }
     bool is_worth_sharing(const snapshot::Tree& parent) {

@@ -217,7 +217,7 @@ Output parse_output(std::string_view text) {
                      [](const KeyValue& pair) { return pair.key == "type"; }))
         fail(ErrorKind::Invalid, "--output: type is required");
     // What docker would load, as buildx does it; here that is the store's business.
-    if (output.type == OutputType::Docker && output.destination.empty())
+    if (output.type == OutputType::Docker && output.destination.empty() && !output.as_directory)
         output.type = OutputType::Image;
     check(output);
     return output;

@@ -143,10 +143,11 @@ std::string BuildRecorder::hidden(const std::string& text) const {
     return shown + redactor.finish();
 }
 
-// Names get stars. Inputs are compared with those of other builds, so they become digests.
+// Names get stars. Inputs are compared with those of other builds, so they become digests. What a
+// command prints of them is in its log.
 void BuildRecorder::hide(RecordedStep& step) const {
     if (secrets_.empty()) return;
-    for (auto* text : {&step.name, &step.stage, &step.instruction, &step.error})
+    for (auto* text : {&step.name, &step.instruction, &step.error})
         *text = hidden(*text);
     for (auto& [name, value] : step.values)
         if (hidden(value) != value) value = codec::sha256(value).str();
@@ -258,8 +259,12 @@ BuildRecorder::Finished BuildRecorder::finish(BuildRecord::Outcome outcome,
         record_.error = hidden(error);
         if (result) describe_result(*result);
         out.record = record_;
-        for (const auto& [vertex, work] : work_)
+        for (auto& [key, root] : out.record.roots)
+            root.reference = hidden(root.reference);
+        for (const auto& [vertex, work] : work_) {
             out.record.work.push_back(work);
+            out.record.work.back().name = hidden(work.name);
+        }
         for (const auto& [vertex, number] : number_steps(out.record))
             if (const auto log = logs_.find(vertex); log != logs_.end())
                 out.logs[number] = log->second.str();

@@ -1,4 +1,5 @@
-// The cache holds a record under a step's definition key and under its content key. A hit by
+// The cache holds a record under a step's definition key and under its content key (and some under
+// a third, by which nobody takes a result: Executed::likeness_key). A hit by
 // content key came from a different parent whose tree was equal except for times; then the layer
 // recorded is laid over the parent at hand, so that tree and layers of this build stay consistent.
 #include "step.hpp"

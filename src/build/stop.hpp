@@ -1,5 +1,4 @@
-// Streams that end with Cancelled once the build has been stopped: whatever moves gigabytes goes
-// through one of them.
+// Streams that end with Cancelled once the build has been stopped, for what writes gigabytes.
 #pragma once
 
 #include <shale/base.hpp>

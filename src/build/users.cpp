@@ -11,6 +11,7 @@ constexpr std::uint64_t kMaxAccountFileBytes = 10u << 20;
 // Beyond it the reference runs nothing; and the largest of all, (uid_t)-1, means "as it is" to the
 // kernel, which would leave root.
 constexpr std::uint32_t kMaxId = 2147483647;
+constexpr std::uint32_t kNobodysId = 0xffffffff;
 
 struct PasswdLine {
     std::string name, home;
@@ -110,10 +111,6 @@ class Accounts {
     std::vector<GroupLine> groups_;
 };
 
-}  // namespace
-
-namespace {
-
 [[noreturn]] void reject_range(std::string_view user) {
     fail(ErrorKind::Invalid, "user " + std::string(user) + ": uids and gids must be in range 0-" +
                                  std::to_string(kMaxId));
@@ -122,6 +119,47 @@ namespace {
 bool is_too_large(std::string_view text) {
     return !text.empty() && !number(text) &&
            text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+// As resolve_chown().
+Owner find_owner(const snapshot::Tree& tree, layer::ContentReader& contents, std::string_view chown,
+                 std::string* unknown) {
+    const auto colon = chown.find(':');
+    const auto user = chown.substr(0, colon);
+    for (const auto part : {user, chown.substr(std::min(user.size() + 1, chown.size()))})
+        if (is_too_large(part))
+            fail(ErrorKind::Invalid, "--chown=" + std::string(chown) + ": " + std::string(part) +
+                                         " is no user or group");
+    const auto numeric_user = number(user);
+    const bool all_numeric =
+        numeric_user && (colon == std::string_view::npos || number(chown.substr(colon + 1)));
+    Owner owner;
+    if (all_numeric) {  // no account file needs to be read
+        owner.uid = *numeric_user;
+        owner.gid = colon == std::string_view::npos ? owner.uid : *number(chown.substr(colon + 1));
+        return owner;
+    }
+    if (numeric_user && colon + 1 == chown.size()) return {*numeric_user, 0};
+    const Accounts accounts(tree, contents);
+    if (numeric_user) {
+        owner.uid = owner.gid = *numeric_user;
+    } else if (const auto* line = accounts.user(user)) {
+        owner = {line->uid, line->gid};
+    } else if (user != "root" && !user.empty()) {
+        *unknown = user;
+    }
+    if (colon == std::string_view::npos) return owner;
+    // A group that nobody knows leaves the user's own, as BuildKit does it.
+    const auto group = chown.substr(colon + 1);
+    if (const auto gid = number(group))
+        owner.gid = *gid;
+    else if (const auto* line = accounts.group(group))
+        owner.gid = line->gid;
+    else if (group == "root")
+        owner.gid = 0;
+    else if (!group.empty())
+        *unknown = group;
+    return owner;
 }
 
 }  // namespace
@@ -167,37 +205,10 @@ ResolvedUser resolve_user(const snapshot::Tree& tree, layer::ContentReader& cont
 
 Owner resolve_chown(const snapshot::Tree& tree, layer::ContentReader& contents,
                     std::string_view chown, std::string* unknown) {
-    const auto colon = chown.find(':');
-    const auto user = chown.substr(0, colon);
-    const auto numeric_user = number(user);
-    const bool all_numeric =
-        numeric_user && (colon == std::string_view::npos || number(chown.substr(colon + 1)));
-    Owner owner;
-    if (all_numeric) {  // no account file needs to be read
-        owner.uid = *numeric_user;
-        owner.gid = colon == std::string_view::npos ? owner.uid : *number(chown.substr(colon + 1));
-        return owner;
-    }
-    if (numeric_user && colon + 1 == chown.size()) return {*numeric_user, 0};
-    const Accounts accounts(tree, contents);
-    if (numeric_user) {
-        owner.uid = owner.gid = *numeric_user;
-    } else if (const auto* line = accounts.user(user)) {
-        owner = {line->uid, line->gid};
-    } else if (user != "root" && !user.empty()) {
-        *unknown = user;
-    }
-    if (colon == std::string_view::npos) return owner;
-    // A group that nobody knows leaves the user's own, as BuildKit does it.
-    const auto group = chown.substr(colon + 1);
-    if (const auto gid = number(group))
-        owner.gid = *gid;
-    else if (const auto* line = accounts.group(group))
-        owner.gid = line->gid;
-    else if (group == "root")
-        owner.gid = 0;
-    else if (!group.empty())
-        *unknown = group;
+    const Owner owner = find_owner(tree, contents, chown, unknown);
+    if (owner.uid == kNobodysId || owner.gid == kNobodysId)
+        fail(ErrorKind::Invalid,
+             "--chown=" + std::string(chown) + ": nobody can be " + std::to_string(kNobodysId));
     return owner;
 }
 

@@ -170,6 +170,52 @@ check "its command is gone" wait_for 10 not pgrep -f "echo again > /made"
 touch -d '2 minutes ago' "$SHALE_ROOT"/tmp/session-* "$SHALE_ROOT"/runtime/run-* 2> /dev/null
 check "a build that was killed blocks nobody" timeout 60 "$SHALE" build -q "$s"
 
+# --- what is secret, and stopping an export ------------------------------------------------------
+h=$T/hidden
+mkdir "$h"
+cp "$busybox" "$h/busybox"
+cat > "$h/Dockerfile" <<'D'
+FROM scratch
+COPY busybox /bin/busybox
+RUN ["/bin/busybox", "--install", "-s", "/bin"]
+ARG API_TOKEN
+ENV PASSWORD=$API_TOKEN
+RUN echo $API_TOKEN > /dev/null; test -n "$PASSWORD"
+WORKDIR /$API_TOKEN
+D
+check "a build with a secret among its arguments" \
+    "$SHALE" build -q --build-arg API_TOKEN=tell-nobody-1 "$h"
+check "no record shows it" sh -c "! { '$SHALE' builds show --no-trunc last; '$SHALE' builds show \
+    --json last; '$SHALE' builds export last; } | grep -q tell-nobody"
+check "another" "$SHALE" build -q --build-arg API_TOKEN=tell-nobody-2 "$h"
+check "is told apart" contains "$(why)" "'argument', 'API_TOKEN'"
+check "and not shown" sh -c "! '$SHALE' why | grep -q tell-nobody"
+check_fails "a user that the kernel would take for root" 1 "must be in range 0-2147483647" \
+    "$SHALE" build -q -f - "$h" <<'D'
+FROM scratch
+COPY busybox /bin/busybox
+RUN ["/bin/busybox", "--install", "-s", "/bin"]
+USER 4294967295
+RUN id
+D
+
+head -c 300M /dev/urandom > "$h/large"
+printf 'FROM scratch\nCOPY large /\n' > "$h/Dockerfile"
+check "a large image" "$SHALE" build -q "$h"
+stopped() { # OUTPUT: a build from the cache is interrupted while it writes this
+    "$SHALE" build --progress plain -o "$1" "$h" > "$T/stopped.log" 2>&1 &
+    local build=$!
+    wait_for 20 grep -q "exporting" "$T/stopped.log"
+    kill -TERM "$build"
+    wait "$build"
+    equal $? 143
+}
+slowly="compression=gzip,compression-level=9,force-compression=true"
+for output in "type=oci,dest=$T/out.tar,$slowly" "type=image,$slowly"; do
+    check "stops at once: ${output%%,*}" stopped "$output"
+done
+check "and leaves no archive" sh -c "! ls '$T' | grep -q out.tar"
+
 # --- forgetting ----------------------------------------------------------------------------------
 count=$("$SHALE" builds --json | json 'len(x)')
 check "a build can be forgotten" "$SHALE" builds rm last

@@ -168,6 +168,12 @@ check_fails "an unknown image" 1 "localhost:$port/team/none:latest" \
 check_fails "a malformed name" 1 "invalid reference format" "$SHALE" pull "A:B:C"
 check "rm" "$SHALE" rm "$remote"
 check_fails "rm of what is gone" 1 "" "$SHALE" rm "$remote"
+check "which -f forgives" "$SHALE" rm -f "$remote"
+printf 'FROM scratch\nLABEL several=names\n' | "$SHALE" build -q -t several:1 -t several:2 - \
+    > "$T/id"
+check_fails "rm of an ID with several names" 1 "several names" "$SHALE" rm "$(cat "$T/id")"
+check "by force" "$SHALE" rm -f "$(cat "$T/id")"
+check_fails "takes all of them" 1 "" "$SHALE" rm several:2
 
 # --- a registry whose disk went bad -------------------------------------------------------------
 export SHALE_ROOT=$T/store3

@@ -12,6 +12,7 @@ set -u
 SHALE=$(realpath "$1")
 T=$(mktemp -d "${TMPDIR:-/tmp}/shale-test-XXXXXX")
 export SHALE_ROOT=$T/store
+unset BUILDKIT_PROGRESS DOCKER_DEFAULT_PLATFORM 2>/dev/null || true
 unset SHALE_CONFIG NO_COLOR SOURCE_DATE_EPOCH 2>/dev/null || true
 passed=0 failed=0
 

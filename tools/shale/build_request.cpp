@@ -44,19 +44,20 @@ std::vector<build::KeyValue> build_arguments(const std::vector<std::string>& wor
 
 // As docker does it: whoever is behind a proxy has said so once. What is given for this build wins,
 // in either spelling.
-void add_proxies(std::vector<build::KeyValue>& arguments) {
-    std::map<std::string, std::string> proxies;
+std::vector<build::KeyValue> proxies_for(const std::vector<build::KeyValue>& arguments) {
+    std::vector<build::KeyValue> found;
+    const auto upper = [](unsigned char letter) { return static_cast<char>(std::toupper(letter)); };
     try {
-        proxies = registry::docker_proxies();
+        for (const auto& [name, value] : registry::docker_proxies()) {
+            const bool is_given = std::ranges::any_of(arguments, [&](const build::KeyValue& given) {
+                return std::ranges::equal(given.key, name, {}, upper);
+            });
+            if (!is_given) found.push_back({name, value});
+        }
     } catch (const Error& error) {  // the build may need none
         print_note(std::string("warning: no proxies taken from docker's file: ") + error.what());
     }
-    for (const auto& [name, value] : proxies) {
-        const bool is_given = std::ranges::any_of(arguments, [&](const build::KeyValue& given) {
-            return std::ranges::equal(given.key, name, {}, ::toupper);
-        });
-        if (!is_given) arguments.push_back({name, value});
-    }
+    return found;
 }
 
 std::vector<std::string> split_commas(const std::vector<std::string>& words) {
@@ -68,12 +69,6 @@ std::vector<std::string> split_commas(const std::vector<std::string>& words) {
             word.remove_prefix(comma == std::string_view::npos ? word.size() : comma + 1);
         }
     return parts;
-}
-
-// Without those that a script left empty.
-std::vector<std::string> given(std::vector<std::string> words) {
-    std::erase(words, "");
-    return words;
 }
 
 // A number of seconds, or the name of something that has a time.
@@ -93,7 +88,7 @@ void take_source_date_epoch(build::Request& request) {
 
 std::vector<build::Output> outputs_of(const BuildFlags& flags) {
     std::vector<build::Output> outputs;
-    for (const auto& text : given(flags.outputs))
+    for (const auto& text : flags.outputs)
         outputs.push_back(build::parse_output(text));
     const auto is_image = [](const build::Output& output) {
         return output.type == build::OutputType::Image;
@@ -152,12 +147,13 @@ unsigned default_jobs() {
     return std::max(16u, 4 * std::thread::hardware_concurrency());
 }
 
-// Bytes of an archive on a screen help nobody.
-void check_terminal(const std::vector<build::Output>& outputs) {
-    for (const auto& output : outputs)
-        if (output.destination == "-" && is_terminal(STDOUT_FILENO))
-            fail(ErrorKind::Invalid,
-                 "dest file is required for this exporter. refusing to write to console");
+// Bytes of an archive on a screen help nobody, nor do two archives in one stream.
+void check_standard_output(const std::vector<build::Output>& outputs) {
+    const auto count = std::ranges::count(outputs, "-", &build::Output::destination);
+    if (count > 0 && is_terminal(STDOUT_FILENO))
+        fail(ErrorKind::Invalid,
+             "dest file is required for this exporter. refusing to write to console");
+    if (count > 1) fail(ErrorKind::Invalid, "--output: only one can go to standard output");
 }
 
 }  // namespace
@@ -277,7 +273,7 @@ build::Request build_request(const BuildFlags& flags) {
     }
     request.target = flags.target;
     request.build_args = build_arguments(flags.build_args);
-    add_proxies(request.build_args);
+    request.proxies = proxies_for(request.build_args);
     for (const auto& context : flags.build_contexts)
         request.build_contexts.push_back(split_pair(context, "--build-context"));
     for (const auto& label : flags.labels)
@@ -286,13 +282,13 @@ build::Request build_request(const BuildFlags& flags) {
     request.outputs = outputs_of(flags);
     build::settle_outputs(request);
     check_iidfile(flags, request.outputs);
-    check_terminal(request.outputs);
+    check_standard_output(request.outputs);
     request.no_cache = flags.no_cache;
     request.no_cache_filter = split_commas(flags.no_cache_filter);
     request.pull = flags.pull;
-    for (const auto& text : given(flags.cache_from))
+    for (const auto& text : flags.cache_from)
         request.cache_from.push_back(build::parse_cache_source(text));
-    for (const auto& text : given(flags.cache_to))
+    for (const auto& text : flags.cache_to)
         request.cache_to.push_back(build::parse_cache_target(text));
     request.explain = flags.explain;
     if (flags.verify_percent > 0)

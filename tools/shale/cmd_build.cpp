@@ -26,7 +26,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <climits>
 #include <cstdio>
+#include <cstdlib>
 #include <ctime>
 #include <memory>
 #include <optional>
@@ -129,14 +131,21 @@ void summarise(const BuildFlags& flags, const build::Request& request, const bui
                                result.warnings == 1 ? "warning" : "warnings"));
 }
 
-// Before a build, so that nobody learns of it at the end.
-void check_place(const char* flag, const std::string& path) {
+// Before a build, so that nobody learns of it at the end. A device or a pipe is written to where it
+// is, a file is replaced where links lead.
+void check_place(const char* flag, std::string path) {
+    struct stat status {};
+    const bool exists = ::stat(path.c_str(), &status) == 0;
+    if (exists && S_ISDIR(status.st_mode))
+        fail(ErrorKind::Invalid, std::string(flag) + ": " + path + " is a directory");
+    if ((exists && !S_ISREG(status.st_mode)) || path.starts_with("/dev/") ||
+        path.starts_with("/proc/"))
+        return;
+    char resolved[PATH_MAX];
+    if (exists && ::realpath(path.c_str(), resolved)) path = resolved;
     const auto slash = path.rfind('/');
     const auto folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
     if (::access(folder.c_str(), W_OK) != 0) throw_errno(std::string(flag) + ": write in", folder);
-    struct stat status {};
-    if (::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode))
-        fail(ErrorKind::Invalid, std::string(flag) + ": " + path + " is a directory");
 }
 
 bool left_files(const build::BuildRecord& record) {
@@ -146,12 +155,13 @@ bool left_files(const build::BuildRecord& record) {
 }
 
 // After a step has failed: its files, to look at. The build has failed whatever is done there.
-int after_failure(const BuildFlags& flags, const build::BuildRecord& record, Workspace& workspace) {
+int after_failure(const BuildFlags& flags, bool quiet, const build::BuildRecord& record,
+                  Workspace& workspace) {
     if (!left_files(record)) return kFailure;
     const bool wanted = flags.on_error == "shell";
     if (!wanted || !is_terminal(STDIN_FILENO) || !is_terminal(STDOUT_FILENO)) {
         if (wanted) print_note("--on-error=shell needs a terminal");
-        if (!flags.quiet && !flags.no_summary)
+        if (!quiet && !flags.no_summary)
             print_note("`shale shell --failed` shows what the step left");
         return kFailure;
     }
@@ -162,10 +172,14 @@ int after_failure(const BuildFlags& flags, const build::BuildRecord& record, Wor
     return kFailure;
 }
 
-// What docker obeys where no flag says otherwise.
-std::string progress_of_environment() {
-    const char* value = std::getenv("BUILDKIT_PROGRESS");
-    return value ? value : "";
+ProgressMode progress_mode(const BuildFlags& flags) {
+    const auto asked_for = parse_progress(flags.progress);
+    if (flags.quiet && !flags.progress.empty() && asked_for != ProgressMode::Quiet)
+        fail(ErrorKind::Invalid,
+             "progress=" + flags.progress + " and quiet cannot be used together");
+    if (flags.quiet) return ProgressMode::Quiet;
+    const char* value = std::getenv("BUILDKIT_PROGRESS");  // as docker
+    return flags.progress.empty() && value ? parse_progress(value) : asked_for;
 }
 
 // Everything that is written at the end, so that nobody waits for a build to learn of a mistake.
@@ -183,7 +197,9 @@ void check_places(const BuildFlags& flags, const build::Request& request) {
     for (const auto& output : request.outputs) {
         const auto& path = output.destination;
         struct stat status {};
-        if (path.empty() || path == "-") continue;
+        if (path.empty() || path == "-" || output.type == build::OutputType::Image ||
+            output.type == build::OutputType::CacheOnly)
+            continue;
         const bool is_tree = output.type == build::OutputType::Local || output.as_directory;
         if (!is_tree)
             check_place("--output", path);
@@ -195,12 +211,8 @@ void check_places(const BuildFlags& flags, const build::Request& request) {
 int run(const BuildFlags& flags, Workspace& workspace) {
     if (is_call(flags.call)) return run_call(flags.call, build_request(flags), workspace);
     workspace.enter_namespaces();
-    const auto mode =
-        parse_progress(flags.progress.empty() ? progress_of_environment() : flags.progress);
-    const bool quiet = flags.quiet || mode == ProgressMode::Quiet;
-    if (flags.quiet && !flags.progress.empty() && mode != ProgressMode::Quiet)
-        fail(ErrorKind::Invalid,
-             "progress=" + flags.progress + " and quiet cannot be used together");
+    const auto mode = progress_mode(flags);
+    const bool quiet = mode == ProgressMode::Quiet;
     auto request = build_request(flags);
     check_ceiling(flags.max_disk);
     check_places(flags, request);
@@ -210,7 +222,7 @@ int run(const BuildFlags& flags, Workspace& workspace) {
                                       {flags.compress, "--compress"}})
         if (given) print_note(fmt::format("warning: {} has no effect", name));
 
-    const auto display = make_display(quiet ? ProgressMode::Quiet : mode, "Building");
+    const auto display = make_display(mode, "Building");
     FuseMounter mounter;
     build::Services services{
         workspace.store(), workspace.images(),
@@ -237,7 +249,8 @@ int run(const BuildFlags& flags, Workspace& workspace) {
         trace_failure();
         if (stop.stop_requested()) fail(ErrorKind::Cancelled, "build cancelled");
         explain(error);
-        return mode == ProgressMode::RawJson ? kFailure : after_failure(flags, record, workspace);
+        if (mode == ProgressMode::RawJson) return kFailure;
+        return after_failure(flags, quiet, record, workspace);
     } catch (const Error& error) {
         display->close();
         trace_failure();
@@ -249,7 +262,8 @@ int run(const BuildFlags& flags, Workspace& workspace) {
     if (!flags.iidfile.empty()) write_output_file(flags.iidfile, as_bytes(result.image_id.str()));
     if (!flags.metadata_file.empty()) write_metadata(flags.metadata_file, result);
     if (quiet) {
-        if (!result.image_id.is_zero()) print_result(result.image_id.str() + "\n");
+        const bool is_taken = std::ranges::count(request.outputs, "-", &build::Output::destination);
+        if (!is_taken && !result.image_id.is_zero()) print_result(result.image_id.str() + "\n");
     } else if (mode != ProgressMode::RawJson) {  // whose readers expect nothing but JSON lines
         summarise(flags, request, result, record, workspace.store());
     }

@@ -23,11 +23,11 @@ std::vector<std::string> split_choices(const std::string& metavar) {
 
 }  // namespace
 
-void restrict_to(CLI::Option* option, const std::string& choices) {
+void restrict_to(CLI::Option* option, const std::string& choices, bool or_empty) {
     const auto words = split_choices(choices);
     if (words.empty()) return;
-    option->check([words, choices](const std::string& word) {
-        if (word.empty()) return std::string();  // as if it were not given
+    option->check([words, choices, or_empty](const std::string& word) {
+        if (or_empty && word.empty()) return std::string();
         const bool known = std::find(words.begin(), words.end(), word) != words.end();
         return known ? std::string() : "\"" + word + "\" is not one of " + choices;
     });
@@ -35,16 +35,19 @@ void restrict_to(CLI::Option* option, const std::string& choices) {
 
 CLI::Option* add_value(CLI::App& app, const std::string& names, std::string& into,
                        const std::string& metavar, const std::string& meaning) {
+    const bool is_flag = names.starts_with('-');
+    const bool is_choice = !split_choices(metavar).empty();
     auto* option = app.add_option(
         names,
-        [&into](const CLI::results_t& results) {
-            into = results.back();
+        [&into, is_flag, is_choice](const CLI::results_t& results) {
+            const auto& word = results.back();
+            if (!word.empty() || !is_flag || !is_choice) into = word;
             return true;
         },
         meaning);
     option->type_name(metavar)->type_size(1)->expected(1);
     option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-    restrict_to(option, metavar);
+    restrict_to(option, metavar, is_flag);
     return option;
 }
 
@@ -52,14 +55,15 @@ CLI::Option* add_values(CLI::App& app, const std::string& names, std::vector<std
                         const std::string& metavar, const std::string& meaning) {
     auto* option = app.add_option(
         names,
-        [&into](const CLI::results_t& results) {
+        [&into, is_flag = names.starts_with('-')](const CLI::results_t& results) {
             into = results;
+            if (is_flag) std::erase(into, "");
             return true;
         },
         meaning);
     option->type_name(metavar)->type_size(1)->expected(1);
     option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)->allow_extra_args(false);
-    restrict_to(option, metavar);
+    restrict_to(option, metavar, names.starts_with('-'));
     return option;
 }
 
@@ -69,6 +73,7 @@ CLI::Option* add_number(CLI::App& app, const std::string& names, std::optional<i
         names,
         [&into](const CLI::results_t& results) {
             const auto& text = results.back();
+            if (text.empty()) return true;
             int value = 0;
             const auto [end, error] =
                 std::from_chars(text.data(), text.data() + text.size(), value);
@@ -112,10 +117,49 @@ CLI::Option* add_arguments(CLI::App& app, const std::string& name, std::vector<s
     return option;
 }
 
+namespace {
+
+const CLI::Option* short_option(const CLI::App& app, char letter) {
+    return app.get_option_no_throw(std::string{'-', letter});
+}
+
+// "-qt=app" -> "-q", "-t=app". Whatever is not letters of flags before one and its value stays.
+std::vector<std::string> unbundled(const std::vector<std::string>& words, const CLI::App& app) {
+    std::vector<std::string> out;
+    for (const std::string& word : words) {
+        const auto equals = word.find('=');
+        const bool is_bundle =
+            equals != std::string::npos && equals > 2 && word[0] == '-' && word[1] != '-';
+        std::size_t last = 1;
+        const auto is_switch = [&](char letter) {
+            const auto* option = short_option(app, letter);
+            return option && option->get_items_expected_max() == 0;
+        };
+        while (is_bundle && last + 1 < equals && is_switch(word[last]))
+            ++last;
+        if (!is_bundle || last + 1 != equals || !short_option(app, word[last])) {
+            out.push_back(word);
+            continue;
+        }
+        for (std::size_t at = 1; at < last; ++at)
+            out.push_back(std::string{'-', word[at]});
+        out.push_back("-" + word.substr(last));
+    }
+    return out;
+}
+
+}  // namespace
+
 std::vector<std::string> spelled_out(const std::vector<std::string>& words, const CLI::App& app) {
     std::vector<std::string> out;
     bool is_value = false;  // of the option before
-    for (const std::string& word : words) {
+    bool is_ended = false;
+    for (const std::string& word : unbundled(words, app)) {
+        if (is_ended || (word == "--" && !is_value)) {  // the rest are no flags
+            is_ended = true;
+            out.push_back(word);
+            continue;
+        }
         const auto equals = word.find('=');
         const auto name = word.substr(0, equals);
         const bool is_flag = name.size() > 1 && name[0] == '-' && name != "--";

@@ -3,6 +3,8 @@
 // The wrappers exist because CLI11's defaults differ from what users of docker expect: a repeatable
 // flag must take exactly one value per use (`--build-arg A=1 .` must not swallow the context), the
 // last use of a single-valued flag wins, and a choice is checked against the words shown in help.
+// An empty value, as scripts write with a variable that is unset, leaves a number, a choice or a
+// list as it was.
 // CLI11 takes seconds to compile, so only those include it who parse.
 #pragma once
 
@@ -40,10 +42,10 @@ CLI::Option* add_arguments(CLI::App& app, const std::string& name, std::vector<s
                            const std::string& meaning);
 
 // Allows only the words of `choices`, which '|' separates; a text without one restricts nothing.
-void restrict_to(CLI::Option* option, const std::string& choices);
+void restrict_to(CLI::Option* option, const std::string& choices, bool or_empty = false);
 
 // The words as CLI11 understands them. It does not know that "-t=app" gives -t a value, nor that
-// "--target=" gives one that is empty: scripts write that with a variable that is unset.
+// "--target=" gives one that is empty.
 std::vector<std::string> spelled_out(const std::vector<std::string>& words, const CLI::App& app);
 
 // An argument that must be there.

@@ -65,7 +65,8 @@ std::string usage_message(const CLI::ParseError& error, const CLI::App& app,
         return text + "; a command stands behind --: `shale " + std::string(command.name) +
                " ... -- " + extra.front() + "`";
     }
-    if (is_extra && !extra.front().starts_with("--")) return "unknown flag: " + extra.front();
+    if (is_extra && extra.front().size() > 1 && !extra.front().starts_with("--"))
+        return "unknown flag: " + extra.front();
     const auto dashes = text.find("--");
     if (dashes == std::string::npos ||
         error.get_exit_code() != static_cast<int>(CLI::ExitCodes::ExtrasError))

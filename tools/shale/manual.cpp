@@ -148,7 +148,10 @@ std::string manual_overview() {
         {"SHALE_ROOT", "Directory of the store"},
         {"SHALE_CONFIG", "Configuration file: mirrors and registries without TLS"},
         {"SHALE_RUNTIME", "Container runtime for RUN and shell, instead of crun or runc"},
-        {"DOCKER_CONFIG", "Directory of config.json, read for registry credentials"},
+        {"DOCKER_CONFIG",
+         "Directory of config.json, read for registry credentials and the proxies of builds"},
+        {"DOCKER_DEFAULT_PLATFORM", "What to build for, unless --platform says so"},
+        {"BUILDKIT_PROGRESS", "How to show progress of a build, unless --progress says so"},
         {"SSL_CERT_FILE", "Certificates that registries are checked against"},
         {"SOURCE_DATE_EPOCH",
          "Time, in seconds, of everything a build creates; or whose time to take: context, a named "

@@ -49,6 +49,13 @@ TEST(Output, NamesWhatIsWrong) {
               std::string::npos);
 }
 
+TEST(Output, ADockerArchiveWithoutAPlaceIsAnImageOfTheStore) {
+    const auto output = parse_output("type=docker,name=a:b");
+    EXPECT_EQ(output.type, OutputType::Image);
+    EXPECT_EQ(output.names, std::vector<std::string>{"a:b"});
+    EXPECT_EQ(parse_output("type=docker,dest=x").type, OutputType::Docker);
+}
+
 TEST(Output, IsOneRecordOfCommaSeparatedValues) {
     const auto output =
         parse_output("type=image,\"name=a:1,b:2\",\"annotation.x=1,\"\"2\"\"\",push=T");

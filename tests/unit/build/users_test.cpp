@@ -106,6 +106,13 @@ TEST_F(Accounts, AnEmptyGroupBesideANumberIsRoot) {
     EXPECT_EQ(owner("app:"), "1000:1001");
 }
 
+TEST_F(Accounts, NobodyOwnsAsTheLargestNumberOfAll) {
+    EXPECT_EQ(owner("4294967294:4294967294"), "4294967294:4294967294");
+    for (const std::string text :
+         {"4294967295", "5:4294967295", "ghost", "4294967296", "5:99999999999"})
+        EXPECT_THROW(owner(text), Error) << text;
+}
+
 TEST_F(Accounts, EitherPartOfAUserMayBeEmpty) {
     EXPECT_EQ(user(""), "0:0 0 /root");
     EXPECT_EQ(user("app"), "1000:1001 1001,2002 /home/app");

@@ -18,6 +18,7 @@ BuildFlags parse(std::vector<std::string> words) {
     BuildFlags flags;
     CLI::App app;
     declare_build_flags(app, flags);
+    words = spelled_out(words, app);
     std::reverse(words.begin(), words.end());
     app.parse(words);
     return flags;
@@ -52,6 +53,80 @@ TEST(BuildFlags, TheLastUseOfASingleValueWins) {
 TEST(BuildFlags, AValueMayBeginWithADashOrHoldCommas) {
     EXPECT_EQ(parse({"-f", "-", "."}).file, "-");
     EXPECT_THAT(parse({"--label", "a=1,2", "."}).labels, ElementsAre("a=1,2"));
+}
+
+TEST(BuildFlags, AShortFlagTakesItsValueBehindAnEqualsSign) {
+    const auto flags = parse({"-t=app:1", "-f=D3", "-q=true", "-o=type=oci,dest=x", "."});
+    EXPECT_THAT(flags.tags, ElementsAre("app:1"));
+    EXPECT_EQ(flags.file, "D3");
+    EXPECT_TRUE(flags.quiet);
+    EXPECT_THAT(flags.outputs, ElementsAre("type=oci,dest=x"));
+    EXPECT_FALSE(parse({"-q=false", "."}).quiet);
+    const auto bundle = parse({"-qt=app", "-fa=b", "."});
+    EXPECT_TRUE(bundle.quiet);
+    EXPECT_THAT(bundle.tags, ElementsAre("app"));
+    EXPECT_EQ(bundle.file, "a=b");
+    EXPECT_EQ(parse({"--", "-t=x"}).context, "-t=x");
+}
+
+TEST(BuildFlags, AnEmptyValueIsNotTheNextWord) {
+    const auto flags = parse({"--metadata-file=", "--push", "--target=", "-f=", "--platform=",
+                              "--network=", "--cache-from=", "--call=", "-t", "app", "."});
+    EXPECT_EQ(flags.metadata_file, "");
+    EXPECT_TRUE(flags.push);
+    EXPECT_EQ(flags.target, "");
+    EXPECT_EQ(flags.file, "");
+    EXPECT_EQ(flags.context, ".");
+    const auto made =
+        request({"--target=", "--platform=", "--network", "", "--cache-from", "",
+                 "--cache-to=", "--iidfile=", "--output=", "--progress=", "--no-cache",
+                 "--no-cache-filter=", "--build-arg=", "--label=", "--secret=", "--ssh=",
+                 "--annotation=", "--jobs=", "-t="});
+    EXPECT_TRUE(made.platforms.empty());
+    EXPECT_TRUE(made.cache_from.empty());
+    EXPECT_TRUE(made.cache_to.empty());
+    EXPECT_EQ(made.outputs.size(), 1u);
+}
+
+TEST(BuildFlags, ValuesStayAsTheyAre) {
+    const auto flags = parse({"--label", "-t=x", "--build-arg", "--A=", "--verify-cache=7",
+                              "--label=--b=", "-t", "y", "."});
+    EXPECT_THAT(flags.labels, ElementsAre("-t=x", "--b="));
+    EXPECT_THAT(flags.build_args, ElementsAre("--A="));
+    EXPECT_THAT(flags.tags, ElementsAre("y"));
+    EXPECT_EQ(flags.verify_percent, 7);
+    EXPECT_EQ(parse({"--verify-cache", "."}).context, ".");
+}
+
+TEST(BuildRequest, ThePlatformThatDockerWouldTake) {
+    ::setenv("DOCKER_DEFAULT_PLATFORM", "linux/arm64", 1);
+    EXPECT_EQ(request({}).platforms.at(0).str(), "linux/arm64");
+    EXPECT_EQ(request({"--platform="}).platforms.at(0).str(), "linux/arm64");
+    EXPECT_EQ(request({"--platform", "linux/amd64"}).platforms.at(0).str(), "linux/amd64");
+    ::unsetenv("DOCKER_DEFAULT_PLATFORM");
+    EXPECT_TRUE(request({}).platforms.empty());
+}
+
+TEST(BuildRequest, ProxiesOfDockersFileUnlessOneIsGiven) {
+    const TempDir folder;
+    const auto proxies = [&](std::vector<std::string> words) {
+        std::vector<std::string> found;
+        const auto made = request(std::move(words));
+        for (const auto* pairs : {&made.build_args, &made.proxies})
+            for (const auto& [key, value] : *pairs)
+                found.push_back(key + "=" + value);
+        return found;
+    };
+    write_file_atomic(folder.path() + "/config.json",
+                      as_bytes(std::string_view(R"({"proxies":{"default":{"httpProxy":"http://p:1",
+                          "noProxy":"x","other":"y"},"tcp://h":{"ftpProxy":"f"}}})")));
+    ::setenv("DOCKER_CONFIG", folder.path().c_str(), 1);
+    EXPECT_THAT(proxies({}), ElementsAre("HTTP_PROXY=http://p:1", "NO_PROXY=x"));
+    EXPECT_THAT(proxies({"--build-arg", "http_proxy=mine"}),
+                ElementsAre("http_proxy=mine", "NO_PROXY=x"));
+    write_file_atomic(folder.path() + "/config.json", as_bytes(std::string_view("{")));
+    EXPECT_TRUE(proxies({}).empty()) << "a damaged file is no reason not to build";
+    ::unsetenv("DOCKER_CONFIG");
 }
 
 TEST(BuildFlags, RefusesWhatIsNoChoiceOrNoNumber) {
@@ -153,6 +228,7 @@ TEST(BuildRequest, RefusesWhatContradictsItself) {
     EXPECT_THAT(refusal({"--no-cache", "--no-cache-filter", "a"}), HasSubstr("--no-cache-filter"));
     EXPECT_THAT(refusal({"-t", "a@sha256:" + std::string(64, '0')}), HasSubstr("digest"));
     EXPECT_THAT(refusal({"--iidfile", "f", "-o", "out"}), HasSubstr("image ID file"));
+    EXPECT_THAT(refusal({"-o", "-", "-o", "type=oci,dest=-"}), HasSubstr("standard output"));
     EXPECT_THAT(refusal({"--build-arg", "=x"}), HasSubstr("--build-arg"));
 }
 
@@ -170,6 +246,18 @@ TEST(Arguments, TakeEveryWord) {
     app.parse(std::vector<std::string>{"c", "--lazy", "b", "a"});  // CLI11 takes them from the end
     EXPECT_THAT(names, ElementsAre("a", "b", "c"));
     EXPECT_TRUE(lazy);
+}
+
+TEST(Arguments, AnEmptyWordIsNoneOfTheChoices) {
+    for (const char* name : {"cache-mount", "completion", "dockerfile"}) {
+        Parser parser(*find_command(name));
+        EXPECT_THROW(parser.app.parse(std::vector<std::string>{"x", ""}), CLI::ParseError) << name;
+    }
+    CLI::App app;
+    std::string format = "json";
+    add_value(app, "--format", format, "json|table", "");
+    app.parse(std::vector<std::string>{"", "--format"});
+    EXPECT_EQ(format, "json");
 }
 
 TEST(FlagTable, LeavesOutWhatIsHidden) {

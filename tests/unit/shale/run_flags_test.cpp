@@ -41,6 +41,7 @@ TEST_F(RunFlagsTest, SecretsComeFromFilesAndVariables) {
     EXPECT_EQ(parse_secret("id=SHALE_TEST_SECRET").value, "from variable");
     EXPECT_EQ(parse_secret("type=env,id=SHALE_TEST_UNSET").value, "");
     EXPECT_EQ(parse_secret("type=file,id=" + file).file, file);
+    EXPECT_EQ(parse_secret("\"id=a,b\",env=SHALE_TEST_SECRET").id, "a,b");
 }
 
 TEST_F(RunFlagsTest, BadSecretsAreNamed) {

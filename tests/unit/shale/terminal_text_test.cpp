@@ -49,6 +49,7 @@ TEST(Printable, ReplacesWhatIsNoUtf8) {
 TEST(Printable, ShowsTheLastStateOfAProgressBar) {
     EXPECT_EQ(printable("10%\r50%\r100%\r"), "100%");
     EXPECT_EQ(printable("one\ntwo"), "one two");
+    EXPECT_EQ(printable("fetch: ssh: refused\r\nfatal: no\n"), "fetch: ssh: refused fatal: no ");
 }
 
 TEST(DisplayWidth, CountsColumns) {
