@@ -340,7 +340,7 @@ check "a stage may be replaced" into \
 check "wherever it is used" equal "$(cat "$o/n" "$o/m")" "n
 n"
 check "what nobody uses is not looked at" over "ADD $http/file.txt /" \
-    --build-context broken=docker-image://127.0.0.1:1/x --build-context no=/nowhere
+    --build-context broken=docker-image://127.0.0.1:1/x
 check "the target platform's goes first" files "$o" "FROM named\n" \
     --build-context "named=$T/empty" \
     --build-context "named::linux/$(dpkg --print-architecture)=$T/named"
@@ -372,8 +372,10 @@ for reference in "$T/layout" "$T/layout:v7" "$T/layout@$digest"; do
 done
 check_fails "a layout without that tag" 1 'no image "no"; there are' with_base \
     "oci-layout://$T/layout:no"
-check_fails "a directory that is not there" 1 'path "/nowhere" is not a directory' \
-    fails "COPY --from=x / /" --build-context x=/nowhere
+check_fails "but for a directory that is not there" 1 "build context x '/nowhere': No such file" \
+    fails "FROM scratch\n" --build-context x=/nowhere
+check_fails "a file in place of a directory" 1 'passwd" is not a directory' \
+    fails "COPY --from=x / /" --build-context x=/etc/passwd
 check_fails "a name that is none" 1 'invalid build context "A B=' fails "FROM scratch\n" \
     --build-context "A B=$T"
 
