@@ -170,6 +170,33 @@ check "its command is gone" wait_for 10 not pgrep -f "echo again > /made"
 touch -d '2 minutes ago' "$SHALE_ROOT"/tmp/session-* "$SHALE_ROOT"/runtime/run-* 2> /dev/null
 check "a build that was killed blocks nobody" timeout 60 "$SHALE" build -q "$s"
 
+# --- a large context, changed again and again ----------------------------------------------------
+# The tree after COPY is a patch on that of the build before, and that one on the first.
+big=$T/big
+mkdir -p "$big"/d{0..49}
+for at in $(seq 0 4999); do echo "$at" > "$big/d$((at % 50))/f$at"; done
+for at in 0 1 2; do ln -s f$at "$big/d$at/link"; done
+printf 'FROM scratch\nCOPY . /in\n' > "$big/Dockerfile"
+export SOURCE_DATE_EPOCH=1
+rebuilt() { # builds, and compares what came with the directory and with a build that knows nothing
+    rm -rf "$T/other" "$T/out"
+    "$SHALE" build -q -t big "$big" > "$T/id" &&
+        "$SHALE" build -q --root "$T/other" "$big" | cmp - "$T/id" &&
+        "$SHALE" build -q -o "$T/out" "$big" && diff -r "$big" "$T/out/in"
+}
+check "a context of 5 000 files" rebuilt
+ln -sfn f51 "$big/d1/link"
+check "another link" rebuilt
+echo other > "$big/d7/f7"
+check "another file" rebuilt
+mkdir "$big/d20/new" && ln -s ../f20 "$big/d20/new/link" && rm -r "$big/d30"
+check "a new directory, and one less" rebuilt
+ln -sfn f1 "$big/d1/link"
+check "the first link again" rebuilt
+patches=$(find "$SHALE_ROOT/trees" -type f -size -20k -newer "$big/Dockerfile" | wc -l)
+check "the trees after the first are small files" sh -c "[ $patches -ge 4 ]"
+unset SOURCE_DATE_EPOCH
+
 # --- what is secret, and stopping an export ------------------------------------------------------
 h=$T/hidden
 mkdir "$h"
@@ -203,6 +230,7 @@ head -c 300M /dev/urandom > "$h/large"
 printf 'FROM scratch\nCOPY large /\n' > "$h/Dockerfile"
 check "a large image" "$SHALE" build -q "$h"
 stopped() { # OUTPUT: a build from the cache is interrupted while it writes this
+    rm -f "$T/stopped.log"
     "$SHALE" build --progress plain -o "$1" "$h" > "$T/stopped.log" 2>&1 &
     local build=$!
     wait_for 20 grep -q "exporting" "$T/stopped.log"
