@@ -123,57 +123,45 @@ const CLI::Option* short_option(const CLI::App& app, char letter) {
     return app.get_option_no_throw(std::string{'-', letter});
 }
 
-// "-qt=app" -> "-q", "-t=app". Whatever is not letters of flags before one and its value stays.
-std::vector<std::string> unbundled(const std::vector<std::string>& words, const CLI::App& app) {
-    std::vector<std::string> out;
-    for (const std::string& word : words) {
-        const auto equals = word.find('=');
-        const bool is_bundle =
-            equals != std::string::npos && equals > 2 && word[0] == '-' && word[1] != '-';
-        std::size_t last = 1;
-        const auto is_switch = [&](char letter) {
-            const auto* option = short_option(app, letter);
-            return option && option->get_items_expected_max() == 0;
-        };
-        while (is_bundle && last + 1 < equals && is_switch(word[last]))
-            ++last;
-        if (!is_bundle || last + 1 != equals || !short_option(app, word[last])) {
-            out.push_back(word);
-            continue;
-        }
-        for (std::size_t at = 1; at < last; ++at)
-            out.push_back(std::string{'-', word[at]});
-        out.push_back("-" + word.substr(last));
+// Of "-qt=app": "-q" goes to `out`, "-t=app" is returned. Whatever is not letters of switches
+// before one of another flag stays as it is.
+std::string unbundled(const std::string& word, const CLI::App& app, std::vector<std::string>& out) {
+    const auto equals = word.find('=');
+    if (equals == std::string::npos || equals < 3 || word[1] == '-') return word;
+    const auto last = equals - 1;
+    for (std::size_t at = 1; at <= last; ++at) {
+        const auto* option = short_option(app, word[at]);
+        if (!option || (at < last && option->get_items_expected_max() > 0)) return word;
     }
-    return out;
+    for (std::size_t at = 1; at < last; ++at)
+        out.push_back(std::string{'-', word[at]});
+    return "-" + word.substr(last);
 }
 
 }  // namespace
 
 std::vector<std::string> spelled_out(const std::vector<std::string>& words, const CLI::App& app) {
     std::vector<std::string> out;
-    bool is_value = false;  // of the option before
-    bool is_ended = false;
-    for (const std::string& word : unbundled(words, app)) {
-        if (is_ended || (word == "--" && !is_value)) {  // the rest are no flags
-            is_ended = true;
-            out.push_back(word);
+    for (auto at = words.begin(); at != words.end(); ++at) {
+        if (*at == "--") {  // the rest are no flags
+            out.insert(out.end(), at, words.end());
+            break;
+        }
+        if (at->size() < 2 || at->front() != '-') {
+            out.push_back(*at);
             continue;
         }
+        const std::string word = unbundled(*at, app, out);
         const auto equals = word.find('=');
         const auto name = word.substr(0, equals);
-        const bool is_flag = name.size() > 1 && name[0] == '-' && name != "--";
-        const auto* option = is_value || !is_flag ? nullptr : app.get_option_no_throw(name);
-        is_value = false;
+        const auto* option = app.get_option_no_throw(name);
         if (!option) {
             out.push_back(word);
-            continue;
-        }
-        const bool takes_value = option->get_items_expected_max() > 0;
-        if (equals == std::string::npos) {
-            is_value = option->get_items_expected_min() > 0;
+        } else if (equals == std::string::npos) {
             out.push_back(word);
-        } else if (takes_value && equals + 1 == word.size()) {
+            const bool takes_next = option->get_items_expected_min() > 0;
+            if (takes_next && at + 1 != words.end()) out.push_back(*++at);
+        } else if (equals + 1 == word.size() && option->get_items_expected_max() > 0) {
             out.push_back(name);
             out.emplace_back();
         } else if (name[1] != '-' && !option->get_lnames().empty()) {

@@ -96,6 +96,9 @@ TEST(BuildFlags, ValuesStayAsTheyAre) {
     EXPECT_THAT(flags.tags, ElementsAre("y"));
     EXPECT_EQ(flags.verify_percent, 7);
     EXPECT_EQ(parse({"--verify-cache", "."}).context, ".");
+    EXPECT_THAT(parse({"--label", "-qt=x", "."}).labels, ElementsAre("-qt=x"));
+    EXPECT_EQ(parse({"--", "-qt=x"}).context, "-qt=x");
+    EXPECT_THAT(parse({"--label", "--", "."}).labels, ElementsAre("--"));
 }
 
 TEST(BuildRequest, ThePlatformThatDockerWouldTake) {
