@@ -200,8 +200,10 @@ FormedLayer form_layer(Services& services, const FormedLayer& layer, const Layer
     if (const auto known = store.find_step(name); known && known->layer && known->diff_id)
         return {*known->layer, *known->diff_id};
     auto writer = store.new_blob();
-    const codec::Sink write = [&](Bytes bytes) { writer.write(bytes); };
-    const auto formed = write_form(store, layer, form, stoppable_sink(write, stop));
+    const auto formed = write_form(store, layer, form, [&](Bytes bytes) {
+        check_stop(stop);
+        writer.write(bytes);
+    });
     FormedLayer made;
     made.diff_id = formed.diff_id;
     made.blob.media_type = oci::layer_media_type(layer::compression_of(form.form));

@@ -1,4 +1,4 @@
-// Streams that end with Cancelled once the build has been stopped, for what writes gigabytes.
+// Ending with Cancelled once the build has been stopped, also in the midst of gigabytes.
 #pragma once
 
 #include <shale/base.hpp>
@@ -17,14 +17,6 @@ inline codec::Source stoppable(codec::Source source, std::stop_token stop) {
     return [source = std::move(source), stop = std::move(stop)](MutableBytes out) {
         check_stop(stop);
         return source(out);
-    };
-}
-
-// `sink` must outlive it.
-inline codec::Sink stoppable_sink(const codec::Sink& sink, std::stop_token stop) {
-    return [&sink, stop = std::move(stop)](Bytes bytes) {
-        check_stop(stop);
-        sink(bytes);
     };
 }
 
