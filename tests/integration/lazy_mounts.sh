@@ -74,6 +74,7 @@ print(tables, frame)
 P
 }
 fetched() { awk '{ sum += $4 } END { print sum + 0 }' "$T/proxy/log"; }
+requests() { grep -c " [0-9]*$" "$T/proxy/log"; }
 begin() { : > "$T/proxy/log"; }
 in_bounds() { [ "$1" -le "$2" ] || { echo "$1 bytes fetched, $2 allowed"; return 1; }; }
 
@@ -84,13 +85,16 @@ for file in small/123 large; do
     begin
     check "mount from the registry" "$SHALE" mount "docker://$remote:1" "$m"
     check "the first byte of $file" cmp -n 1 "$m/$file" "$ctx/$file"
-    # The kernel reads ahead within a large file, a megabyte or so: one frame more at most.
-    [ $file = large ] && frame=$((frame + 4 << 20))
+    # The kernel reads ahead within a large file, a megabyte or so, and as much may be fetched
+    # ahead of that.
+    [ $file = large ] && frame=$((frame + (4 << 20)))
     check "costs the tables, a frame and little else" \
         in_bounds "$(fetched)" $((tables + frame + 65536))
     check "no layer came whole" equal "$(ls "$SHALE_ROOT/blobs/sha256")" ""
     check "all of it" diff -r "$m/small" "$ctx/small"
     check "the large file" cmp "$m/large" "$ctx/large"
+    check "in fewer requests than frames" in_bounds "$(requests)" 20
+    check "each frame once" in_bounds "$(fetched)" $((tables + 32500000))
     all=$(fetched)
     echo 3 > /proc/sys/vm/drop_caches
     check "again, after the page cache lost it" cmp "$m/large" "$ctx/large"
@@ -107,6 +111,77 @@ begin
 check "diff with the directory reads no frame" sh -c '"$1" diff "docker://$2:1" "$3" \
     --ignore mtime --only small' - "$SHALE" "$remote" "$ctx"
 check "only tables" in_bounds "$(fetched)" $((tables + 65536))
+
+# ------------------------------------------------------------------------------------------------
+# What is fetched before somebody reads it.
+
+export SHALE_ROOT=$T/store-ahead
+lists=$SHALE_ROOT/access-lists
+# until_in FILE PATTERN: what the serving process does behind our back, at last.
+until_in() {
+    for _ in $(seq 300); do
+        grep -qsr -- "$2" "$1" && return
+        sleep 0.1
+    done
+    echo "no $2 in $1"
+    return 1
+}
+settled() { # until nothing has been fetched for half a second
+    local before=-1
+    while [ "$before" != "$(fetched)" ]; do
+        before=$(fetched)
+        sleep 0.5
+    done
+}
+check "mount, and note what is read" "$SHALE" mount --record "docker://$remote:1" "$m"
+check "a small file" cmp "$m/small/123" "$ctx/small/123"
+check "the large one" cmp "$m/large" "$ctx/large"
+check "the small one again" cmp "$m/small/123" "$ctx/small/123"
+check "umount" "$SHALE" umount "$m"
+check "it is noted for which repository" until_in "$lists" "^# localhost:[0-9]*/team/app$"
+check "which files, in their order" equal "$(grep -h ^sha256 "$lists"/*)" \
+    "$(cd "$ctx" && sha256sum small/123 large | sed 's/^\(.\{64\}\).*/sha256:\1/')"
+check "another version of the image" sh -c 'echo new > "$1/small/new"
+    SHALE_ROOT=$2 "$3" build -q -t "$4:next" "$1" && SHALE_ROOT=$2 "$3" push -q "$4:next"' \
+    - "$ctx" "$root" "$SHALE" "$behind"
+begin
+check "its mount" "$SHALE" mount "docker://$remote:next" "$m"
+settled
+all=$(fetched)
+check "fetches what was read of the other" [ "$all" -gt 24000000 ]
+check "and not the rest" in_bounds "$all" 27000000
+check "so that to read it" cmp "$m/large" "$ctx/large"
+check "fetches nothing more" equal "$(fetched)" "$all"
+check "umount" "$SHALE" umount "$m"
+begin
+check "a mount that shall not" "$SHALE" mount --no-prefetch "docker://$remote:next" "$m"
+settled
+check "does not" in_bounds "$(fetched)" 1000000
+check "umount" "$SHALE" umount "$m"
+echo nonsense > "$(echo "$lists"/*)"
+check "a list that is none" contains \
+    "$("$SHALE" mount "docker://$remote:next" "$m" 2>&1)" 'line 1: not "shale access list 1"'
+check "umount" "$SHALE" umount "$m"
+rm -r "$lists"
+
+check "mount, and fetch all" "$SHALE" mount --complete "docker://$remote:next" "$m"
+check "until it is here" until_in "$SHALE_ROOT/mount.log" "$remote:next is here, all of it"
+touch "$T/proxy/down"
+check "then the registry may go" diff -r "$m/small" "$ctx/small"
+check "with everything" cmp "$m/large" "$ctx/large"
+rm "$T/proxy/down"
+check "umount" "$SHALE" umount "$m"
+check "nothing was read, nothing is noted" [ ! -e "$lists" ]
+check "mount, and let go at once" "$SHALE" mount --complete "docker://$remote:1" "$m"
+check "umount" "$SHALE" umount "$m"
+for flag in --record --complete --no-prefetch; do
+    SHALE_ROOT=$root check_fails "$flag for what is here" 1 "images that stay in their registry" \
+        "$SHALE" mount $flag "$behind:1" "$m"
+done
+if grep -q erofs /proc/filesystems; then
+    check_fails "names alone tell nothing of what is read" 1 "record wants --tier fuse" \
+        "$SHALE" mount --record --tier erofs "docker://$remote:1" "$m"
+fi
 
 # ------------------------------------------------------------------------------------------------
 # Trouble.

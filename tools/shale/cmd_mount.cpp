@@ -34,7 +34,7 @@ struct Flags {
     std::string reference, directory, platform, tier;
     std::optional<int> layer, step;
     bool layers = false, no_origin = false, writable = false, read_only = false, foreground = false,
-         json = false;
+         json = false, record = false, complete = false, no_prefetch = false;
 };
 
 int list_mounts(const Flags& flags, const std::string& root) {
@@ -71,12 +71,16 @@ std::string wanted_part(const Flags& flags) {
 MountRequest request_of(const Flags& flags, const std::string& target) {
     if (flags.writable && flags.read_only)
         fail(ErrorKind::Invalid, "--ro and --rw exclude each other");
+    std::optional<FetchAhead> ahead;
+    if (flags.record || flags.complete || flags.no_prefetch)
+        ahead = FetchAhead{!flags.no_prefetch, flags.complete, flags.record};
     return {.reference = wanted_part(flags),
             .target = target,
             .platform = chosen_platform(flags.platform),
             .origin = !flags.no_origin,
             .writable = flags.writable,
-            .tier = parse_tier(flags.tier)};
+            .tier = parse_tier(flags.tier),
+            .ahead = ahead};
 }
 
 void detach_from_terminal(const std::string& log_path) {
@@ -186,6 +190,11 @@ Run declare(CLI::App& app) {
     add_switch(app, "--no-origin", flags->no_origin, "Without the attributes user.shale.*");
     add_value(app, "--tier", flags->tier, "auto|erofs|passthrough|fuse",
               "How the kernel gets to see it (default auto)");
+    add_switch(app, "--record", flags->record,
+               "docker://: note what is read; later mounts of the repository fetch that first");
+    add_switch(app, "--complete", flags->complete, "docker://: fetch the rest in the background");
+    add_switch(app, "--no-prefetch", flags->no_prefetch,
+               "docker://: do not fetch what was recorded before it is read");
     add_switch(app, "--foreground", flags->foreground, "Serve until interrupted, do not fork");
     add_switch(app, "--json", flags->json, "List mounts as JSON");
     return [flags](Workspace& workspace) { return run(*flags, workspace); };
@@ -208,7 +217,11 @@ const Command& mount_command() {
             "snapshot file. Of a snapshot, which holds no contents, only names and attributes can "
             "be seen. The layers of an image in a file are copied into the store. docker://REF "
             "stays in its registry: tables of contents are fetched now, frames when they are read, "
-            "each verified; layers without a table that the manifest vouches for are pulled.\n\n"
+            "each verified; layers without a table that the manifest vouches for are pulled. What "
+            "follows a file that is read from end to end is fetched ahead. With --record, what is "
+            "read first is noted for later mounts of the repository, of any tag, which fetch that "
+            "at once in the background; with --complete the rest follows, and the registry is "
+            "not needed any more.\n\n"
             "--layer shows the members of one layer, a whiteout as an empty file .wh.NAME; --step "
             "the tree as a step left it; `shale history` has the numbers. The same can be "
             "written REF#layer:N, REF#step:N and REF#layers, here and for cat and diff. Files "
@@ -230,6 +243,8 @@ const Command& mount_command() {
                      {"shale mount --layers app:prod /mnt; du -sh /mnt/.shale/*/wasted",
                       "What each layer brings for nothing"},
                      {"shale mount docker://node:18 /mnt", "Without pulling it"},
+                     {"shale mount --record --complete docker://app:prod /mnt",
+                      "What is read now comes first next time; all of it comes in the end"},
                      {"shale mount", "What is mounted"}},
         .declare = declare,
     };

@@ -1,12 +1,15 @@
 #include "lazy_image.hpp"
 
+#include "access_lists.hpp"
 #include "console.hpp"
-#include "remote_blobs.hpp"
 
 #include <shale/base.hpp>
 #include <shale/codec.hpp>
+#include <shale/lazy.hpp>
 
 #include <algorithm>
+#include <functional>
+#include <stop_token>
 
 namespace shale::cli {
 
@@ -18,24 +21,42 @@ constexpr int kAttempts = 2;
 
 // What a mount of the image needs for as long as it lives.
 struct Lazy {
-    Lazy(registry::Options options, oci::Reference reference, oci::BlobSource& local,
-         std::string directory)
-        : client(std::move(options), http::curl_transport(kPatience)), name(std::move(reference)),
+    Lazy(const oci::Reference& reference, store::Store& store, std::stop_token outer)
+        : forward(std::move(outer), [this] { ended.request_stop(); }),
+          client(patient_options(ended.get_token()), http::curl_transport(kPatience)),
+          name(reference),
           blobs([this](const oci::Descriptor& layer, std::uint64_t offset,
                        MutableBytes out) { client.fetch_range(name, layer, offset, out); },
-                local, std::move(directory)) {}
+                store.framed(), join_path(store.root(), "tmp")),
+          lists(store.root()) {}
+    ~Lazy();
 
+    static registry::Options patient_options(std::stop_token stop) {
+        auto options = registry::load_options();
+        options.stop = std::move(stop);
+        options.attempts = kAttempts;
+        return options;
+    }
+
+    std::stop_source ended;  // what is fetched ahead keeps nobody waiting at the end
+    std::stop_callback<std::function<void()>> forward;
     registry::Client client;
     oci::Reference name;
-    RemoteBlobs blobs;
+    lazy::RemoteBlobs blobs;
     layer::ContentIndex contents;
+    const AccessLists lists;
+    std::optional<lazy::AccessRecorder> recorder;
 };
 
-registry::Options patient_options(Workspace& workspace) {
-    auto options = registry::load_options();
-    options.stop = workspace.stop();
-    options.attempts = kAttempts;
-    return options;
+Lazy::~Lazy() {
+    ended.request_stop();
+    try {
+        if (!recorder) return;
+        if (const auto contents_read = recorder->contents(); !contents_read.empty())
+            lists.save(name, contents_read);
+    } catch (const std::exception& error) {
+        log(LogLevel::Warn, std::string("what was read is not recorded: ") + error.what());
+    }
 }
 
 oci::Index index_of(const registry::RemoteManifest& manifest) {
@@ -128,15 +149,77 @@ snapshot::Tree merged(const StoredImage& image, const Tables& tocs) {
     return tree;
 }
 
+// Frames in groups of some megabytes, each group in the order of its blobs, so that neighbours come
+// with one request; the groups in the order of the list.
+std::vector<lazy::RemoteBlobs::Place> in_groups(std::vector<lazy::RemoteBlobs::Place> frames) {
+    constexpr std::size_t kFramesPerGroup = 32;
+    const auto comes_first = [](const auto& a, const auto& b) {
+        return a.blob != b.blob ? a.blob < b.blob : a.offset < b.offset;
+    };
+    for (std::size_t at = 0; at < frames.size(); at += kFramesPerGroup) {
+        const auto first = frames.begin() + static_cast<std::ptrdiff_t>(at);
+        std::sort(first,
+                  first +
+                      static_cast<std::ptrdiff_t>(std::min(kFramesPerGroup, frames.size() - at)),
+                  comes_first);
+    }
+    return frames;
+}
+
+void begin_to_fetch(Lazy& lazy, const FetchAhead& wish) {
+    if (wish.record) lazy.recorder.emplace();
+    std::vector<lazy::RemoteBlobs::Place> frames;
+    if (wish.listed) frames = in_groups(lazy::frames_of(lazy.contents, lazy.lists.load(lazy.name)));
+    if (wish.rest) {
+        const auto all = lazy.blobs.frames();
+        frames.insert(frames.end(), all.begin(), all.end());
+    }
+    if (frames.empty()) return;
+    lazy.blobs.fetch_in_background(
+        std::move(frames), [&lazy, is_all = wish.rest](std::exception_ptr failure) {
+            const auto image = std::string(kRegistryPrefix) + lazy.name.familiar();
+            if (lazy.ended.stop_requested()) return;
+            try {
+                if (failure) std::rethrow_exception(failure);
+                if (is_all) log(LogLevel::Info, image + " is here, all of it");
+            } catch (const std::exception& error) {
+                log(LogLevel::Warn, image + ": no more is fetched ahead: " + error.what());
+            }
+        });
+}
+
+// A view of layers; one that notes what is read is not, and serves no metadata image.
+std::shared_ptr<mount::View> view_of(const std::shared_ptr<Lazy>& lazy,
+                                     std::shared_ptr<const snapshot::Tree> shown) {
+    struct Held {
+        std::shared_ptr<Lazy> lazy;  // outlives the others
+        std::optional<layer::ContentReader> reader;
+        std::optional<mount::View> view;
+    };
+    const auto held = std::make_shared<Held>();
+    held->lazy = lazy;
+    if (lazy->recorder) {
+        held->reader.emplace(lazy->contents, lazy->blobs);
+        held->view.emplace(shown, [held = held.get(), tree = shown](snapshot::NodeId node,
+                                                                    std::uint64_t offset,
+                                                                    MutableBytes out) {
+            const auto content = tree->entry(node).content;
+            held->lazy->recorder->note(content);
+            return held->reader->read(content, offset, out);
+        });
+    } else {
+        held->view.emplace(std::move(shown), lazy->contents, lazy->blobs);
+    }
+    return {held, &*held->view};
+}
+
 }  // namespace
 
 TreeArgument open_lazy_image(Workspace& workspace, std::string_view name,
                              const PlatformChoice& platform) {
     auto& store = workspace.store();
     // Shared with the views and the readers that outlive this call.
-    const auto lazy =
-        std::make_shared<Lazy>(patient_options(workspace), oci::Reference::parse(name),
-                               store.framed(), join_path(store.root(), "tmp"));
+    const auto lazy = std::make_shared<Lazy>(oci::Reference::parse(name), store, workspace.stop());
     auto image = fetch_documents(lazy->client, lazy->name, platform);
     TreeArgument out;
     const auto tocs = collect_tables(*lazy, store, image, out.sources);
@@ -149,15 +232,9 @@ TreeArgument open_lazy_image(Workspace& workspace, std::string_view name,
             return source(into);
         };
     };
+    out.fetch_ahead = [lazy](const FetchAhead& wish) { begin_to_fetch(*lazy, wish); };
     out.view = [lazy](std::shared_ptr<const snapshot::Tree> shown) {
-        struct Held {
-            Held(std::shared_ptr<Lazy> image, std::shared_ptr<const snapshot::Tree> tree)
-                : lazy(std::move(image)), view(std::move(tree), lazy->contents, lazy->blobs) {}
-            std::shared_ptr<Lazy> lazy;  // outlives the view
-            mount::View view;
-        };
-        const auto held = std::make_shared<Held>(lazy, std::move(shown));
-        return std::shared_ptr<mount::View>(held, &held->view);
+        return view_of(lazy, std::move(shown));
     };
     out.image = std::move(image);
     return out;

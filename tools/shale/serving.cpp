@@ -87,6 +87,21 @@ MountRecord record_of(const MountRequest& request, const store::Store& store,
     return record;
 }
 
+// Of a mount of an image in a registry: a read that waits for the network keeps a thread, not a
+// processor.
+constexpr unsigned kThreadsThatWait = 16;
+
+void fetch_ahead(const MountRequest& request, const TreeArgument& shown, const TierChoice& choice) {
+    if (request.ahead && !shown.fetch_ahead)
+        fail(ErrorKind::Invalid, "--record, --complete and --no-prefetch are for images that stay "
+                                 "in their registry (docker://), which " +
+                                     request.reference + " does not");
+    const auto wish = request.ahead.value_or(FetchAhead{});
+    if (wish.record && choice.tier != Tier::Fuse)
+        fail(ErrorKind::Invalid, "--record wants --tier fuse");
+    if (shown.fetch_ahead) shown.fetch_ahead(wish);
+}
+
 }  // namespace
 
 struct Serving::State {
@@ -155,8 +170,10 @@ Serving::Serving(const MountRequest& request, Workspace& workspace)
         fail(ErrorKind::Unsupported, "--rw makes an overlay, which needs root");
     state_->choice = choose_tier(
         request.tier, {.is_root = ::geteuid() == 0, .has_contents = shown.open != nullptr});
+    fetch_ahead(request, shown, state_->choice);
     const auto view = shown.view(shown.tree);
     fuse::Options options;
+    if (shown.fetch_ahead) options.threads = kThreadsThatWait;
     options.source_name = request.reference;
     if (request.origin) options.origin = origin_of(shown);
     auto pins = shown.sources;

@@ -6,6 +6,7 @@
 #include "tree_server.hpp"
 
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace shale::cli {
@@ -17,6 +18,8 @@ struct MountRequest {
     bool origin = true;  // answer for user.shale.*
     bool writable = false;
     TierWish tier = TierWish::Auto;
+    // For an image that stays in its registry, and refused for others.
+    std::optional<FetchAhead> ahead{};
 };
 
 // Mounted from construction to destruction; the store is pinned meanwhile and of use for nothing

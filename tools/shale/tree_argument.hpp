@@ -22,6 +22,13 @@ namespace shale::cli {
 
 using Tables = std::vector<std::shared_ptr<const layer::Toc>>;  // of an image, lowest layer first
 
+// What to fetch of an image that stays in its registry before somebody reads it.
+struct FetchAhead {
+    bool listed = true;   // what an earlier mount of the repository recorded
+    bool rest = false;    // after that, all
+    bool record = false;  // note what is read, for later mounts
+};
+
 struct TreeArgument {
     std::shared_ptr<const snapshot::Tree> tree;
     // Reads the files of the tree from their start; null for a snapshot file, which holds digests
@@ -35,6 +42,8 @@ struct TreeArgument {
     std::optional<StoredImage> image{};  // if the reference names one
     // The tables of contents of its layers. Null unless `tree` is what they merge to.
     std::function<Tables()> tables{};
+    // Begins with that, in the background; before the first view, and once. Null for what is here.
+    std::function<void(const FetchAhead&)> fetch_ahead{};
 };
 
 // Behind a reference may stand "#layer:N", "#step:N" or "#layers" (layer_views.hpp).

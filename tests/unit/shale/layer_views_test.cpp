@@ -1,5 +1,5 @@
 // Which layer an entry is from, what is wasted, and what stands behind a '#'.
-#include "error_kind.hpp"
+#include "../../support/error_kind.hpp"
 #include "layer_views.hpp"
 
 #include <shale/codec.hpp>

@@ -1,4 +1,4 @@
-#include "error_kind.hpp"
+#include "../../support/error_kind.hpp"
 #include "tree_server.hpp"
 
 #include <gtest/gtest.h>

@@ -7,7 +7,7 @@
 
 #include <functional>
 
-namespace shale::cli {
+namespace shale {
 
 inline ErrorKind kind_of(const std::function<void()>& body) {
     try {
@@ -19,4 +19,4 @@ inline ErrorKind kind_of(const std::function<void()>& body) {
     return ErrorKind::System;
 }
 
-}  // namespace shale::cli
+}  // namespace shale

@@ -1,0 +1,104 @@
+// lazy: layers that stay in their registry: a table of contents comes with one request, a frame
+// with another when somebody reads it, and every byte is verified before it is shown.
+//
+// What vouches for what: the manifest, whose digest names the image, states the digest of each
+// layer's tail (its table of contents and footer); the table states the digest of each frame. The
+// DiffID cannot be checked without the whole layer: what a lazy image shows is what its table says.
+//
+// What is fetched before somebody asks: frames behind those that are read one after another, never
+// more of a layer than twice what was read of it; and, in the background, what a list of earlier
+// reads names, or all.
+#pragma once
+
+#include <shale/base.hpp>
+#include <shale/layer.hpp>
+#include <shale/oci.hpp>
+
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <vector>
+
+namespace shale::lazy {
+
+// Safe from any thread once the layers are added.
+class RemoteBlobs final : public oci::BlobSource {
+  public:
+    // Fills `out` with the bytes of a layer from `offset`; throws if it cannot. Called from several
+    // threads at a time.
+    using Fetch =
+        std::function<void(const oci::Descriptor& layer, std::uint64_t offset, MutableBytes out)>;
+    // Blobs that were not added are `local`'s, which outlives this. Frames that were fetched are
+    // kept in unnamed files in `directory`.
+    RemoteBlobs(Fetch fetch, oci::BlobSource& local, std::string directory);
+    // Waits for fetches under way: whoever cannot wait makes Fetch throw.
+    ~RemoteBlobs() override;
+
+    // Fetches the table of contents. Null, and nothing added, if the layer cannot be read in parts:
+    // the manifest does not vouch for a table, or the table not for its frames. Corrupt if the
+    // table is not the one that the manifest means.
+    std::shared_ptr<const layer::Toc> add(const oci::Descriptor& layer);
+
+    std::uint64_t blob_size(const Digest& blob) override;
+    // Of a remote blob: its tail, or exactly one frame. Corrupt if the frame has another digest.
+    void read_blob(const Digest& blob, std::uint64_t offset, MutableBytes out) override;
+
+    struct Place {  // of a frame
+        Digest blob;
+        std::uint64_t offset = 0;
+        bool operator==(const Place&) const = default;
+    };
+    // All of the layers that were added.
+    std::vector<Place> frames() const;
+    // Fetches these in the background, in this order, neighbours with one request; what is here, or
+    // of no remote blob, is passed over. Given up when several fetches in a row failed. `done` is
+    // called in the end, from there, unless this ends first: with null if all is here, else with a
+    // failure. Once in the life of this.
+    void fetch_in_background(std::vector<Place> frames,
+                             std::function<void(std::exception_ptr)> done);
+
+    struct Stats {
+        std::uint64_t requests = 0, bytes = 0;
+    };
+    Stats stats() const;
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+// The frames that hold these contents, in their order, each once.
+std::vector<RemoteBlobs::Place> frames_of(const layer::ContentIndex& index,
+                                          std::span<const Digest> contents);
+
+// ---------------------------------------------------------------------------------------------
+// Which contents of an image were read first: what the next mount of one like it fetches ahead.
+// Contents are named by digest, so that a list serves other versions of the image, too.
+
+// More are not noted, nor read.
+inline constexpr std::size_t kMostAccesses = 200'000;
+
+// Safe from any thread.
+class AccessRecorder {
+  public:
+    void note(const Digest& content);
+    std::vector<Digest> contents() const;  // in the order of their first note
+
+  private:
+    mutable std::mutex mutex_;
+    std::vector<Digest> order_;
+    std::unordered_set<Digest, DigestHash> noted_;
+};
+
+// A text file: docs/formats/access-list.md. `about` is a line for people.
+std::string encode_access_list(std::string_view about, const std::vector<Digest>& contents);
+// Corrupt, naming the line.
+std::vector<Digest> decode_access_list(std::string_view text);
+
+}  // namespace shale::lazy

@@ -1,0 +1,123 @@
+// Reading ahead: two frames read one after another are taken for the beginning of more, and what
+// follows is fetched in growing runs. The first frame of such a run, once it is read, starts the
+// next one, so that a reader who goes on finds the next run on its way. A run is never longer than
+// what was read up to there.
+#include "remote_layer.hpp"
+
+#include <shale/codec.hpp>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace shale::lazy {
+
+namespace {
+
+void put_at(int fd, Bytes bytes, std::uint64_t offset) {
+    while (!bytes.empty()) {
+        const auto count = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) throw_errno("write", "fetched frames");
+        bytes = bytes.subspan(static_cast<std::size_t>(count));
+        offset += static_cast<std::uint64_t>(count);
+    }
+}
+
+}  // namespace
+
+RemoteLayer::RemoteLayer(oci::Descriptor layer, std::string tail)
+    : layer_(std::move(layer)), tail_(std::move(tail)) {}
+
+void RemoteLayer::set_frames(const std::vector<layer::Frame>& frames, UniqueFd kept) {
+    kept_ = std::move(kept);
+    for (const auto& frame : frames)
+        frames_.push_back({frame.blob_offset, frame.blob_bytes, frame.blob_digest});
+    std::sort(frames_.begin(), frames_.end(),
+              [](const Frame& a, const Frame& b) { return a.offset < b.offset; });
+    for (std::size_t i = 0; i < frames_.size(); ++i)
+        by_offset_.emplace(frames_[i].offset, i);
+}
+
+std::uint64_t RemoteLayer::bytes(Run run) const {
+    const auto last = run.first + run.count - 1;
+    return frames_[last].offset + frames_[last].bytes - frames_[run.first].offset;
+}
+
+std::optional<std::size_t> RemoteLayer::find(std::uint64_t offset) const {
+    const auto found = by_offset_.find(offset);
+    if (found == by_offset_.end()) return std::nullopt;
+    return found->second;
+}
+
+bool RemoteLayer::follows(std::size_t frame) const {
+    return frame > 0 && frame < frames_.size() &&
+           frames_[frame - 1].offset + frames_[frame - 1].bytes == frames_[frame].offset;
+}
+
+RemoteLayer::Turn RemoteLayer::take(std::size_t frame) {
+    std::unique_lock lock(mutex_);
+    auto& wanted = frames_[frame];
+    changed_.wait(lock, [&] { return wanted.presence != Presence::Coming; });
+    Turn turn{.is_here = wanted.presence == Presence::Here, .ahead = {}};
+    wanted.presence = turn.is_here ? Presence::Here : Presence::Coming;
+    if (!std::exchange(wanted.was_read, true))
+        wanted.streak = wanted.bytes + (follows(frame) ? frames_[frame - 1].streak : 0);
+    turn.ahead = ahead_of(frame, turn.is_here);
+    return turn;
+}
+
+std::optional<Run> RemoteLayer::ahead_of(std::size_t frame, bool was_here) {
+    auto& read = frames_[frame];
+    const bool goes_on = was_here ? std::exchange(read.begins_ahead, false)
+                                  : follows(frame) && frames_[frame - 1].was_read;
+    if (!goes_on) return std::nullopt;
+    const auto window = std::min(read.streak, kMostRunBytes);
+    // Past what is there already, if that is not far enough anyway.
+    std::size_t first = frame + 1;
+    std::uint64_t there = 0;
+    while (follows(first) && frames_[first].presence != Presence::Absent && there < window)
+        there += frames_[first++].bytes;
+    Run run{first, 0};
+    for (std::uint64_t bytes = there; follows(first + run.count); ++run.count) {
+        auto& next = frames_[first + run.count];
+        bytes += next.bytes;
+        if (next.presence != Presence::Absent || bytes > there + window) break;
+        next.presence = Presence::Coming;
+    }
+    if (run.count == 0) return std::nullopt;
+    frames_[first].begins_ahead = true;
+    return run;
+}
+
+bool RemoteLayer::claim(std::size_t frame) {
+    const std::lock_guard lock(mutex_);
+    if (frames_[frame].presence != Presence::Absent) return false;
+    frames_[frame].presence = Presence::Coming;
+    return true;
+}
+
+void RemoteLayer::put(std::size_t frame, Bytes bytes) {
+    auto& put = frames_[frame];
+    if (const auto digest = codec::sha256(bytes); digest != put.digest)
+        fail(ErrorKind::Corrupt, "digest mismatch: the registry sent " + digest.str() +
+                                     " instead of " + put.digest.str());
+    put_at(kept_.get(), bytes, put.offset);
+    const std::lock_guard lock(mutex_);
+    put.presence = Presence::Here;
+    changed_.notify_all();
+}
+
+void RemoteLayer::give_up(Run run) noexcept {
+    const std::lock_guard lock(mutex_);
+    for (std::size_t i = run.first; i < run.first + run.count; ++i)
+        if (frames_[i].presence == Presence::Coming) frames_[i].presence = Presence::Absent;
+    changed_.notify_all();
+}
+
+void RemoteLayer::read(std::size_t frame, MutableBytes out) const {
+    pread_exact(kept_.get(), out, frames_[frame].offset, "fetched frames");
+}
+
+}  // namespace shale::lazy

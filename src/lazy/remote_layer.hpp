@@ -1,0 +1,81 @@
+// One remote layer: which of its frames are here, who fetches which, and what to fetch ahead.
+//
+// A frame is absent, coming (exactly one fetcher has claimed it) or here. Whoever wants one that is
+// coming waits for it; a fetch that fails makes its frames absent again, and the next reader tries.
+#pragma once
+
+#include <shale/lazy.hpp>
+
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <unordered_map>
+
+namespace shale::lazy {
+
+// Frames behind one another in the blob, without a gap: one request fetches them.
+struct Run {
+    std::size_t first = 0, count = 0;
+};
+
+// Safe from any thread once set_frames() has returned.
+class RemoteLayer {
+  public:
+    // At most so many bytes of the blob come with one request, unless one frame has more.
+    static constexpr std::uint64_t kMostRunBytes = 4 << 20;
+
+    // `tail`: the verified end of the blob.
+    RemoteLayer(oci::Descriptor layer, std::string tail);
+    // Of the table of contents, in any order; verified ones are kept in `kept`, where they lie in
+    // the blob.
+    void set_frames(const std::vector<layer::Frame>& frames, UniqueFd kept);
+
+    const oci::Descriptor& descriptor() const { return layer_; }
+    const std::string& tail() const { return tail_; }
+    std::uint64_t tail_offset() const { return layer_.size - tail_.size(); }
+    std::size_t size() const { return frames_.size(); }
+    std::uint64_t offset(std::size_t frame) const { return frames_[frame].offset; }
+    std::uint64_t bytes(std::size_t frame) const { return frames_[frame].bytes; }
+    std::uint64_t bytes(Run run) const;
+    std::optional<std::size_t> find(std::uint64_t offset) const;
+
+    // A reader's turn at a frame: waits while it is coming. If it is not here then, the caller has
+    // claimed it. `ahead` is claimed, too, for somebody who does not keep the reader waiting.
+    struct Turn {
+        bool is_here = false;
+        std::optional<Run> ahead;
+    };
+    Turn take(std::size_t frame);
+    // For what nobody waits for: false if the frame is here or coming.
+    bool claim(std::size_t frame);
+    bool follows(std::size_t frame) const;  // the one before it, without a gap
+
+    // Ends a claim: with the frame's bytes, which are verified, or without.
+    void put(std::size_t frame, Bytes bytes);
+    void give_up(Run run) noexcept;  // what is here of it stays
+    // Of a frame that is here.
+    void read(std::size_t frame, MutableBytes out) const;
+
+  private:
+    enum class Presence : std::uint8_t { Absent, Coming, Here };
+    struct Frame {
+        std::uint64_t offset = 0, bytes = 0;
+        Digest digest;
+        Presence presence = Presence::Absent;
+        bool was_read = false;
+        // Of frames that were read one after another, up to this one. Zero: it was not.
+        std::uint64_t streak = 0;
+        bool begins_ahead = false;  // the first of a run that was fetched ahead
+    };
+    std::optional<Run> ahead_of(std::size_t frame, bool was_here);
+
+    const oci::Descriptor layer_;
+    const std::string tail_;
+    UniqueFd kept_;
+    std::unordered_map<std::uint64_t, std::size_t> by_offset_;
+    std::mutex mutex_;  // guards what changes in frames_
+    std::condition_variable changed_;
+    std::vector<Frame> frames_;
+};
+
+}  // namespace shale::lazy
