@@ -61,6 +61,14 @@ void ImageLayers::wait() {
     state_->contents.wait();
 }
 
+void ImageLayers::pause() {
+    state_->contents.pause();
+}
+
+void ImageLayers::resume(bool after_another) {
+    state_->contents.resume(after_another);
+}
+
 Mounted::Stats ImageLayers::stats() const {
     return state_->contents.stats();
 }

@@ -29,6 +29,9 @@ namespace {
 
 // Fewer, larger requests on sequential reads; the default of 128 kB caps requests at that size.
 constexpr int kReadAheadKilobytes = 1024;
+// FUSE_NOTIFY_RESEND of linux/fuse.h, since Linux 6.9: requests that were read and not answered
+// come again.
+constexpr int kNotifyResend = 7;
 
 void check_target(const std::string& target) {
     if (::access("/dev/fuse", R_OK | W_OK) != 0)
@@ -119,6 +122,7 @@ struct Mounted::State {
     fuse_session* session = nullptr;
     UniqueFd stop;
     std::vector<std::jthread> threads;
+    unsigned thread_count = 0;
     bool mounted = false;
     std::atomic<bool> gone = false;  // somebody else unmounted it; its place may be another's now
 
@@ -130,9 +134,7 @@ struct Mounted::State {
 
     ~State() {
         const bool refused = mounted && !gone && !unmount();
-        const std::uint64_t one = 1;
-        if (stop && ::write(stop.get(), &one, sizeof one) < 0) std::terminate();
-        threads.clear();
+        end_threads();
         // Through fusermount3, as an ordinary user mounted it. It closes the device: not before
         // the threads have let go of that.
         if (refused) fuse_session_unmount(session);
@@ -149,7 +151,27 @@ struct Mounted::State {
             fail(ErrorKind::System, "mounting at " + mount_point + " failed");
     }
 
+    void end_threads() {
+        const std::uint64_t one = 1;
+        if (stop && ::write(stop.get(), &one, sizeof one) < 0) std::terminate();
+        threads.clear();
+    }
+
+    void ask_again() const {
+        // fuse_out_header of linux/fuse.h, which does not go with libfuse's headers.
+        const struct {
+            std::uint32_t bytes;
+            std::int32_t code;
+            std::uint64_t unique;
+        } header{sizeof header, kNotifyResend, 0};
+        if (::write(fuse_session_fd(session), &header, sizeof header) < 0 && errno != ENOTCONN &&
+            errno != ENODEV)  // gone, as the threads will find
+            throw Error(ErrorKind::Unsupported,
+                        "this kernel does not repeat requests (Linux 6.9 does)");
+    }
+
     void start_threads(unsigned count) {
+        thread_count = count;
         const int device = fuse_session_fd(session);
         if (::fcntl(device, F_SETFL, ::fcntl(device, F_GETFL) | O_NONBLOCK) != 0)
             throw_errno("fcntl", "/dev/fuse");
@@ -230,6 +252,15 @@ const std::string& Mounted::target() const {
 void Mounted::wait() {
     for (auto& thread : state_->threads)
         if (thread.joinable()) thread.join();
+}
+
+void Mounted::pause() {
+    state_->end_threads();
+}
+
+void Mounted::resume(bool after_another) {
+    if (after_another) state_->ask_again();
+    state_->start_threads(state_->thread_count);
 }
 
 Mounted::Stats Mounted::stats() const {

@@ -43,6 +43,13 @@ class Mounted {
     UniqueFd release_mount();
     // Blocks until somebody unmounts the target (umount, fusermount3 -u).
     void wait();
+    // For fork(2): from pause() on nobody answers, requests wait, and there is no thread of ours.
+    // One process, of those that have the object then, goes on with resume() and may destroy it;
+    // the others end without.
+    void pause();
+    // `after_another`: that process was killed. What it had taken and not answered is answered now.
+    // Unsupported before Linux 6.9.
+    void resume(bool after_another);
     struct Stats {
         std::uint64_t requests = 0, lookups = 0, reads = 0, opens = 0;
     };
@@ -69,7 +76,9 @@ class ImageLayers {
     std::vector<std::string> data() const;
     // Once the overlay is mounted: nothing but the overlay keeps the parts any more.
     void release();
-    void wait();  // until the overlay, and so its parts, are gone; after release()
+    void wait();   // until the overlay, and so its parts, are gone; after release()
+    void pause();  // these two as Mounted's
+    void resume(bool after_another);
     Mounted::Stats stats() const;
 
   private:

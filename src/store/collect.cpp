@@ -313,6 +313,7 @@ Collected Store::collect(const CollectOptions& options, std::chrono::millisecond
 void Store::pin(const std::vector<Digest>& layers) {
     state_->session.pin(layers);
     state_->in_use->release();
+    state_->database.reset();  // which no other process may inherit
 }
 
 }  // namespace shale::store

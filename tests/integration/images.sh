@@ -77,7 +77,7 @@ check "which takes its mount along" sh -c "! mountpoint -q '$m'"
 
 # A dead mount, named by a relative path.
 "$SHALE" mount "$remote" "$m"
-kill -9 "$(pgrep -f "mount $remote $m")"
+kill -9 $(pgrep -f "mount $remote $m")
 check "a dead mount can be unmounted" sh -c "cd '$T' && '$SHALE' umount mnt/"
 
 # A registry that accepts and never answers holds a mount in its pull.

@@ -215,6 +215,23 @@ check_fails "a registry without ranges" 1 "ignores ranges" "$SHALE" mount "docke
 rm "$T/proxy/norange"
 check_fails "an image that is not there" 1 "not found" "$SHALE" mount "docker://$remote:2" "$m"
 
+# The serving process is killed while somebody waits for the registry.
+if [ "$(printf '6.9\n%s\n' "$(uname -r)" | sort -V | head -1)" = 6.9 ]; then
+    check "mount" "$SHALE" mount "docker://$remote:1" "$m"
+    server=$("$SHALE" mounts --json | sed -n 's/ *"pid": \([0-9]*\),/\1/p')
+    touch "$T/proxy/stall"
+    cat "$m/small/200" > "$T/read" &
+    reader=$!
+    begin
+    until_in "$T/proxy/log" blobs > /dev/null
+    rm "$T/proxy/stall"
+    kill -9 "$server"
+    wait $reader
+    check "the read that waited ends well" equal $? 0
+    check "with what the file holds" cmp "$T/read" "$ctx/small/200"
+    check "umount" "$SHALE" umount "$m"
+fi
+
 # A layer without a table is pulled.
 SHALE_ROOT=$root check "a gzip image" "$SHALE" build -q -t "$behind:gz" \
     --output type=image,compression=gzip,force-compression=true "$ctx"

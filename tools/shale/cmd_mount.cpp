@@ -7,6 +7,7 @@
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
+#include "mount_holder.hpp"
 #include "mount_table.hpp"
 #include "serving.hpp"
 #include "table.hpp"
@@ -97,7 +98,8 @@ void detach_from_terminal(const std::string& log_path) {
 
 constexpr char kReady = '\0';  // no message begins so
 
-// The child: serves until unmounted. Returns the exit status nobody but init sees.
+// The child: prepares the mount and has it served until it is unmounted. Returns the exit status
+// nobody but init sees.
 int serve_in_background(const Flags& flags, Workspace& workspace, const std::string& target,
                         pid_t parent, UniqueFd report) {
     try {
@@ -108,9 +110,10 @@ int serve_in_background(const Flags& flags, Workspace& workspace, const std::str
         ::signal(SIGHUP, SIG_IGN);  // meant for whoever has a terminal
         ::prctl(PR_SET_PDEATHSIG, 0);
         detach_from_terminal(join_path(workspace.root(), "mount.log"));
-        write_all(report.get(), as_bytes(std::string_view(&kReady, 1)), "pipe");
-        report.reset();
-        serving.wait(workspace);
+        hold_mount(serving, workspace, flags.reference, [&] {
+            write_all(report.get(), as_bytes(std::string_view(&kReady, 1)), "pipe");
+            report.reset();
+        });
         return kOk;
     } catch (const std::exception& error) {  // the root of a process
         const std::string_view text = error.what();
@@ -129,6 +132,7 @@ std::string read_report(int fd) {
     for (ssize_t count; (count = ::read(fd, buffer, sizeof buffer)) != 0;) {
         if (count < 0 && errno != EINTR) throw_errno("read", "pipe");
         if (count > 0) report.append(buffer, static_cast<std::size_t>(count));
+        if (report.starts_with(kReady)) break;  // who holds the mount keeps the other end, too
     }
     return report;
 }
@@ -171,6 +175,7 @@ int run(const Flags& flags, Workspace& workspace) {
     Serving serving(request_of(flags, target), workspace);
     print_note(flags.reference + " is mounted at " + target + " (" + name_of(serving.tier().tier) +
                ": " + serving.tier().why + "); Ctrl-C unmounts");
+    serving.go_on(0, false);
     serving.wait(workspace);
     return kOk;
 }

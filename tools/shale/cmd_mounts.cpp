@@ -55,6 +55,7 @@ std::string render_json(const std::vector<MountRow>& rows) {
             item["tier"] = record->tier;
             if (!record->why.empty()) item["why"] = record->why;
             item["pid"] = record->pid;
+            if (record->holder != 0) item["holder"] = record->holder;
             item["since"] = format_rfc3339(record->since_ns);
             item["root"] = record->root;
             if (!record->manifest.empty()) item["manifest"] = record->manifest;
@@ -85,7 +86,8 @@ const Command& mounts_command() {
         .summary = "List what shale mount has mounted",
         .usage = "[OPTIONS]",
         .details =
-            "STATE is ro, rw, or dead: the serving process was killed and everything in "
+            "STATE is ro, rw, or dead: the serving process was killed, and the one that would have "
+            "another take its place, too, or there have been too many; everything in "
             "the mount fails with \"Transport endpoint is not connected\" until `shale "
             "umount` clears it away. What was written to a mount by --rw is kept until then, "
             "or until the machine is started again: `shale commit` still makes an image of "

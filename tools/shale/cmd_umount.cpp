@@ -96,7 +96,7 @@ const Command& umount_command() {
         .usage = "[OPTIONS] DIR...|--all",
         .details =
             "Refuses directories that are not mounts of shale. The serving process ends by itself; "
-            "if it was killed, what it left behind is cleared away, and with a mount made by --rw "
+            "of a dead mount, what it left behind is cleared away, and with a mount made by --rw "
             "what was written to it; `shale commit` keeps that before.",
         .examples = {{"shale umount /mnt", "After shale mount app:prod /mnt"},
                      {"shale umount --all", "All mounts of this store"}},

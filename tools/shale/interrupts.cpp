@@ -54,7 +54,7 @@ void turn_sigpipe_into_epipe() {
     set_handler(SIGPIPE, on_ignored_signal);
 }
 
-Interrupts::Interrupts(bool keyboard) {
+void Interrupts::start_watching() {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) throw_errno("pipe2");
     UniqueFd read_end(ends[0]);
@@ -64,6 +64,10 @@ Interrupts::Interrupts(bool keyboard) {
         // End of file (the destructor closed the other end) means that nobody waits any more.
         if (::read(fd.get(), &byte, 1) == 1) source.request_stop();
     });
+}
+
+Interrupts::Interrupts(bool keyboard) {
+    start_watching();
     for (const int number : kStopSignals)
         take_over(number, on_stop_signal);
     if (!keyboard)
@@ -76,6 +80,16 @@ void Interrupts::take_over(int number, void (*handler)(int)) {
     const auto before = set_handler(number, handler);
     if (before.sa_handler == SIG_IGN) ::sigaction(number, &before, nullptr);
     saved_.emplace_back(number, before);
+}
+
+void Interrupts::pause() {
+    ::close(g_wake_fd.exchange(-1));
+    watcher_.join();
+}
+
+void Interrupts::resume() {
+    start_watching();
+    if (g_received.load() != 0) source_.request_stop();
 }
 
 Interrupts::~Interrupts() {

@@ -25,11 +25,16 @@ class Interrupts {
     Interrupts(const Interrupts&) = delete;
 
     std::stop_token token() const { return source_.get_token(); }
+    // For fork(2): ends the thread, and starts it again in the process that wants it. A signal that
+    // came between is seen then.
+    void pause();
+    void resume();
     // The signal that asked to stop; 0 if none did.
     static int received();
 
   private:
     void take_over(int number, void (*handler)(int));
+    void start_watching();
 
     std::vector<std::pair<int, struct sigaction>> saved_;
     std::stop_source source_;

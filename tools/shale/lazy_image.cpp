@@ -20,32 +20,36 @@ constexpr http::TransportLimits kPatience{.connect_seconds = 10, .stall_seconds 
 constexpr int kAttempts = 2;
 
 // What a mount of the image needs for as long as it lives.
-struct Lazy {
+struct Lazy final : RemoteImage {
     Lazy(const oci::Reference& reference, store::Store& store, std::stop_token outer)
-        : forward(std::move(outer), [this] { ended.request_stop(); }),
-          client(patient_options(ended.get_token()), http::curl_transport(kPatience)),
+        : forward(std::move(outer), [this] { ended.request_stop(); }), client(new_client()),
           name(reference),
           blobs([this](const oci::Descriptor& layer, std::uint64_t offset,
-                       MutableBytes out) { client.fetch_range(name, layer, offset, out); },
+                       MutableBytes out) { client->fetch_range(name, layer, offset, out); },
                 store.framed(), join_path(store.root(), "tmp")),
           lists(store.root()) {}
-    ~Lazy();
+    ~Lazy() override;
+    void prepare(const FetchAhead& wish) override;
+    void begin() override;
 
-    static registry::Options patient_options(std::stop_token stop) {
+    std::unique_ptr<registry::Client> new_client() const {
         auto options = registry::load_options();
-        options.stop = std::move(stop);
+        options.stop = ended.get_token();
         options.attempts = kAttempts;
-        return options;
+        return std::make_unique<registry::Client>(std::move(options),
+                                                  http::curl_transport(kPatience));
     }
 
     std::stop_source ended;  // what is fetched ahead keeps nobody waiting at the end
     std::stop_callback<std::function<void()>> forward;
-    registry::Client client;
+    std::unique_ptr<registry::Client> client;
     oci::Reference name;
     lazy::RemoteBlobs blobs;
     layer::ContentIndex contents;
     const AccessLists lists;
     std::optional<lazy::AccessRecorder> recorder;
+    std::vector<lazy::RemoteBlobs::Place> wished;
+    bool wishes_all = false;
 };
 
 Lazy::~Lazy() {
@@ -93,7 +97,7 @@ StoredImage fetch_documents(registry::Client& client, const oci::Reference& name
 
 void pull_layer(Lazy& lazy, store::Store& store, const oci::Descriptor& layer) {
     auto writer = store.new_blob();
-    lazy.client.fetch_blob(lazy.name, layer, [&](Bytes bytes) { writer.write(bytes); });
+    lazy.client->fetch_blob(lazy.name, layer, [&](Bytes bytes) { writer.write(bytes); });
     writer.commit(layer.digest);
 }
 
@@ -166,26 +170,28 @@ std::vector<lazy::RemoteBlobs::Place> in_groups(std::vector<lazy::RemoteBlobs::P
     return frames;
 }
 
-void begin_to_fetch(Lazy& lazy, const FetchAhead& wish) {
-    if (wish.record) lazy.recorder.emplace();
-    std::vector<lazy::RemoteBlobs::Place> frames;
-    if (wish.listed) frames = in_groups(lazy::frames_of(lazy.contents, lazy.lists.load(lazy.name)));
-    if (wish.rest) {
-        const auto all = lazy.blobs.frames();
-        frames.insert(frames.end(), all.begin(), all.end());
-    }
-    if (frames.empty()) return;
-    lazy.blobs.fetch_in_background(
-        std::move(frames), [&lazy, is_all = wish.rest](std::exception_ptr failure) {
-            const auto image = std::string(kRegistryPrefix) + lazy.name.familiar();
-            if (lazy.ended.stop_requested()) return;
-            try {
-                if (failure) std::rethrow_exception(failure);
-                if (is_all) log(LogLevel::Info, image + " is here, all of it");
-            } catch (const std::exception& error) {
-                log(LogLevel::Warn, image + ": no more is fetched ahead: " + error.what());
-            }
-        });
+void Lazy::prepare(const FetchAhead& wish) {
+    if (wish.record) recorder.emplace();
+    if (wish.listed) wished = in_groups(lazy::frames_of(contents, lists.load(name)));
+    wishes_all = wish.rest;
+    if (!wish.rest) return;
+    const auto all = blobs.frames();
+    wished.insert(wished.end(), all.begin(), all.end());
+}
+
+void Lazy::begin() {
+    client = new_client();  // those of a process before us are not ours to use
+    if (wished.empty()) return;
+    blobs.fetch_in_background(std::move(wished), [this](std::exception_ptr failure) {
+        if (ended.stop_requested()) return;
+        const auto image = std::string(kRegistryPrefix) + name.familiar();
+        try {
+            if (failure) std::rethrow_exception(failure);
+            if (wishes_all) log(LogLevel::Info, image + " is here, all of it");
+        } catch (const std::exception& error) {
+            log(LogLevel::Warn, image + ": no more is fetched ahead: " + error.what());
+        }
+    });
 }
 
 // A view of layers; one that notes what is read is not, and serves no metadata image.
@@ -220,7 +226,7 @@ TreeArgument open_lazy_image(Workspace& workspace, std::string_view name,
     auto& store = workspace.store();
     // Shared with the views and the readers that outlive this call.
     const auto lazy = std::make_shared<Lazy>(oci::Reference::parse(name), store, workspace.stop());
-    auto image = fetch_documents(lazy->client, lazy->name, platform);
+    auto image = fetch_documents(*lazy->client, lazy->name, platform);
     TreeArgument out;
     const auto tocs = collect_tables(*lazy, store, image, out.sources);
     lazy->contents = index_contents(image, tocs, out.sources);
@@ -232,7 +238,7 @@ TreeArgument open_lazy_image(Workspace& workspace, std::string_view name,
             return source(into);
         };
     };
-    out.fetch_ahead = [lazy](const FetchAhead& wish) { begin_to_fetch(*lazy, wish); };
+    out.remote = lazy;
     out.view = [lazy](std::shared_ptr<const snapshot::Tree> shown) {
         return view_of(lazy, std::move(shown));
     };

@@ -56,14 +56,28 @@ std::optional<MountRecord> read_record(const std::string& path) {
     record.manifest = text_of(value, "manifest");
     record.upper = text_of(value, "upper");
     record.pid = number_of(value, "pid");
+    record.holder = number_of(value, "holder");
     record.since_ns = number_of(value, "since");
     return record;
+}
+
+// One that was killed is there until its parent takes notice, which may be never.
+bool is_running(std::int64_t process) {
+    if (process <= 0) return false;
+    if (::kill(static_cast<pid_t>(process), 0) != 0) return errno == EPERM;
+    try {
+        const auto status = read_file("/proc/" + std::to_string(process) + "/stat", 4096);
+        const auto name_end = status.rfind(") ");  // a name may hold anything
+        return name_end == std::string::npos || status.compare(name_end + 2, 1, "Z") != 0;
+    } catch (const Error&) {  // gone meanwhile, or there is no /proc
+        return ::kill(static_cast<pid_t>(process), 0) == 0;
+    }
 }
 
 }  // namespace
 
 bool MountRecord::is_served() const {
-    return pid > 0 && (::kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM);
+    return is_running(pid) || is_running(holder);
 }
 
 std::string device_at(const std::string& target) {
@@ -92,20 +106,32 @@ void remove_remains(const std::string& device, const MountRecord& record) noexce
     }
 }
 
-PublishedRecord::PublishedRecord(const std::string& device, const MountRecord& record) {
-    const Json value = {{"reference", record.reference},
-                        {"target", record.target},
-                        {"root", record.root},
-                        {"tier", record.tier},
-                        {"why", record.why},
-                        {"manifest", record.manifest},
-                        {"upper", record.upper},
-                        {"pid", record.pid},
-                        {"since", record.since_ns},
+PublishedRecord::PublishedRecord(const std::string& device, const MountRecord& record)
+    : device_(device), record_(record) {
+    publish();
+}
+
+void PublishedRecord::take_over(std::int64_t holder) {
+    record_.pid = ::getpid();
+    record_.holder = holder;
+    publish();
+}
+
+void PublishedRecord::publish() {
+    const Json value = {{"reference", record_.reference},
+                        {"target", record_.target},
+                        {"root", record_.root},
+                        {"tier", record_.tier},
+                        {"why", record_.why},
+                        {"manifest", record_.manifest},
+                        {"upper", record_.upper},
+                        {"pid", record_.pid},
+                        {"holder", record_.holder},
+                        {"since", record_.since_ns},
                         {"boot", boot_id()}};
     const auto text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
     try {
-        path_ = leave_note(runtime_directories(kWhat, record.root), name_of(device), text);
+        path_ = leave_note(runtime_directories(kWhat, record_.root), name_of(device_), text);
     } catch (const Error& error) {  // all is read-only, say: the mount serves without
         log(LogLevel::Warn,
             std::string("`shale mounts` will not list this mount: ") + error.what());

@@ -18,9 +18,11 @@ struct MountRecord {
     std::string manifest;   // digest of the image's manifest; empty if it is no image
     std::string upper;      // where a writable mount keeps what is written; else empty
     std::int64_t pid = 0;   // of the serving process
+    // Of the one that has another serve when that is killed; 0: there is none.
+    std::int64_t holder = 0;
     std::int64_t since_ns = 0;
 
-    bool is_served() const;  // the process is there
+    bool is_served() const;  // one of the processes is there
 };
 
 // "0:44", as mountinfo has it, of what is mounted at a directory.
@@ -41,8 +43,13 @@ class PublishedRecord {
     PublishedRecord(const std::string& device, const MountRecord& record);
     PublishedRecord(const PublishedRecord&) = delete;
     ~PublishedRecord();
+    // This process serves now, and `holder` holds.
+    void take_over(std::int64_t holder);
 
   private:
+    void publish();
+    const std::string device_;
+    MountRecord record_;
     std::string path_;  // empty if there was no place to put it
 };
 

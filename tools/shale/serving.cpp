@@ -91,15 +91,16 @@ MountRecord record_of(const MountRequest& request, const store::Store& store,
 // processor.
 constexpr unsigned kThreadsThatWait = 16;
 
-void fetch_ahead(const MountRequest& request, const TreeArgument& shown, const TierChoice& choice) {
-    if (request.ahead && !shown.fetch_ahead)
+void prepare_to_fetch(const MountRequest& request, const TreeArgument& shown,
+                      const TierChoice& choice) {
+    if (request.ahead && !shown.remote)
         fail(ErrorKind::Invalid, "--record, --complete and --no-prefetch are for images that stay "
                                  "in their registry (docker://), which " +
                                      request.reference + " does not");
     const auto wish = request.ahead.value_or(FetchAhead{});
     if (wish.record && choice.tier != Tier::Fuse)
         fail(ErrorKind::Invalid, "--record wants --tier fuse");
-    if (shown.fetch_ahead) shown.fetch_ahead(wish);
+    if (shown.remote) shown.remote->prepare(wish);
 }
 
 }  // namespace
@@ -113,6 +114,8 @@ struct Serving::State {
     std::unique_ptr<ServerMounter> mounter;
     std::unique_ptr<build::WritableRoot> root;
     std::optional<PublishedRecord> record;
+    std::shared_ptr<RemoteImage> remote;
+    bool is_paused = false;
 
     ~State() {
         if (root && !target.empty()) ::umount2(target.c_str(), MNT_DETACH);
@@ -170,10 +173,11 @@ Serving::Serving(const MountRequest& request, Workspace& workspace)
         fail(ErrorKind::Unsupported, "--rw makes an overlay, which needs root");
     state_->choice = choose_tier(
         request.tier, {.is_root = ::geteuid() == 0, .has_contents = shown.open != nullptr});
-    fetch_ahead(request, shown, state_->choice);
+    prepare_to_fetch(request, shown, state_->choice);
+    state_->remote = shown.remote;
     const auto view = shown.view(shown.tree);
     fuse::Options options;
-    if (shown.fetch_ahead) options.threads = kThreadsThatWait;
+    if (shown.remote) options.threads = kThreadsThatWait;
     options.source_name = request.reference;
     if (request.origin) options.origin = origin_of(shown);
     auto pins = shown.sources;
@@ -196,6 +200,17 @@ Serving::Serving(const MountRequest& request, Workspace& workspace)
 }
 
 Serving::~Serving() = default;
+
+void Serving::pause() {
+    state_->server().pause();
+    state_->is_paused = true;
+}
+
+void Serving::go_on(std::int64_t holder, bool after_another) {
+    if (state_->remote) state_->remote->begin();  // before somebody reads
+    if (std::exchange(state_->is_paused, false)) state_->server().resume(after_another);
+    state_->record->take_over(holder);
+}
 
 const TierChoice& Serving::tier() const {
     return state_->choice;

@@ -31,7 +31,11 @@ class Serving {
     Serving(const MountRequest& request, Workspace& workspace);
     Serving(const Serving&) = delete;
     ~Serving();
-    // Until somebody unmounts, or a signal asks us to.
+    // For fork(2), as fuse::Mounted's; the process that goes on says who holds it (0: nobody), and
+    // whether it does so after another that was killed. Without a fork, go_on() alone.
+    void pause();
+    void go_on(std::int64_t holder, bool after_another);
+    // Until somebody unmounts, or a signal asks us to. After go_on().
     void wait(Workspace& workspace);
     const TierChoice& tier() const;
 

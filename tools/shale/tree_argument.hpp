@@ -29,6 +29,16 @@ struct FetchAhead {
     bool record = false;  // note what is read, for later mounts
 };
 
+class RemoteImage {
+  public:
+    virtual ~RemoteImage() = default;
+    // Before the first view, and once.
+    virtual void prepare(const FetchAhead& wish) = 0;
+    // In the process that serves the views, once: connections are made anew, and what was wished
+    // for is fetched in the background.
+    virtual void begin() = 0;
+};
+
 struct TreeArgument {
     std::shared_ptr<const snapshot::Tree> tree;
     // Reads the files of the tree from their start; null for a snapshot file, which holds digests
@@ -42,8 +52,7 @@ struct TreeArgument {
     std::optional<StoredImage> image{};  // if the reference names one
     // The tables of contents of its layers. Null unless `tree` is what they merge to.
     std::function<Tables()> tables{};
-    // Begins with that, in the background; before the first view, and once. Null for what is here.
-    std::function<void(const FetchAhead&)> fetch_ahead{};
+    std::shared_ptr<RemoteImage> remote{};  // null for what is here
 };
 
 // Behind a reference may stand "#layer:N", "#step:N" or "#layers" (layer_views.hpp).

@@ -14,6 +14,8 @@ class FuseServer final : public TreeServer {
     sandbox::OverlayBase base() const override { return {{mounted_.target()}, {}}; }
     void leave_to_overlay() override { ::umount2(mounted_.target().c_str(), MNT_DETACH); }
     void wait() override { mounted_.wait(); }
+    void pause() override { mounted_.pause(); }
+    void resume(bool after_another) override { mounted_.resume(after_another); }
 
   private:
     fuse::Mounted mounted_;
@@ -26,6 +28,8 @@ class ImageServer final : public TreeServer {
     sandbox::OverlayBase base() const override { return {{layers_.lower()}, layers_.data()}; }
     void leave_to_overlay() override { layers_.release(); }
     void wait() override { layers_.wait(); }
+    void pause() override { layers_.pause(); }
+    void resume(bool after_another) override { layers_.resume(after_another); }
 
   private:
     fuse::ImageLayers layers_;

@@ -20,6 +20,9 @@ class TreeServer : public build::MountedTree {
     // Only the overlay over it keeps it from now on, so that unmounting that ends it.
     virtual void leave_to_overlay() = 0;
     virtual void wait() = 0;  // until it is gone
+    // As fuse::Mounted's.
+    virtual void pause() = 0;
+    virtual void resume(bool after_another) = 0;
 };
 
 std::unique_ptr<TreeServer> serve_through_fuse(std::shared_ptr<mount::View> view,

@@ -62,6 +62,14 @@ std::stop_token Workspace::stop() {
     return interrupts_->token();
 }
 
+void Workspace::pause_interrupts() {
+    if (interrupts_) interrupts_->pause();
+}
+
+void Workspace::resume_interrupts() {
+    if (interrupts_) interrupts_->resume();
+}
+
 std::stop_token Workspace::stop_except_keyboard() {
     constexpr bool kKeyboard = false;
     interrupts_.reset();

@@ -38,6 +38,9 @@ class Workspace {
 
     // From the first call on, Ctrl-C requests a stop instead of killing the program.
     std::stop_token stop();
+    // For fork(2): as Interrupts'.
+    void pause_interrupts();
+    void resume_interrupts();
     // For a command that owns the terminal: the keyboard's signals are the command's.
     std::stop_token stop_except_keyboard();
 
