@@ -37,7 +37,8 @@ struct Member {
     bool operator==(const Member&) const = default;
 };
 
-// What the decoder accepts as one name and one path. The kernel's own limit for a name; for paths
+// What the decoder accepts as one name, which a whiteout's prefix may precede, and as one path. The
+// kernel's own limit for a name; for paths
 // four times PATH_MAX, since a tree may be deeper than one system call can name.
 inline constexpr std::size_t kMaxNameBytes = 255;
 inline constexpr std::size_t kMaxPathBytes = 16 << 10;
@@ -86,6 +87,9 @@ bool looks_like_tar(Bytes head);
 
 // Whiteouts (OCI image-spec layer.md).
 inline constexpr std::string_view kWhiteoutPrefix = ".wh.";
+constexpr std::size_t most_name_bytes(std::string_view name) {
+    return kMaxNameBytes + (name.starts_with(kWhiteoutPrefix) ? kWhiteoutPrefix.size() : 0);
+}
 inline constexpr std::string_view kOpaqueMarker = ".wh..wh..opq";
 enum class WhiteoutKind { None, Whiteout, Opaque };
 struct Whiteout {

@@ -58,7 +58,7 @@ bool is_clean_path(std::string_view path) {
     while (true) {
         const auto slash = path.find('/');
         const auto name = path.substr(0, slash);
-        if (name.empty() || name == "." || name == ".." || name.size() > tar::kMaxNameBytes)
+        if (name.empty() || name == "." || name == ".." || name.size() > tar::most_name_bytes(name))
             return false;
         if (slash == std::string_view::npos) return true;
         path.remove_prefix(slash + 1);

@@ -60,7 +60,7 @@ std::string clean_member_path(std::string_view raw, std::string_view what) {
         if (name.empty() || name == ".") continue;
         if (name == "..")
             fail(ErrorKind::Corrupt, fmt::format("{} \"{}\" escapes the root", what, raw));
-        if (name.size() > kMaxNameBytes)
+        if (name.size() > most_name_bytes(name))
             fail(ErrorKind::Corrupt, fmt::format("{} \"{}...\": a name of {} bytes", what,
                                                  name.substr(0, 64), name.size()));
         if (!path.empty()) path.push_back('/');

@@ -63,8 +63,10 @@ class Picture {
             add(tree, node);
     }
     // "etc/.wh.motd": the layer deletes etc/motd. An empty file of that name, as in the tar.
+    // Left out if no file can have the name.
     void add_mark(const Tree& after, const std::string& path) {
         const auto slash = path.rfind('/');
+        if (path.size() - (slash + 1) > tar::kMaxNameBytes) return;  // npos + 1 is 0
         const auto parent = after.find(slash == std::string::npos ? "" : path.substr(0, slash));
         if (parent != kNoNode && after.entry(parent).type != FileType::Directory) return;
         if (parent != kNoNode) add(after, parent);
