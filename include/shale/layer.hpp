@@ -130,6 +130,9 @@ snapshot::Tree merge(const snapshot::Tree& base, const Toc& toc);
 // otherwise as far as permitted. Every path is resolved beneath the directory; a link or ".." that
 // would leave it is Corrupt and names the member. Directory times are set last.
 void apply(codec::Source tar_stream, const std::string& what, const std::string& directory);
+// Reads the same stream to its end without touching anything, and fails for what apply() would fail
+// for, whatever the directory holds: members cut short, impossible names, a member below a file.
+void check_members(codec::Source tar_stream, const std::string& what);
 
 // Where the contents of one layer lie, by digest: what reading needs of a table of contents, 48
 // bytes per content, in a form that can be kept in a file and used where it lies. Immutable. The

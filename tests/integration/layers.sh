@@ -73,3 +73,59 @@ if command -v zstd > /dev/null; then
     check "and extract what went in" diff -r "$ctx/node_modules" "$T/out/app/node_modules"
     check "large files included" cmp "$ctx/big.bin" "$T/out/app/big.bin"
 fi
+
+# ------------------------------------------------------------------------------------------------
+# Names as long as a file system takes, and layers that go wrong.
+
+long=$(printf 'n%.0s' $(seq 255))
+mkdir "$T/a" "$T/b"
+echo x > "$T/a/$long"
+check "a layer removes the longest name" "$SHALE" layer "$T/a" "$T/b" -o "$T/gone"
+check "apply it" "$SHALE" apply "$T/gone" "$T/a"
+check "it is gone" equal "$(ls "$T/a")" ""
+if busybox=$(command -v busybox) && { command -v crun || command -v runc; } > /dev/null; then
+    cp "$busybox" "$T/b/busybox"
+    cat > "$T/b/Dockerfile" <<D
+FROM scratch
+COPY busybox /bin/busybox
+RUN ["/bin/busybox", "--install", "-s", "/bin"]
+RUN >/$long
+RUN mv /$long /${long%?}m
+D
+    check "RUNs that rename it" "$SHALE" build -q -t long "$T/b"
+    check "leave an image that can be read" equal "$("$SHALE" cat "long:/${long%?}m")" ""
+    check "and its layers, one by one" contains \
+        "$("$SHALE" diff --lines scratch 'long#layer:4')" "A ${long%?}m"
+fi
+
+mkdir "$T/to"
+echo precious > "$T/to/a"
+python3 - "$T" <<'P'
+import io, sys, tarfile
+def write(name, *members):
+    with tarfile.open(f"{sys.argv[1]}/{name}", "w") as tar:
+        for member in members:
+            info = tarfile.TarInfo(member)
+            info.size = 5
+            tar.addfile(info, io.BytesIO(b"evil\n"))
+write("below.tar", "a", "a/b")
+write("two.tar", "a", "c")
+write("nothing.tar", "a", "d/.wh.")
+P
+head -c 1200 "$T/two.tar" > "$T/cut.tar"
+gzip -k "$T/cut.tar"
+check_fails "a member below a file" 1 'lies below "a"' "$SHALE" apply "$T/below.tar" "$T/to"
+check_fails "a tar cut short" 1 "cut.tar" "$SHALE" apply "$T/cut.tar" "$T/to"
+check_fails "in gzip, too" 1 "cut.tar.gz" "$SHALE" apply "$T/cut.tar.gz" "$T/to"
+check_fails "a whiteout of nothing" 1 "whiteout of nothing" \
+    "$SHALE" apply "$T/nothing.tar" "$T/to"
+check "change nothing" equal "$(cd "$T/to" && ls && cat a)" "$(printf 'a\nprecious')"
+check "a good one does" "$SHALE" apply "$T/two.tar" "$T/to"
+check "all of it" equal "$(cat "$T/to/a" "$T/to/c")" "$(printf 'evil\nevil')"
+
+check "a layer of nothing" "$SHALE" layer scratch scratch -o "$T/empty.tar.zst"
+head -c 10240 /dev/zero > "$T/empty.tar"
+head -c 10000 /dev/zero > "$T/zeros"
+check "is an empty tree" "$SHALE" diff scratch "$T/empty.tar.zst"
+check "as an empty tar is" "$SHALE" diff scratch "$T/empty.tar"
+check_fails "but not any zeros" 2 "no tar file" "$SHALE" diff scratch "$T/zeros"

@@ -1,7 +1,8 @@
 // shale apply: a layer unpacked over a directory.
 //
-// The blob is read twice. The first pass decompresses it to the end and compares digests, so that a
-// truncated or damaged layer is refused before the directory has changed; the second extracts.
+// The blob is read twice. The first pass decompresses it to the end, looks at each member and
+// compares digests, so that a truncated, damaged or impossible layer is refused before the
+// directory has changed; the second extracts.
 #include "command.hpp"
 #include "flags.hpp"
 
@@ -78,9 +79,13 @@ void require_equal(const std::string& wanted, const Digest& found, const std::st
 void verify(int fd, const Flags& flags) {
     codec::Sha256 blob_hash, tar_hash;
     auto stream = decompress(fd, flags.file, &blob_hash);
-    std::vector<std::byte> buffer(kBufferBytes);
-    while (const auto count = stream.read(buffer))
-        tar_hash.update(Bytes(buffer).first(count));
+    layer::check_members(
+        [&](MutableBytes out) {
+            const auto count = stream.read(out);
+            tar_hash.update(out.first(count));
+            return count;
+        },
+        flags.file);
     require_equal(flags.diff_id, tar_hash.finish(), "the tar stream of " + flags.file);
     require_equal(flags.digest, blob_hash.finish(), flags.file);
 }

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <unordered_map>
 
@@ -48,9 +49,22 @@ struct PlainTar {
     }
 };
 
+// The end of an archive and nothing else: two blocks of zeros, or as many as fill a record.
+bool is_empty_tar(int fd, const std::string& name) {
+    constexpr std::size_t kMostBlocks = 256;
+    std::vector<std::byte> bytes((kMostBlocks + 1) * kTarBlock);
+    std::size_t size = 0;
+    while (const auto count = read_at(fd, MutableBytes(bytes).subspan(size), size, name))
+        size += count;
+    bytes.resize(size);
+    return size >= 2 * kTarBlock && size <= kMostBlocks * kTarBlock && size % kTarBlock == 0 &&
+           std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{}; });
+}
+
 bool starts_like_tar(int fd, const std::string& name) {
     std::byte head[kTarBlock];
-    return tar::looks_like_tar(Bytes(head).first(read_at(fd, head, 0, name)));
+    return tar::looks_like_tar(Bytes(head).first(read_at(fd, head, 0, name))) ||
+           is_empty_tar(fd, name);
 }
 
 std::shared_ptr<const PlainTar> open_plain(const std::string& path) {
