@@ -15,6 +15,7 @@
 #include <array>
 #include <atomic>
 #include <csignal>
+#include <ctime>
 
 namespace shale::cli {
 
@@ -23,12 +24,23 @@ namespace {
 constexpr std::array<int, 3> kStopSignals = {SIGINT, SIGTERM, SIGHUP};
 constexpr std::array<int, 2> kKeyboardSignals = {SIGINT, SIGQUIT};
 
+// A second signal within this is the first one, sent twice.
+constexpr std::int64_t kSameNs = 300'000'000;
+
 std::atomic<int> g_received{0};
+std::atomic<std::int64_t> g_received_ns{0};
 std::atomic<int> g_wake_fd{-1};
 
 void on_stop_signal(int number) {
     const int saved_errno = errno;
-    if (g_received.exchange(number) != 0) ::_exit(kSignalled + number);
+    timespec now{};  // both calls are safe in a handler
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    if (g_received.exchange(number) != 0) {
+        if (to_ns(now) - g_received_ns.load() > kSameNs) ::_exit(kSignalled + number);
+        errno = saved_errno;
+        return;
+    }
+    g_received_ns.store(to_ns(now));
     const char byte = 1;
     // The pipe is empty at the first signal, so this cannot block or fail in a way that matters.
     [[maybe_unused]] const auto written = ::write(g_wake_fd.load(), &byte, 1);
@@ -93,6 +105,8 @@ void Interrupts::resume() {
 }
 
 Interrupts::~Interrupts() {
+    // The program is ending, and a second signal shall not cut that short.
+    if (g_received.load() != 0) saved_.clear();
     // Backwards: a signal that was taken over twice gets its first action back.
     for (auto taken = saved_.rbegin(); taken != saved_.rend(); ++taken)
         ::sigaction(taken->first, &taken->second, nullptr);

@@ -46,13 +46,13 @@ class Workspace {
 
   private:
     Globals globals_;
+    std::unique_ptr<Interrupts> interrupts_;  // outlives what a signal must not cut short
     std::string why_not_root_;
     std::unique_ptr<store::Store> store_;
     std::unique_ptr<registry::Client> registry_;
     std::unique_ptr<build::Images> images_;
     std::mutex runtime_mutex_;
     std::unique_ptr<sandbox::Runtime> runtime_;
-    std::unique_ptr<Interrupts> interrupts_;
 };
 
 }  // namespace shale::cli

@@ -1,6 +1,7 @@
 #include "interrupts.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <csignal>
 
@@ -43,6 +44,34 @@ TEST(Interrupts, BringTheEarlierActionsBack) {
         EXPECT_EQ(handler_of(SIGQUIT), SIG_DFL);
     }
     std::signal(SIGINT, SIG_DFL);
+}
+
+// In a process of its own: what was received stays known for good.
+TEST(InterruptsDeathTest, TheSameSignalTwiceAtOnceIsOne) {
+    const auto stop = [](int between_ms) {
+        const Interrupts interrupts;
+        ::raise(SIGTERM);
+        ::usleep(static_cast<useconds_t>(between_ms) * 1000);
+        ::raise(SIGTERM);
+        while (!interrupts.token().stop_requested())
+            ::usleep(1000);
+        ::_exit(7);
+    };
+    EXPECT_EXIT(stop(0), testing::ExitedWithCode(7), "");
+    EXPECT_EXIT(stop(5), testing::ExitedWithCode(7), "");
+    EXPECT_EXIT(stop(500), testing::ExitedWithCode(128 + SIGTERM), "");
+}
+
+TEST(InterruptsDeathTest, TheEndIsNotCutShort) {
+    const auto end = [] {
+        {
+            const Interrupts interrupts;
+            ::raise(SIGTERM);
+        }
+        ::raise(SIGTERM);
+        ::_exit(7);
+    };
+    EXPECT_EXIT(end(), testing::ExitedWithCode(7), "");
 }
 
 }  // namespace
