@@ -12,12 +12,23 @@
 namespace shale::build {
 namespace {
 
+// Corrupt at the end if the store's file is not the blob any more: nobody else would notice.
 codec::Source blob_source(store::Store& store, const oci::Descriptor& blob) {
-    auto offset = std::make_shared<std::uint64_t>(0);
-    return [&store, blob, offset](MutableBytes out) {
-        const auto count = std::min<std::uint64_t>(out.size(), blob.size - *offset);
-        store.read_blob(blob.digest, *offset, out.first(count));
-        *offset += count;
+    struct State {
+        std::uint64_t offset = 0;
+        codec::Sha256 hash;
+    };
+    auto state = std::make_shared<State>();
+    return [&store, blob, state](MutableBytes out) {
+        const auto count = std::min<std::uint64_t>(out.size(), blob.size - state->offset);
+        store.read_blob(blob.digest, state->offset, out.first(count));
+        state->hash.update(out.first(count));
+        state->offset += count;
+        if (count > 0 && state->offset == blob.size)
+            if (const auto found = state->hash.finish(); found != blob.digest)
+                fail(ErrorKind::Corrupt, "blob " + blob.digest.str() +
+                                             " is damaged in the store: it hashes to " +
+                                             found.str());
         return static_cast<std::size_t>(count);
     };
 }

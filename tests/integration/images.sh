@@ -194,8 +194,25 @@ for layer in "$SHALE_ROOT"/blobs/sha256/*; do
 done
 check "pull mends a blob that was cut short" "$SHALE" pull -q "$remote"
 check "and it is whole" equal "$("$SHALE" cat "$remote:/hello.txt")" hello
+# A base that is in the store, under another name or none.
+"$SHALE" tag "$remote" "localhost:$port/team/app:v2"
+check "another name for it" "$SHALE" push -q "localhost:$port/team/app:v2"
+"$SHALE" rm "localhost:$port/team/app:v2" > /dev/null
+printf 'FROM localhost:%s/team/app:v2\nRUN echo more > /more\n' "$port" > "$ctx/Dockerfile.base"
+check "a build on it" "$SHALE" build -q -f "$ctx/Dockerfile.base" "$ctx"
+check "remembers the name" contains "$("$SHALE" images)" v2
 kill "$registry"
 wait "$registry" 2>/dev/null
+check "and needs no registry then" "$SHALE" build -q --no-cache -f "$ctx/Dockerfile.base" "$ctx"
+# A blob of the store with another byte in it.
+bad=$(ls -S "$SHALE_ROOT"/blobs/sha256/* | head -1)
+cp "$bad" "$T/good-blob"
+printf 'XYZ' | dd of="$bad" bs=1 seek=500 conv=notrunc 2> /dev/null
+check_fails "an archive with a damaged blob" 1 "is damaged in the store" "$SHALE" build -q \
+    -o "type=oci,dest=$T/bad.tar" -f "$ctx/Dockerfile.base" "$ctx"
+check "is not left behind" absent "$T/bad.tar"
+cp "$T/good-blob" "$bad"
+check "as it was" "$SHALE" build -q -o "type=oci,dest=$T/bad.tar" -f "$ctx/Dockerfile.base" "$ctx"
 check_fails "a registry that is down" 1 "localhost:$port" "$SHALE" pull -q "localhost:$port/team/x"
 check "what is in the store needs no registry" \
     equal "$("$SHALE" cat "$remote:/hello.txt")" hello
