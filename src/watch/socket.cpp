@@ -13,9 +13,11 @@
 
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <climits>
 #include <cstddef>
 #include <cstdlib>
+#include <thread>
 
 namespace shale::watch {
 
@@ -23,6 +25,8 @@ namespace {
 
 constexpr std::string_view kProtocol = "shale-watch-1";
 constexpr std::size_t kMaxQuestionBytes = 1024;
+constexpr int kAttemptsToListen = 10;
+constexpr auto kBetweenAttempts = std::chrono::milliseconds(50);
 constexpr std::size_t kMaxAnswerBytes = 1 << 30;
 constexpr time_t kPatienceSeconds = 30;
 
@@ -142,10 +146,15 @@ UniqueFd listen_for(const Identity& directory) {
     if (!listener) throw_errno("socket", "of the watcher");
     sockaddr_un address{};
     const socklen_t bytes = address_of(directory.path, address);
-    if (::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), bytes) != 0) {
-        if (errno == EADDRINUSE)
+    for (int attempt = 0;
+         ::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), bytes) != 0;
+         ++attempt) {
+        if (errno != EADDRINUSE) throw_errno("bind", "the watcher's socket");
+        if (attempt == kAttemptsToListen)
             fail(ErrorKind::Invalid, "'" + directory.path + "' is being watched already");
-        throw_errno("bind", "the watcher's socket");
+        // By one of the directory that was here before, perhaps; asked about this one, it ends.
+        if (attempt == 0) ask(directory.path, {});
+        std::this_thread::sleep_for(kBetweenAttempts);
     }
     if (::listen(listener.get(), 16) != 0) throw_errno("listen", "on the watcher's socket");
     return listener;

@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <optional>
 #include <utility>
 
 namespace shale::watch {
@@ -21,6 +23,8 @@ namespace {
 
 // How soon a request to stop is noticed.
 constexpr int kPollMs = 200;
+// How soon that the directory is gone.
+constexpr auto kLookEvery = std::chrono::seconds(5);
 
 std::unique_ptr<Notifier> create_notifier(Backend backend, int root_fd, const std::string& root) {
     if (backend != Backend::Inotify)
@@ -80,6 +84,15 @@ struct Watcher::State {
         return answer;
     }
 
+    // Whether the directory is not where it was, so that nobody will ask for it any more. Looked
+    // at now and then.
+    bool is_gone() {
+        const auto now = std::chrono::steady_clock::now();
+        if (looked_at && now - *looked_at < kLookEvery) return false;
+        looked_at = now;
+        return !is_in_place();
+    }
+
     void answer_next(int listener) {
         const UniqueFd connection(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
         if (!connection) return;  // who asked has gone
@@ -88,7 +101,9 @@ struct Watcher::State {
         if (question->dev != identity.dev || question->ino != identity.ino) {
             Answer other;
             other.why = "the watcher sees another directory at this path";
-            return send_answer(connection.get(), other);
+            send_answer(connection.get(), other);
+            looked_at = {};  // who asks knows better than we do
+            return;
         }
         send_answer(connection.get(), answer(question->since));
     }
@@ -99,6 +114,8 @@ struct Watcher::State {
     DirtySet dirty;
     Mounts mounts;  // as of the last look
     bool mounts_below = false;
+    std::optional<std::chrono::steady_clock::time_point> looked_at =
+        std::chrono::steady_clock::now();
     std::unique_ptr<Notifier> notifier;
 };
 
@@ -121,6 +138,7 @@ void Watcher::serve(const std::stop_token& stop, const std::function<void()>& on
     while (!stop.stop_requested()) {
         const int ready = ::poll(events, 2, kPollMs);
         if (ready < 0 && errno != EINTR) throw_errno("poll", "the watcher's events");
+        if (state_->is_gone()) break;
         if (ready <= 0) continue;
         if (events[0].revents) state_->notifier->drain(state_->dirty);
         if (events[1].revents) state_->answer_next(listener.get());

@@ -65,6 +65,14 @@ echo "no tree at all" > "$T/text"
 check_fails "any other file is refused" 2 "not a readable snapshot, and no tar file" \
     "$SHALE" diff "$a" "$T/text"
 
+mkdir "$T/links"
+head -c 1000000 /dev/zero > "$T/links/one"
+for at in 2 3 4; do ln "$T/links/one" "$T/links/name$at"; done
+check "totals count a file once, whatever its names" contains \
+    "$("$SHALE" diff --stat --json scratch "$T/links" | tr -d ' ')" '"bytesAfter":1000000'
+check "on the other side, too" contains \
+    "$("$SHALE" diff --stat --json "$T/links" scratch | tr -d ' ')" '"bytesBefore":1000000'
+
 # --- the second snapshot ------------------------------------------------------------------------
 field() { python3 -c "import json, sys; print(json.load(sys.stdin)['$1'])"; }
 snapshot() { "$SHALE" snapshot --json "$b" -o "$T/b.snap"; }
@@ -120,6 +128,22 @@ print([w["pid"] for w in json.load(sys.stdin) if w["directory"] == sys.argv[1]])
     check "nor is it listed" equal "$(listed)" "[]"
     check_fails "twice" 1 "nobody watches" "$SHALE" watch --stop "$b"
     check_fails "flags that contradict" 1 "exclude each other" "$SHALE" watch --list --stop
+    # A workspace that is removed and made again.
+    mkdir "$T/work"
+    old=$("$SHALE" watch --background "$T/work" 2> /dev/null)
+    rm -r "$T/work"
+    mkdir "$T/work"
+    check "another directory at the same place" sh -c '"$1" watch --background "$2" > "$3"' - \
+        "$SHALE" "$T/work" "$T/new"
+    check "has another watcher" test "$(cat "$T/new")" != "$old"
+    check "the old one is gone" wait_for 5 not runs "$old"
+    rm -r "$T/work"
+    check "what is not there any more can be named" "$SHALE" watch --stop "$T/work"
+    check "and is watched no longer" wait_for 5 not runs "$(cat "$T/new")"
+    mkdir "$T/work"
+    old=$("$SHALE" watch --background "$T/work" 2> /dev/null)
+    mv "$T/work" "$T/moved"
+    check "nor is what was moved" wait_for 15 not runs "$old"
     pid=$("$SHALE" watch --background "$b" 2> "$T/watch.log")
     kill -9 "$pid"
     while kill -0 "$pid" 2> /dev/null; do sleep 0.1; done

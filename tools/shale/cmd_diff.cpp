@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include <memory>
+#include <unordered_set>
 
 namespace shale::cli {
 
@@ -35,23 +36,33 @@ struct Totals {
     std::uint64_t bytes_before = 0, bytes_after = 0;  // of regular files that are listed
 };
 
-std::uint64_t file_bytes(const snapshot::Tree& tree, snapshot::NodeId node) {
-    if (node == snapshot::kNoNode) return 0;
-    const auto entry = tree.entry(node);
-    return entry.type == FileType::Regular ? entry.size : 0;
-}
+// Adds up files of a tree; of several names of one only the first counts.
+class ByteCount {
+  public:
+    explicit ByteCount(const snapshot::Tree& tree) : tree_(tree) {}
+    void add(snapshot::NodeId node) {
+        if (node == snapshot::kNoNode) return;
+        const auto entry = tree_.entry(node);
+        if (entry.type != FileType::Regular) return;
+        if (entry.link_group == 0 || groups_.insert(entry.link_group).second) total_ += entry.size;
+    }
+    // A removed directory is one change; its files count all the same.
+    void add_subtree(snapshot::NodeId top) {
+        for (auto node = top; node < tree_.end(top); ++node)
+            add(node);
+    }
+    std::uint64_t total() const { return total_; }
 
-// A removed directory is one change; its files count all the same.
-std::uint64_t subtree_bytes(const snapshot::Tree& tree, snapshot::NodeId node) {
-    std::uint64_t total = 0;
-    for (auto at = node; at < tree.end(node); ++at)
-        total += file_bytes(tree, at);
-    return total;
-}
+  private:
+    const snapshot::Tree& tree_;
+    std::unordered_set<std::uint64_t> groups_;
+    std::uint64_t total_ = 0;
+};
 
 Totals count(const std::vector<diff::Change>& changes, const snapshot::Tree& before,
              const snapshot::Tree& after) {
     Totals totals;
+    ByteCount bytes_before(before), bytes_after(after);
     for (const auto& change : changes) {
         switch (change.kind) {
         case diff::ChangeKind::Added:
@@ -62,15 +73,17 @@ Totals count(const std::vector<diff::Change>& changes, const snapshot::Tree& bef
             break;
         case diff::ChangeKind::Removed:
             ++totals.removed;
-            totals.bytes_before += subtree_bytes(before, change.before);
+            bytes_before.add_subtree(change.before);
             continue;
         case diff::ChangeKind::Linked:
             ++totals.linked;
             break;
         }
-        totals.bytes_before += file_bytes(before, change.before);
-        totals.bytes_after += file_bytes(after, change.after);
+        bytes_before.add(change.before);
+        bytes_after.add(change.after);
     }
+    totals.bytes_before = bytes_before.total();
+    totals.bytes_after = bytes_after.total();
     return totals;
 }
 

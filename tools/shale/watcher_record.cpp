@@ -69,8 +69,11 @@ std::optional<WatcherRecord> read_note(const std::string& path) {
 
 std::string real_directory(const std::string& path) {
     char resolved[PATH_MAX];
-    if (!::realpath(path.c_str(), resolved)) throw_errno("watch", path);
-    return resolved;
+    if (::realpath(path.c_str(), resolved)) return resolved;
+    if (errno != ENOENT) throw_errno("watch", path);
+    std::error_code error;  // it was there, perhaps
+    const auto was = std::filesystem::weakly_canonical(path, error);
+    return error ? path : std::filesystem::absolute(was).lexically_normal().string();
 }
 
 WatcherNote::WatcherNote(const std::string& root, const std::string& directory,
