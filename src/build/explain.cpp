@@ -94,7 +94,7 @@ Explanation explain(const BuildRecord& build, const RecordedStep& step,
                     bool any_line) {
     if (!step.may_use_cache)
         return without_record(step, Kind::NoCache, "the cache was not to be used (--no-cache)");
-    bool is_known = false, is_unfinished = false;
+    bool is_known = false, is_unfinished = false, all_ended_early = true;
     std::size_t looked_at = 0;
     for (const auto& old : earlier) {
         if (old.id == build.id || (!any_line && old.line() != build.line())) continue;
@@ -104,8 +104,11 @@ Explanation explain(const BuildRecord& build, const RecordedStep& step,
         if (before && !before->root.is_zero())
             return compare_steps(build, step, old, *before, find_tree);
         is_unfinished |= before != nullptr;
+        all_ended_early &= old.outcome != BuildRecord::Outcome::Completed;
     }
     if (is_unfinished) return without_record(step, Kind::Unfinished, "it never succeeded before");
+    if (is_known && all_ended_early)
+        return without_record(step, Kind::Unfinished, "no earlier build came this far");
     return without_record(step, Kind::NoRecord,
                           is_known ? "the instruction is new"
                                    : "no earlier build of this Dockerfile is on record");

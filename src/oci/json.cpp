@@ -62,8 +62,11 @@ json parse_bounded(std::string_view text, std::string_view what) {
         return json::parse(text, Bounds(what));
     } catch (const json::exception& error) {
         // The library's own type must not leave this room.
-        const std::string reason = std::string(error.what()).substr(0, kMaxReasonLength);
-        fail(ErrorKind::Corrupt, std::string(what) + ": " + reason);
+        std::string_view reason = error.what();  // "[json.exception...] parse error at line 1, ..."
+        if (const auto name_end = reason.find("] "); reason.starts_with("[json.exception."))
+            reason.remove_prefix(name_end + 2);
+        reason = reason.substr(0, kMaxReasonLength);
+        fail(ErrorKind::Corrupt, std::string(what) + ": " + std::string(reason));
     }
 }
 

@@ -299,11 +299,17 @@ class Alone {
 Collected Store::collect(const CollectOptions& options, std::chrono::milliseconds patience) {
     std::optional<Alone> alone;
     if (!options.dry_run) alone.emplace(*state_->in_use, patience);
+    const auto& tmp = state_->layout.tmp;
+    const auto unfinished = options.dry_run ? 0 : blocks_below(tmp);
+    // Alone with the store there is nobody at his beginning.
+    if (!options.dry_run) remove_leftovers(tmp, system_clock().now_ns(), 0);
     const Census census = Census::take(*this, state_->layout, state_->tags, *state_->database,
                                        !options.unnamed_images);
     Collection collection(census, state_->layout, options);
     if (options.unnamed_images) collection.done().images = state_->tags.unnamed();
     collection.choose();
+    if (!options.dry_run)
+        collection.done().bytes += unfinished - std::min(unfinished, blocks_below(tmp));
     if (!options.dry_run)
         collection.remove(*state_->database, state_->tags, state_->blobs, state_->framed,
                           state_->session.directory());

@@ -17,8 +17,6 @@ namespace shale::store {
 
 namespace {
 
-constexpr std::int64_t kLeftoverAgeNs = 60ll * kNsPerSecond;
-
 // Starting write-back every few megabytes lets the disk work while we still produce, so that the
 // fsync at the end finds little left to do.
 constexpr std::uint64_t kFlushBytes = 8u << 20;
@@ -54,12 +52,12 @@ bool is_kept(const std::string& session) {
 // Removes one entry of tmp/ if its owner is dead. Failures are left for the next opening: a
 // leftover costs space, never correctness.
 void remove_if_dead(int tmp_fd, const std::string& tmp_directory, const char* name,
-                    std::int64_t now_ns) {
+                    std::int64_t now_ns, std::int64_t least_age_ns) {
     const UniqueFd fd(::openat(tmp_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     struct stat status {};
     if (!fd || ::fstat(fd.get(), &status) != 0) return;
     const std::int64_t changed_ns = to_ns(status.st_mtim);
-    if (now_ns - changed_ns < kLeftoverAgeNs) return;
+    if (now_ns - changed_ns < least_age_ns) return;
     const std::string path = join_path(tmp_directory, name);
     // Held until the removal is over, so that two openers do not remove the same tree at once.
     if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0 || is_kept(path) || remove_tree(path)) return;
@@ -177,13 +175,14 @@ std::vector<Digest> pinned_blobs(const std::string& tmp_directory) {
     return blobs;
 }
 
-void remove_leftovers(const std::string& tmp_directory, std::int64_t now_ns) {
+void remove_leftovers(const std::string& tmp_directory, std::int64_t now_ns,
+                      std::int64_t least_age_ns) {
     DIR* dir = ::opendir(tmp_directory.c_str());
     if (!dir) throw_errno("opendir", tmp_directory);
     while (const dirent* item = ::readdir(dir)) {
         const std::string_view name = item->d_name;
         if (name != "." && name != "..")
-            remove_if_dead(::dirfd(dir), tmp_directory, item->d_name, now_ns);
+            remove_if_dead(::dirfd(dir), tmp_directory, item->d_name, now_ns, least_age_ns);
     }
     ::closedir(dir);
 }

@@ -244,6 +244,22 @@ for output in "type=oci,dest=$T/out.tar,$slowly" "type=image,$slowly"; do
 done
 check "and leaves no archive" sh -c "! ls '$T' | grep -q out.tar"
 
+# --- instructions that no build came to ----------------------------------------------------------
+n=$T/never
+mkdir "$n"
+cp "$busybox" "$n/busybox"
+cat > "$n/Dockerfile" <<'D'
+FROM scratch
+COPY busybox /bin/busybox
+RUN ["/bin/busybox", "--install", "-s", "/bin"]
+RUN false
+RUN echo four > /four
+D
+check_fails "a step fails" 1 "exit code: 1" build "$n"
+sed -i 's/false/true/' "$n/Dockerfile"
+check "and is put right" build --explain "$n"
+check "what came behind it was never reached" grep -q "no earlier build came this far" "$T/last.log"
+
 # --- forgetting ----------------------------------------------------------------------------------
 count=$("$SHALE" builds --json | json 'len(x)')
 check "a build can be forgotten" "$SHALE" builds rm last

@@ -17,6 +17,9 @@ check "du lists both steps" equal "$("$SHALE" du --json | json '["records"].__le
 shared=$("$SHALE" du --json | json '["shared"]')
 check "an image shares their layers" test "$shared" -gt 5000000
 check_fails "prune asks, and nobody answers" 1 "give --force" "$SHALE" prune < /dev/null
+check "an answer may come through a pipe" sh -c "echo n | '$SHALE' prune --all"
+check "no is no" equal "$("$SHALE" du --json | json '["records"].__len__()')" 2
+check "yes is yes" sh -c "echo y | '$SHALE' prune 2> /dev/null | grep -q left"
 check "prune leaves what images share" "$SHALE" prune -f
 check "a rebuild is still cached" sh -c "'$SHALE' build -t app:1 '$ctx' 2>&1 | grep -q '2 of 2'"
 
@@ -34,6 +37,12 @@ check "umount" "$SHALE" umount "$m"
 for _ in $(seq 100); do [ -z "$(ls -A "$SHALE_ROOT/tmp")" ] && break; sleep 0.1; done
 check "prune again" "$SHALE" prune -f --all
 check "now they are gone" equal "$(blobs)" 0
+
+# What a build leaves that was killed a moment ago.
+mkdir "$SHALE_ROOT/tmp/session-killed"
+head -c 3000000 /dev/urandom > "$SHALE_ROOT/tmp/session-killed/blob"
+check "prune frees what a killed build left" contains "$("$SHALE" prune -f)" "Freed: 3.0"
+check "at once" absent "$SHALE_ROOT/tmp/session-killed"
 
 check "build a nameless image" "$SHALE" build -q "$ctx"
 check "prune takes it" equal "$("$SHALE" prune -f --json | json '["images"].__len__()')" 1

@@ -66,14 +66,13 @@ void forget_builds(const Flags& flags, store::Store& store) {
 // Whether the person at the terminal agrees.
 bool is_confirmed(const Flags& flags) {
     if (flags.force || flags.dry_run) return true;
-    if (!is_terminal(STDIN_FILENO))
-        fail(ErrorKind::Invalid,
-             "prune asks before it removes anything, and nobody can answer here; give --force");
     std::cerr << "This removes images without a name and "
               << (flags.all ? "all of the build cache" : "what of the build cache no image shares")
               << ", as far as the filters match.\nGo on? [y/N] " << std::flush;
     std::string answer;
-    std::getline(std::cin, answer);
+    if (!std::getline(std::cin, answer) && !is_terminal(STDIN_FILENO))
+        fail(ErrorKind::Invalid,
+             "prune asks before it removes anything, and nobody can answer here; give --force");
     return answer == "y" || answer == "Y" || answer == "yes";
 }
 
