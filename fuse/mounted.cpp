@@ -224,6 +224,8 @@ Mounted::Mounted(std::shared_ptr<mount::View> view, const std::string& target,
     state_->start_session(mount_options, target);
     state_->mounted = true;
     state_->start_threads(options.threads);
+    // Asks for the root's attributes, so that from here on the connection is settled: a copy of
+    // this process, after pause(), would not get to see how.
     set_read_ahead(AT_FDCWD, target);
 }
 

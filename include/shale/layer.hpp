@@ -130,8 +130,8 @@ snapshot::Tree merge(const snapshot::Tree& base, const Toc& toc);
 // otherwise as far as permitted. Every path is resolved beneath the directory; a link or ".." that
 // would leave it is Corrupt and names the member. Directory times are set last.
 void apply(codec::Source tar_stream, const std::string& what, const std::string& directory);
-// Reads the same stream to its end without touching anything, and fails for what apply() would fail
-// for, whatever the directory holds: members cut short, impossible names, a member below a file.
+// Reads the same stream to its end without touching anything. Fails, as apply() would fail half-way
+// whatever the directory holds, for members cut short, impossible names, a member below a file.
 void check_members(codec::Source tar_stream, const std::string& what);
 
 // Where the contents of one layer lie, by digest: what reading needs of a table of contents, 48

@@ -6,7 +6,7 @@
 // DiffID cannot be checked without the whole layer: what a lazy image shows is what its table says.
 //
 // What is fetched before somebody asks: frames behind those that are read one after another, never
-// more of a layer than twice what was read of it; and, in the background, what a list of earlier
+// more of them than were read up to there; and, in the background, what a list of earlier
 // reads names, or all.
 #pragma once
 
@@ -56,10 +56,17 @@ class RemoteBlobs final : public oci::BlobSource {
     };
     // All of the layers that were added.
     std::vector<Place> frames() const;
+    // For fork(2): while this is not allowed, only readers fetch, and there is no thread of ours.
+    // To begin with it is. Not to be disallowed once something was fetched ahead.
+    void allow_ahead(bool is_allowed);
+    // Frames may have been kept by a process that this one is a copy of, and that was killed: they
+    // are looked for, and verified, before they are fetched.
+    void look_for_kept();
     // Fetches these in the background, in this order, neighbours with one request; what is here, or
-    // of no remote blob, is passed over. Given up when several fetches in a row failed. `done` is
-    // called in the end, from there, unless this ends first: with null if all is here, else with a
-    // failure. Once in the life of this.
+    // of no remote blob, is passed over. What could not be fetched is tried once more in the end;
+    // all is given up when several fetches in a row failed. `done` is called then, from there,
+    // unless this ends first: with null if all is here, else with a failure. Once in the life of
+    // this.
     void fetch_in_background(std::vector<Place> frames,
                              std::function<void(std::exception_ptr)> done);
 

@@ -17,6 +17,7 @@ using Kind = Cause::Kind;
 
 // Of one line, to find one in which the step succeeded.
 constexpr std::size_t kMostBuilds = 50;
+constexpr std::size_t kMostSteps = 2000;  // of a stage: the alignment is quadratic
 
 std::vector<const RecordedStep*> steps_of_stage(const BuildRecord& build, const RecordedStep& like,
                                                 bool by_index) {
@@ -66,7 +67,6 @@ Explanation without_record(const RecordedStep& step, Kind kind, const std::strin
 
 const RecordedStep* counterpart(const BuildRecord& build, const RecordedStep& step,
                                 const BuildRecord& old) {
-    constexpr std::size_t kMostSteps = 2000;  // of a stage: the alignment is quadratic
     const auto mine = steps_of_stage(build, step, false);
     auto theirs = steps_of_stage(old, step, false);
     if (theirs.empty()) theirs = steps_of_stage(old, step, true);
@@ -89,6 +89,20 @@ const RecordedStep* counterpart(const BuildRecord& build, const RecordedStep& st
     return nullptr;
 }
 
+namespace {
+
+// Whether `old` has a step that stands behind this one here.
+bool came_past(const BuildRecord& build, const RecordedStep& step, const BuildRecord& old) {
+    const auto mine = steps_of_stage(build, step, false);
+    const auto theirs = steps_of_stage(old, step, false);
+    if (mine.size() > kMostSteps || theirs.size() > kMostSteps) return true;
+    return std::ranges::any_of(align(mine, theirs), [&](const auto& pair) {
+        return mine[pair.first]->number > step.number;
+    });
+}
+
+}  // namespace
+
 Explanation explain(const BuildRecord& build, const RecordedStep& step,
                     const std::vector<BuildRecord>& earlier, const FindTree& find_tree,
                     bool any_line) {
@@ -104,7 +118,8 @@ Explanation explain(const BuildRecord& build, const RecordedStep& step,
         if (before && !before->root.is_zero())
             return compare_steps(build, step, old, *before, find_tree);
         is_unfinished |= before != nullptr;
-        all_ended_early &= old.outcome != BuildRecord::Outcome::Completed;
+        all_ended_early = all_ended_early && old.outcome != BuildRecord::Outcome::Completed &&
+                          !came_past(build, step, old);
     }
     if (is_unfinished) return without_record(step, Kind::Unfinished, "it never succeeded before");
     if (is_known && all_ended_early)

@@ -98,13 +98,7 @@ ResolvedImage Images::resolve(const oci::Reference& name, const oci::Platform& p
         exact.digest = chosen->digest;
         remote = client_.fetch_manifest(exact);
     }
-    auto image = take(name, remote);
-    // All of it may be here under another name, or under none: then nobody pulls it.
-    const auto& layers = image.manifest.layers;
-    const bool is_here = std::all_of(layers.begin(), layers.end(),
-                                     [&](const auto& layer) { return is_whole(store_, layer); });
-    if (is_here && !store_.resolve(name)) store_.tag(name, image.descriptor);
-    return image;
+    return take(name, remote);
 }
 
 ResolvedImage Images::take(const oci::Reference& name, const registry::RemoteManifest& remote) {

@@ -21,7 +21,7 @@ void drain(const codec::Source& tar_stream) {
 
 void check_members(codec::Source tar_stream, const std::string& what) {
     tar::Reader reader([&](MutableBytes out) { return tar_stream(out); }, what);
-    std::unordered_set<std::string> files;  // whatever is no directory
+    std::unordered_set<std::string> files;  // what is no directory for sure
     std::array<std::byte, 64 << 10> content;
     while (const auto member = reader.next()) {
         const auto& path = member->path;
@@ -31,9 +31,13 @@ void check_members(codec::Source tar_stream, const std::string& what) {
             if (files.contains(path.substr(0, slash)))
                 fail(ErrorKind::Corrupt, what + ": archive member \"" + path + "\" lies below \"" +
                                              path.substr(0, slash) + "\", which is no directory");
-        if (member->type == tar::MemberType::Directory)
+        // Behind a link may be a directory.
+        const bool may_hold_members = member->type == tar::MemberType::Directory ||
+                                      member->type == tar::MemberType::Symlink ||
+                                      member->type == tar::MemberType::Hardlink;
+        if (may_hold_members)
             files.erase(path);
-        else if (member->type != tar::MemberType::Symlink)
+        else
             files.insert(path);
         while (reader.read(content) > 0) {
         }

@@ -8,11 +8,13 @@
 #include <shale/codec.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <cstring>
 #include <deque>
 #include <map>
 #include <optional>
+#include <system_error>
 #include <thread>
 
 namespace shale::lazy {
@@ -60,25 +62,34 @@ struct RemoteBlobs::State {
     struct Job {
         RemoteLayer* layer = nullptr;
         Run run;
+        bool is_claimed = true;  // if not, somebody else may be fetching it
     };
+    bool may_go_ahead();
+    void go_ahead(RemoteLayer& layer, Run run);
     void fetch_run(const Job& job);
+    void fetch_claimed(RemoteLayer& layer, Run run);
     void start_workers();
     void work(bool takes_plan);
     std::optional<Job> next_of_plan();  // under the mutex
-    void end_part_of_plan(std::exception_ptr failure);
+    void end_part_of_plan(const std::optional<Job>& job, std::exception_ptr failure);
 
     const Fetch fetch_bytes;
     oci::BlobSource& local;
     const std::string directory;
     std::map<Digest, std::unique_ptr<RemoteLayer>> layers;
 
+    std::atomic<bool> is_ahead_allowed{true}, is_copy{false};
+
     mutable std::mutex mutex;  // guards what follows
     std::condition_variable wake;
     Stats stats;
     bool is_over = false;
     std::deque<Job> ahead;
+    std::size_t busy = 0;  // workers that fetch
     std::vector<Place> plan;
-    std::size_t planned = 0;  // of the plan, what is done or under way
+    std::size_t planned = 0;   // of the plan, what is done or under way
+    std::vector<Place> again;  // what failed, or was coming when its turn was
+    bool is_second_round = false;
     unsigned under_way = 0, failures = 0;
     std::exception_ptr plan_failure;
     std::function<void(std::exception_ptr)> plan_done;
@@ -103,20 +114,42 @@ void RemoteBlobs::State::fetch(const oci::Descriptor& layer, std::uint64_t offse
     fetch_bytes(layer, offset, out);
 }
 
-// Keeps what is good of it, whatever the rest is.
 void RemoteBlobs::State::fetch_run(const Job& job) {
     auto& layer = *job.layer;
+    if (!job.is_claimed && layer.take(job.run.first, false).is_here) return;
+    Run missing{job.run.first, job.run.count};
+    if (is_copy) {  // whatever of it is kept cuts the run in two
+        missing.count = 0;
+        for (std::size_t i = job.run.first; i < job.run.first + job.run.count; ++i) {
+            if (!layer.put_kept(i)) {
+                ++missing.count;
+                continue;
+            }
+            if (missing.count > 0) try {
+                    fetch_claimed(layer, missing);
+                } catch (...) {
+                    layer.give_up({i + 1, job.run.first + job.run.count - i - 1});
+                    throw;
+                }
+            missing = {i + 1, 0};
+        }
+    }
+    if (missing.count > 0) fetch_claimed(layer, missing);
+}
+
+// Keeps what is good of it, whatever the rest is.
+void RemoteBlobs::State::fetch_claimed(RemoteLayer& layer, Run run) {
     std::vector<std::byte> bytes;
     try {
-        bytes.resize(layer.bytes(job.run));
-        fetch(layer.descriptor(), layer.offset(job.run.first), bytes);
+        bytes.resize(layer.bytes(run));
+        fetch(layer.descriptor(), layer.offset(run.first), bytes);
     } catch (...) {
-        layer.give_up(job.run);
+        layer.give_up(run);
         throw;
     }
     std::exception_ptr failure;
-    const auto begin = layer.offset(job.run.first);
-    for (std::size_t i = job.run.first; i < job.run.first + job.run.count; ++i)
+    const auto begin = layer.offset(run.first);
+    for (std::size_t i = run.first; i < run.first + run.count; ++i)
         try {
             layer.put(i, Bytes(bytes).subspan(layer.offset(i) - begin, layer.bytes(i)));
         } catch (...) {
@@ -126,18 +159,32 @@ void RemoteBlobs::State::fetch_run(const Job& job) {
     if (failure) std::rethrow_exception(failure);
 }
 
+// Only what somebody begins with at once: who wants a frame that was claimed waits for it.
+bool RemoteBlobs::State::may_go_ahead() {
+    if (!is_ahead_allowed) return false;
+    const std::lock_guard lock(mutex);
+    return ahead.size() + busy < kWorkers;
+}
+
+// A claim that nobody can be found for is given up: reading ahead is only a matter of speed.
+void RemoteBlobs::State::go_ahead(RemoteLayer& layer, Run run) {
+    try {
+        const std::lock_guard lock(mutex);
+        start_workers();
+        ahead.push_back({&layer, run});
+        wake.notify_all();
+    } catch (const std::exception&) {
+        layer.give_up(run);
+    }
+}
+
 void RemoteBlobs::State::read_frame(RemoteLayer& layer, std::uint64_t offset, MutableBytes out) {
     const auto frame = layer.find(offset);
     if (!frame || layer.bytes(*frame) != out.size())
         fail(ErrorKind::Corrupt, "no frame of the table of contents begins there");
-    const auto turn = layer.take(*frame);
-    if (turn.ahead) {
-        const std::lock_guard lock(mutex);
-        ahead.push_back({&layer, *turn.ahead});
-        start_workers();
-        wake.notify_all();
-    }
-    if (turn.is_here) return layer.read(*frame, out);
+    const auto turn = layer.take(*frame, may_go_ahead());
+    if (turn.ahead) go_ahead(layer, *turn.ahead);
+    if (turn.is_here || (is_copy && layer.put_kept(*frame))) return layer.read(*frame, out);
     try {
         fetch(layer.descriptor(), offset, out);
         layer.put(*frame, out);
@@ -147,10 +194,16 @@ void RemoteBlobs::State::read_frame(RemoteLayer& layer, std::uint64_t offset, Mu
     }
 }
 
+// One is enough where there cannot be more.
 void RemoteBlobs::State::start_workers() {
     while (workers.size() < kWorkers)
-        workers.emplace_back(
-            [this, takes_plan = workers.size() < kPlanWorkers] { work(takes_plan); });
+        try {
+            workers.emplace_back(
+                [this, takes_plan = workers.size() < kPlanWorkers] { work(takes_plan); });
+        } catch (const std::system_error&) {
+            if (workers.empty()) throw;
+            return;
+        }
 }
 
 void RemoteBlobs::State::work(bool takes_plan) {
@@ -168,6 +221,7 @@ void RemoteBlobs::State::work(bool takes_plan) {
             ++under_way;
             job = next_of_plan();
         }
+        ++busy;
         lock.unlock();
         std::exception_ptr failure;
         try {
@@ -175,24 +229,34 @@ void RemoteBlobs::State::work(bool takes_plan) {
         } catch (...) {  // who reads it will try again, and learn why not
             failure = std::current_exception();
         }
-        if (!is_ahead) end_part_of_plan(failure);
+        if (!is_ahead) end_part_of_plan(job, failure);
         lock.lock();
+        --busy;
     }
 }
 
-// Neighbours that stand behind each other in the plan, too.
+// Neighbours that stand behind each other in the plan, too. In the second round one by one, waiting
+// for whoever else is at it.
 std::optional<RemoteBlobs::State::Job> RemoteBlobs::State::next_of_plan() {
+    using Presence = RemoteLayer::Presence;
     for (; planned < plan.size(); ++planned) {
         auto* const layer = find(plan[planned].blob);
         const auto first = layer ? layer->find(plan[planned].offset) : std::nullopt;
-        if (!first || !layer->claim(*first)) continue;
+        if (!first) continue;
+        if (is_second_round) {
+            ++planned;
+            return Job{layer, {*first, 1}, false};
+        }
+        const auto was = layer->claim(*first);
+        if (was == Presence::Coming) again.push_back(plan[planned]);
+        if (was != Presence::Absent) continue;
         Job job{layer, {*first, 1}};
         for (++planned; planned < plan.size(); ++planned) {
             const auto next = *first + job.run.count;
             if (plan[planned].blob != layer->descriptor().digest || !layer->follows(next) ||
                 plan[planned].offset != layer->offset(next) ||
-                layer->bytes({*first, job.run.count + 1}) > RemoteLayer::kMostRunBytes ||
-                !layer->claim(next))
+                layer->bytes(Run{*first, job.run.count + 1}) > RemoteLayer::kMostRunBytes ||
+                layer->claim(next) != Presence::Absent)
                 break;
             ++job.run.count;
         }
@@ -201,16 +265,29 @@ std::optional<RemoteBlobs::State::Job> RemoteBlobs::State::next_of_plan() {
     return std::nullopt;
 }
 
-void RemoteBlobs::State::end_part_of_plan(std::exception_ptr failure) {
+void RemoteBlobs::State::end_part_of_plan(const std::optional<Job>& job,
+                                          std::exception_ptr failure) {
     std::function<void(std::exception_ptr)> tell;
     {
         const std::lock_guard lock(mutex);
         --under_way;
         failures = failure ? failures + 1 : 0;
-        if (failure) plan_failure = failure;
+        if (failure && !is_second_round)
+            for (std::size_t i = job->run.first; i < job->run.first + job->run.count; ++i)
+                again.push_back({job->layer->descriptor().digest, job->layer->offset(i)});
+        if (failure && (is_second_round || failures >= kMostFailures)) plan_failure = failure;
         if (failures >= kMostFailures) planned = plan.size();
-        if (planned == plan.size() && under_way == 0) tell = std::exchange(plan_done, nullptr);
-        failure = plan_failure;
+        if (planned == plan.size() && under_way == 0) {
+            if (!plan_failure && !again.empty()) {
+                plan = std::exchange(again, {});
+                planned = 0;
+                is_second_round = true;
+                wake.notify_all();
+            } else {
+                tell = std::exchange(plan_done, nullptr);
+                failure = plan_failure;
+            }
+        }
     }
     if (tell) tell(failure);
 }
@@ -266,6 +343,15 @@ std::vector<RemoteBlobs::Place> RemoteBlobs::frames() const {
         for (std::size_t frame = 0; frame < layer->size(); ++frame)
             all.push_back({digest, layer->offset(frame)});
     return all;
+}
+
+void RemoteBlobs::allow_ahead(bool is_allowed) {
+    SHALE_ENSURE(is_allowed || state_->workers.empty());
+    state_->is_ahead_allowed = is_allowed;
+}
+
+void RemoteBlobs::look_for_kept() {
+    state_->is_copy = true;
 }
 
 void RemoteBlobs::fetch_in_background(std::vector<Place> frames,

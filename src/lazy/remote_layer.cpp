@@ -1,7 +1,7 @@
 // Reading ahead: two frames read one after another are taken for the beginning of more, and what
 // follows is fetched in growing runs. The first frame of such a run, once it is read, starts the
-// next one, so that a reader who goes on finds the next run on its way. A run is never longer than
-// what was read up to there.
+// next one, so that a reader who goes on finds the next run on its way. There is never more ahead
+// of a reader than he has read up to there.
 #include "remote_layer.hpp"
 
 #include <shale/codec.hpp>
@@ -56,7 +56,7 @@ bool RemoteLayer::follows(std::size_t frame) const {
            frames_[frame - 1].offset + frames_[frame - 1].bytes == frames_[frame].offset;
 }
 
-RemoteLayer::Turn RemoteLayer::take(std::size_t frame) {
+RemoteLayer::Turn RemoteLayer::take(std::size_t frame, bool may_go_ahead) {
     std::unique_lock lock(mutex_);
     auto& wanted = frames_[frame];
     changed_.wait(lock, [&] { return wanted.presence != Presence::Coming; });
@@ -64,7 +64,7 @@ RemoteLayer::Turn RemoteLayer::take(std::size_t frame) {
     wanted.presence = turn.is_here ? Presence::Here : Presence::Coming;
     if (!std::exchange(wanted.was_read, true))
         wanted.streak = wanted.bytes + (follows(frame) ? frames_[frame - 1].streak : 0);
-    turn.ahead = ahead_of(frame, turn.is_here);
+    if (may_go_ahead) turn.ahead = ahead_of(frame, turn.is_here);
     return turn;
 }
 
@@ -73,17 +73,18 @@ std::optional<Run> RemoteLayer::ahead_of(std::size_t frame, bool was_here) {
     const bool goes_on = was_here ? std::exchange(read.begins_ahead, false)
                                   : follows(frame) && frames_[frame - 1].was_read;
     if (!goes_on) return std::nullopt;
-    const auto window = std::min(read.streak, kMostRunBytes);
-    // Past what is there already, if that is not far enough anyway.
+    // Of the run that was fetched before, and the next.
+    const auto window = std::min(read.streak, 2 * kMostRunBytes);
     std::size_t first = frame + 1;
     std::uint64_t there = 0;
     while (follows(first) && frames_[first].presence != Presence::Absent && there < window)
         there += frames_[first++].bytes;
     Run run{first, 0};
-    for (std::uint64_t bytes = there; follows(first + run.count); ++run.count) {
+    for (std::uint64_t bytes = 0; follows(first + run.count); ++run.count) {
         auto& next = frames_[first + run.count];
         bytes += next.bytes;
-        if (next.presence != Presence::Absent || bytes > there + window) break;
+        if (next.presence != Presence::Absent || there + bytes > window || bytes > kMostRunBytes)
+            break;
         next.presence = Presence::Coming;
     }
     if (run.count == 0) return std::nullopt;
@@ -91,22 +92,40 @@ std::optional<Run> RemoteLayer::ahead_of(std::size_t frame, bool was_here) {
     return run;
 }
 
-bool RemoteLayer::claim(std::size_t frame) {
+RemoteLayer::Presence RemoteLayer::claim(std::size_t frame) {
     const std::lock_guard lock(mutex_);
-    if (frames_[frame].presence != Presence::Absent) return false;
-    frames_[frame].presence = Presence::Coming;
-    return true;
+    auto& presence = frames_[frame].presence;
+    const auto was = presence;
+    if (was == Presence::Absent) presence = Presence::Coming;
+    return was;
+}
+
+void RemoteLayer::set_here(std::size_t frame) {
+    const std::lock_guard lock(mutex_);
+    frames_[frame].presence = Presence::Here;
+    changed_.notify_all();
 }
 
 void RemoteLayer::put(std::size_t frame, Bytes bytes) {
-    auto& put = frames_[frame];
+    const auto& put = frames_[frame];
     if (const auto digest = codec::sha256(bytes); digest != put.digest)
         fail(ErrorKind::Corrupt, "digest mismatch: the registry sent " + digest.str() +
                                      " instead of " + put.digest.str());
     put_at(kept_.get(), bytes, put.offset);
-    const std::lock_guard lock(mutex_);
-    put.presence = Presence::Here;
-    changed_.notify_all();
+    set_here(frame);
+}
+
+bool RemoteLayer::put_kept(std::size_t frame) {
+    const auto& wanted = frames_[frame];
+    std::vector<std::byte> bytes(wanted.bytes);
+    try {
+        read(frame, bytes);
+    } catch (const Error&) {  // the file ends before
+        return false;
+    }
+    if (codec::sha256(Bytes(bytes)) != wanted.digest) return false;
+    set_here(frame);
+    return true;
 }
 
 void RemoteLayer::give_up(Run run) noexcept {

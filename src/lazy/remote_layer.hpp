@@ -45,19 +45,21 @@ class RemoteLayer {
         bool is_here = false;
         std::optional<Run> ahead;
     };
-    Turn take(std::size_t frame);
-    // For what nobody waits for: false if the frame is here or coming.
-    bool claim(std::size_t frame);
+    Turn take(std::size_t frame, bool may_go_ahead);
+    // For what nobody waits for: only one that is absent is claimed, and was so.
+    enum class Presence : std::uint8_t { Absent, Coming, Here };
+    Presence claim(std::size_t frame);
     bool follows(std::size_t frame) const;  // the one before it, without a gap
 
     // Ends a claim: with the frame's bytes, which are verified, or without.
     void put(std::size_t frame, Bytes bytes);
+    // The same if they are in the file of what is kept already; false, and nothing ends, if not.
+    bool put_kept(std::size_t frame);
     void give_up(Run run) noexcept;  // what is here of it stays
     // Of a frame that is here.
     void read(std::size_t frame, MutableBytes out) const;
 
   private:
-    enum class Presence : std::uint8_t { Absent, Coming, Here };
     struct Frame {
         std::uint64_t offset = 0, bytes = 0;
         Digest digest;
@@ -67,6 +69,7 @@ class RemoteLayer {
         std::uint64_t streak = 0;
         bool begins_ahead = false;  // the first of a run that was fetched ahead
     };
+    void set_here(std::size_t frame);
     std::optional<Run> ahead_of(std::size_t frame, bool was_here);
 
     const oci::Descriptor layer_;

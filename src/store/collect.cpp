@@ -318,8 +318,11 @@ Collected Store::collect(const CollectOptions& options, std::chrono::millisecond
 
 void Store::pin(const std::vector<Digest>& layers) {
     state_->session.pin(layers);
+    // No other process may inherit the database; what would ask it goes first.
+    state_->contents.reset();
+    state_->tocs.reset();
+    state_->database.reset();
     state_->in_use->release();
-    state_->database.reset();  // which no other process may inherit
 }
 
 }  // namespace shale::store

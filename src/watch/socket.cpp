@@ -25,7 +25,7 @@ namespace {
 
 constexpr std::string_view kProtocol = "shale-watch-1";
 constexpr std::size_t kMaxQuestionBytes = 1024;
-constexpr int kAttemptsToListen = 10;
+constexpr int kAttemptsToListen = 40;
 constexpr auto kBetweenAttempts = std::chrono::milliseconds(50);
 constexpr std::size_t kMaxAnswerBytes = 1 << 30;
 constexpr time_t kPatienceSeconds = 30;
@@ -150,10 +150,10 @@ UniqueFd listen_for(const Identity& directory) {
          ::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), bytes) != 0;
          ++attempt) {
         if (errno != EADDRINUSE) throw_errno("bind", "the watcher's socket");
-        if (attempt == kAttemptsToListen)
+        // By one of the directory that was here before, perhaps: asked about this one, it ends.
+        const auto answer = attempt == 0 ? ask(directory.path, {}) : std::nullopt;
+        if ((answer && !answer->now.instance.empty()) || attempt == kAttemptsToListen)
             fail(ErrorKind::Invalid, "'" + directory.path + "' is being watched already");
-        // By one of the directory that was here before, perhaps; asked about this one, it ends.
-        if (attempt == 0) ask(directory.path, {});
         std::this_thread::sleep_for(kBetweenAttempts);
     }
     if (::listen(listener.get(), 16) != 0) throw_errno("listen", "on the watcher's socket");

@@ -146,9 +146,10 @@ check "another version of the image" sh -c 'echo new > "$1/small/new"
     - "$ctx" "$root" "$SHALE" "$behind"
 begin
 check "its mount" "$SHALE" mount "docker://$remote:next" "$m"
+has_fetched() { [ "$(fetched)" -gt 24000000 ]; }
+check "fetches what was read of the other" wait_for 30 has_fetched
 settled
 all=$(fetched)
-check "fetches what was read of the other" [ "$all" -gt 24000000 ]
 check "and not the rest" in_bounds "$all" 27000000
 check "so that to read it" cmp "$m/large" "$ctx/large"
 check "fetches nothing more" equal "$(fetched)" "$all"
@@ -171,7 +172,11 @@ check "then the registry may go" diff -r "$m/small" "$ctx/small"
 check "with everything" cmp "$m/large" "$ctx/large"
 rm "$T/proxy/down"
 check "umount" "$SHALE" umount "$m"
-check "nothing was read, nothing is noted" [ ! -e "$lists" ]
+check "mount, and read nothing" "$SHALE" mount --record "docker://$remote:1" "$m"
+server=$("$SHALE" mounts --json | sed -n 's/ *"pid": \([0-9]*\),/\1/p')
+check "umount" "$SHALE" umount "$m"
+check "the server ends" wait_for 10 not kill -0 "$server"
+check "and nothing is noted" absent "$lists"
 check "mount, and let go at once" "$SHALE" mount --complete "docker://$remote:1" "$m"
 check "umount" "$SHALE" umount "$m"
 for flag in --record --complete --no-prefetch; do
@@ -220,15 +225,24 @@ if [ "$(printf '6.9\n%s\n' "$(uname -r)" | sort -V | head -1)" = 6.9 ]; then
     check "mount" "$SHALE" mount "docker://$remote:1" "$m"
     server=$("$SHALE" mounts --json | sed -n 's/ *"pid": \([0-9]*\),/\1/p')
     touch "$T/proxy/stall"
+    begin
     cat "$m/small/200" > "$T/read" &
     reader=$!
-    begin
-    until_in "$T/proxy/log" blobs > /dev/null
+    check "somebody reads" until_in "$T/proxy/log" blobs
     rm "$T/proxy/stall"
     kill -9 "$server"
     wait $reader
     check "the read that waited ends well" equal $? 0
     check "with what the file holds" cmp "$T/read" "$ctx/small/200"
+    check "another one served it" not grep -q "\"pid\": $server," <("$SHALE" mounts --json)
+    check "umount" "$SHALE" umount "$m"
+    : > "$SHALE_ROOT/mount.log"
+    check "mount, and fetch all" "$SHALE" mount --complete "docker://$remote:1" "$m"
+    check "until it is here" until_in "$SHALE_ROOT/mount.log" "is here, all of it"
+    touch "$T/proxy/down"
+    kill -9 "$("$SHALE" mounts --json | sed -n 's/ *"pid": \([0-9]*\),/\1/p')"
+    check "another server has it all, too" cmp "$m/large" "$ctx/large"
+    rm "$T/proxy/down"
     check "umount" "$SHALE" umount "$m"
 fi
 

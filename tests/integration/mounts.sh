@@ -287,6 +287,23 @@ handle_mounts() {
     done
     if kernel_repeats; then
         "$SHALE" mount --tier $tier lay:1 "$m"
+        server=$(field pid)
+        pids="$(field holder) $server"
+        kill -STOP "$server"
+        kill -TERM "$(field holder)"
+        kill -9 "$server"
+        check "who is asked to end does not go on, whoever is killed" \
+            wait_for 5 not grep -qF "$m" /proc/self/mountinfo
+        check "and nobody is left" wait_for 5 not runs_any $pids
+        "$SHALE" mount --tier $tier lay:1 "$m"
+        pids="$(field holder) $(field pid)"
+        exec 9< "$m/data/big"
+        kill -TERM "$(field pid)"
+        check "detached while somebody uses it" wait_for 5 not grep -qF "$m" /proc/self/mountinfo
+        kill -9 ${pids#* }
+        check "its server is the last one" wait_for 5 not runs_any $pids
+        exec 9<&-
+        "$SHALE" mount --tier $tier lay:1 "$m"
         for _ in 1 2 3; do
             server=$(field pid)
             kill -9 "$server"

@@ -175,6 +175,7 @@ int run(const Flags& flags, Workspace& workspace) {
     Serving serving(request_of(flags, target), workspace);
     print_note(flags.reference + " is mounted at " + target + " (" + name_of(serving.tier().tier) +
                ": " + serving.tier().why + "); Ctrl-C unmounts");
+    serving.pause();
     serving.go_on(0, false);
     serving.wait(workspace);
     return kOk;

@@ -33,14 +33,16 @@ std::atomic<int> g_wake_fd{-1};
 
 void on_stop_signal(int number) {
     const int saved_errno = errno;
-    timespec now{};  // both calls are safe in a handler
-    ::clock_gettime(CLOCK_MONOTONIC, &now);
-    if (g_received.exchange(number) != 0) {
-        if (to_ns(now) - g_received_ns.load() > kSameNs) ::_exit(kSignalled + number);
+    timespec time{};  // both calls are safe in a handler
+    ::clock_gettime(CLOCK_MONOTONIC, &time);
+    const auto now = to_ns(time);
+    std::int64_t first = 0;
+    if (!g_received_ns.compare_exchange_strong(first, now)) {
+        if (now - first > kSameNs) ::_exit(kSignalled + number);
         errno = saved_errno;
         return;
     }
-    g_received_ns.store(to_ns(now));
+    g_received.store(number);
     const char byte = 1;
     // The pipe is empty at the first signal, so this cannot block or fail in a way that matters.
     [[maybe_unused]] const auto written = ::write(g_wake_fd.load(), &byte, 1);
@@ -105,7 +107,7 @@ void Interrupts::resume() {
 }
 
 Interrupts::~Interrupts() {
-    // The program is ending, and a second signal shall not cut that short.
+    // The program is ending, and the same signal, sent twice, shall not cut that short.
     if (g_received.load() != 0) saved_.clear();
     // Backwards: a signal that was taken over twice gets its first action back.
     for (auto taken = saved_.rbegin(); taken != saved_.rend(); ++taken)

@@ -16,8 +16,8 @@ void turn_sigpipe_into_epipe();
 // While it lives, SIGINT, SIGTERM and SIGHUP request a stop instead of killing the program; a
 // second SIGINT or SIGTERM exits at once, unless it comes so soon that it can only mean the same:
 // GNU timeout sends one to the process and one to its group. A signal that was ignored before stays
-// ignored, and the end brings the earlier actions back. One at a time. Starts a thread: create it
-// after forking.
+// ignored, and the end brings the earlier actions back, unless one was received, upon which the
+// program ends. One at a time. Starts a thread: create it after forking, or pause() it.
 class Interrupts {
   public:
     // `keyboard`: false leaves SIGINT and SIGQUIT to the command on the terminal (shale shell);

@@ -22,26 +22,29 @@ constexpr int kAttempts = 2;
 // What a mount of the image needs for as long as it lives.
 struct Lazy final : RemoteImage {
     Lazy(const oci::Reference& reference, store::Store& store, std::stop_token outer)
-        : forward(std::move(outer), [this] { ended.request_stop(); }), client(new_client()),
-          name(reference),
+        : forward(std::move(outer), [this] { ended.request_stop(); }),
+          options(patient_options(ended.get_token())), client(new_client()), name(reference),
           blobs([this](const oci::Descriptor& layer, std::uint64_t offset,
                        MutableBytes out) { client->fetch_range(name, layer, offset, out); },
                 store.framed(), join_path(store.root(), "tmp")),
           lists(store.root()) {}
     ~Lazy() override;
     void prepare(const FetchAhead& wish) override;
-    void begin() override;
+    void begin(bool after_another) override;
 
-    std::unique_ptr<registry::Client> new_client() const {
+    static registry::Options patient_options(std::stop_token stop) {
         auto options = registry::load_options();
-        options.stop = ended.get_token();
+        options.stop = std::move(stop);
         options.attempts = kAttempts;
-        return std::make_unique<registry::Client>(std::move(options),
-                                                  http::curl_transport(kPatience));
+        return options;
+    }
+    std::unique_ptr<registry::Client> new_client() const {
+        return std::make_unique<registry::Client>(options, http::curl_transport(kPatience));
     }
 
     std::stop_source ended;  // what is fetched ahead keeps nobody waiting at the end
     std::stop_callback<std::function<void()>> forward;
+    const registry::Options options;
     std::unique_ptr<registry::Client> client;
     oci::Reference name;
     lazy::RemoteBlobs blobs;
@@ -171,6 +174,7 @@ std::vector<lazy::RemoteBlobs::Place> in_groups(std::vector<lazy::RemoteBlobs::P
 }
 
 void Lazy::prepare(const FetchAhead& wish) {
+    blobs.allow_ahead(false);
     if (wish.record) recorder.emplace();
     if (wish.listed) wished = in_groups(lazy::frames_of(contents, lists.load(name)));
     wishes_all = wish.rest;
@@ -179,9 +183,11 @@ void Lazy::prepare(const FetchAhead& wish) {
     wished.insert(wished.end(), all.begin(), all.end());
 }
 
-void Lazy::begin() {
-    client = new_client();  // those of a process before us are not ours to use
-    if (wished.empty()) return;
+void Lazy::begin(bool after_another) {
+    client = new_client();  // its connections are of the process before us
+    if (after_another) blobs.look_for_kept();
+    blobs.allow_ahead(true);
+    if (wished.empty() && !wishes_all) return;
     blobs.fetch_in_background(std::move(wished), [this](std::exception_ptr failure) {
         if (ended.stop_requested()) return;
         const auto image = std::string(kRegistryPrefix) + name.familiar();
@@ -189,7 +195,7 @@ void Lazy::begin() {
             if (failure) std::rethrow_exception(failure);
             if (wishes_all) log(LogLevel::Info, image + " is here, all of it");
         } catch (const std::exception& error) {
-            log(LogLevel::Warn, image + ": no more is fetched ahead: " + error.what());
+            log(LogLevel::Warn, image + ": not all was fetched ahead: " + error.what());
         }
     });
 }

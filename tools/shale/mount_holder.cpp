@@ -53,15 +53,20 @@ sigset_t watched_signals() {
     return set;
 }
 
-// The exit status of the server, as waitpid has it.
-int wait_for(pid_t server, const sigset_t& watched, const Shared& shared) {
+struct End {
+    int status = 0;  // as waitpid has it
+    int asked = 0;   // the signal that asked the holder to end meanwhile; 0: none
+};
+
+End wait_for(pid_t server, const sigset_t& watched, const Shared& shared) {
+    End end;
     for (;;) {
-        int status = 0;
-        const auto ended = ::waitpid(server, &status, WNOHANG);
-        if (ended == server) return status;
+        const auto ended = ::waitpid(server, &end.status, WNOHANG);
+        if (ended == server) return end;
         if (ended < 0 && errno != EINTR) throw_errno("waitpid");
         const int number = ::sigwaitinfo(&watched, nullptr);
         if (number != SIGTERM && number != SIGINT) continue;
+        end.asked = number;
         sigset_t child;
         ::sigemptyset(&child);
         ::sigaddset(&child, SIGCHLD);
@@ -83,6 +88,7 @@ void hold_mount(Serving& serving, Workspace& workspace, const std::string& name,
     sigset_t before;
     const auto holder = ::getpid();
     std::deque<Clock::time_point> deaths;
+    int asked = 0;  // to end, by a signal that the server before did not live to see
     ::signal(SIGCHLD, SIG_DFL);
     serving.pause();
     workspace.pause_interrupts();
@@ -108,8 +114,12 @@ void hold_mount(Serving& serving, Workspace& workspace, const std::string& name,
             const std::stop_callback ending(workspace.stop(), [&] { shared.is_ending = true; });
             return serving.wait(workspace);
         }
-        const int status = wait_for(server, watched, shared);
-        if (!WIFSIGNALED(status)) end_holder(WEXITSTATUS(status));
+        if (asked != 0) ::kill(server, asked);
+        const auto end = wait_for(server, watched, shared);
+        if (!WIFSIGNALED(end.status)) end_holder(WEXITSTATUS(end.status));
+        // It had detached the mount already, and waited for its last user.
+        if (shared.is_ending) end_holder(kSignalled + WTERMSIG(end.status));
+        asked = end.asked;
         if (!shared.is_ready) {
             workspace.resume_interrupts();
             fail(ErrorKind::Failed, "the serving process was killed before it served");
@@ -117,8 +127,8 @@ void hold_mount(Serving& serving, Workspace& workspace, const std::string& name,
         deaths.push_back(Clock::now());
         while (Clock::now() - deaths.front() > kWithin && deaths.size() > 1)
             deaths.pop_front();
-        const auto how =
-            name + ": the serving process was killed by signal " + std::to_string(WTERMSIG(status));
+        const auto how = name + ": the serving process was killed by signal " +
+                         std::to_string(WTERMSIG(end.status));
         if (deaths.size() > kMostDeaths) {
             log(LogLevel::Error, how + ", as the ones before it; the mount is dead");
             end_holder(kFailure);

@@ -207,9 +207,10 @@ void Serving::pause() {
 }
 
 void Serving::go_on(std::int64_t holder, bool after_another) {
-    if (state_->remote) state_->remote->begin();  // before somebody reads
-    if (std::exchange(state_->is_paused, false)) state_->server().resume(after_another);
+    SHALE_ENSURE(std::exchange(state_->is_paused, false));
     state_->record->take_over(holder);
+    if (state_->remote) state_->remote->begin(after_another);
+    state_->server().resume(after_another);
 }
 
 const TierChoice& Serving::tier() const {

@@ -32,7 +32,7 @@ class Serving {
     Serving(const Serving&) = delete;
     ~Serving();
     // For fork(2), as fuse::Mounted's; the process that goes on says who holds it (0: nobody), and
-    // whether it does so after another that was killed. Without a fork, go_on() alone.
+    // whether it does so after another that was killed. Both also without a fork.
     void pause();
     void go_on(std::int64_t holder, bool after_another);
     // Until somebody unmounts, or a signal asks us to. After go_on().

@@ -34,9 +34,10 @@ class RemoteImage {
     virtual ~RemoteImage() = default;
     // Before the first view, and once.
     virtual void prepare(const FetchAhead& wish) = 0;
-    // In the process that serves the views, once: connections are made anew, and what was wished
-    // for is fetched in the background.
-    virtual void begin() = 0;
+    // In the process that serves the views, while nobody reads, and once: connections are made
+    // anew, and what was wished for is fetched in the background. `after_another`: one that was a
+    // copy of the same, and was killed.
+    virtual void begin(bool after_another) = 0;
 };
 
 struct TreeArgument {
