@@ -33,24 +33,45 @@ namespace shale::sandbox {
 namespace {
 
 constexpr std::string_view kRunPrefix = "run-";
+constexpr std::string_view kNewPrefix = "new-";            // until it is locked
 constexpr std::string_view kParentFile = "cgroup-parent";  // for whoever has to clean up
 constexpr int kNotFoundCode = 127, kNotStartedCode = 126;  // as a shell reports them
 constexpr int kStoppedCode = 128 + SIGKILL;
 
-// run-<pid>-XXXXXX names the directory, shale-<pid>-XXXXXX the container and its cgroup.
+// run-<pid>-XXXXXX names the directory, shale-<pid>-XXXXXX the container and its cgroup. (Of a
+// directory that never got that name there is none.)
 std::string container_name(const std::string& directory) {
     const auto slash = directory.rfind('/');
     return "shale-" + directory.substr(slash + 1 + kRunPrefix.size());
 }
 
+// Born under another name, so that whoever finds one of this name and no lock on it knows that its
+// run is dead.
+class LockedDirectory {
+  public:
+    explicit LockedDirectory(const std::string& parent) {
+        TempDir made(parent, fmt::format("{}{}-", kNewPrefix, ::getpid()));
+        lock_ = open_file(made.path(), O_RDONLY | O_DIRECTORY);
+        if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) throw_errno("flock", made.path());
+        auto name = made.path().substr(made.path().rfind('/') + 1 + kNewPrefix.size());
+        path_ = join_path(parent, std::string(kRunPrefix) + name);
+        if (::rename(made.path().c_str(), path_.c_str()) != 0) throw_errno("rename", path_);
+        made.release();
+    }
+    LockedDirectory(const LockedDirectory&) = delete;
+    ~LockedDirectory() { remove_tree(path_); }
+    const std::string& path() const { return path_; }
+
+  private:
+    UniqueFd lock_;
+    std::string path_;
+};
+
 // A run's directory, locked while the run lives. What is confidential lies on a tmpfs over it, so
 // that no disk ever holds it, not even in a block that was freed.
 class RunDirectory {
   public:
-    RunDirectory(const std::string& parent, const Spec& spec)
-        : directory_(parent, fmt::format("{}{}-", kRunPrefix, ::getpid())),
-          lock_(open_file(directory_.path(), O_RDONLY | O_DIRECTORY)) {
-        if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) throw_errno("flock", path());
+    RunDirectory(const std::string& parent, const Spec& spec) : directory_(parent) {
         if (!spec.cgroup_parent.empty()) write_file(kParentFile, spec.cgroup_parent);
         if (!spec.confidential) return;
         memory_.emplace(HostMount::private_tmpfs(path(), kMemoryBytes));
@@ -69,8 +90,7 @@ class RunDirectory {
   private:
     static constexpr std::uint64_t kMemoryBytes = 64ull << 20;  // a bundle and the runtime's copy
 
-    TempDir directory_;
-    UniqueFd lock_;
+    LockedDirectory directory_;
     std::optional<HostMount> memory_;
     UniqueFd memory_lock_;  // closed first: it keeps the mount busy
 };
@@ -310,13 +330,15 @@ void sweep_dead_runs(const std::string& state_directory) {
     std::error_code ignored;
     std::vector<std::string> dead;
     for (const auto& entry : std::filesystem::directory_iterator(state_directory, ignored)) {
-        if (!entry.path().filename().string().starts_with(kRunPrefix)) continue;
+        const auto name = entry.path().filename().string();
+        const bool is_new = name.starts_with(kNewPrefix);
+        if (!is_new && !name.starts_with(kRunPrefix)) continue;
         const UniqueFd lock(
             ::open(entry.path().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-        // A run that has made its directory but not locked it yet is younger than a minute.
+        // One that was made and not locked yet is younger than a minute.
         struct stat status {};
         if (!lock || ::fstat(lock.get(), &status) != 0) continue;
-        if (system_clock().now_ns() / kNsPerSecond - status.st_mtim.tv_sec < 60) continue;
+        if (is_new && system_clock().now_ns() - to_ns(status.st_mtim) < 60 * kNsPerSecond) continue;
         if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) dead.push_back(entry.path());
     }
     for (const std::string& directory : dead) {

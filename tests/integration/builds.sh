@@ -166,8 +166,8 @@ sleep 1
 kill -KILL "$first"
 wait "$first" 2> /dev/null
 check "its command is gone" wait_for 10 not pgrep -f "echo again > /made"
-# What is younger than a minute may be a build that is just beginning, and is left alone.
-touch -d '2 minutes ago' "$SHALE_ROOT"/tmp/session-* "$SHALE_ROOT"/runtime/run-* 2> /dev/null
+# A session younger than a minute may be one that is just beginning, and is left alone.
+touch -d '2 minutes ago' "$SHALE_ROOT"/tmp/session-* 2> /dev/null
 check "a build that was killed blocks nobody" timeout 60 "$SHALE" build -q "$s"
 
 # --- a large context, changed again and again ----------------------------------------------------

@@ -281,7 +281,7 @@ TEST(RuntimeLog, FirstErrorIsFound) {
     EXPECT_EQ(first_logged_error("[1,2]\n{\"level\":\"error\",\"msg\":3}"), "");
 }
 
-TEST(Sweep, TakesOldUnlockedRunsOnly) {
+TEST(Sweep, TakesWhatNobodyHasLocked) {
     const TempDir state;
     const auto make_run = [&](const std::string& name, bool old) {
         const std::string path = join_path(state.path(), name);
@@ -293,13 +293,17 @@ TEST(Sweep, TakesOldUnlockedRunsOnly) {
         return path;
     };
     const std::string dead = make_run("run-1-aaaaaa", true);
-    const std::string young = make_run("run-1-bbbbbb", false);
+    const std::string killed = make_run("run-1-bbbbbb", false);
+    const std::string young = make_run("new-1-dddddd", false);
+    const std::string unborn = make_run("new-1-eeeeee", true);
     const std::string alive = make_run("run-1-cccccc", true);
     const std::string other = make_run("cache", true);
     const UniqueFd lock = open_file(alive, O_RDONLY | O_DIRECTORY);
     ASSERT_EQ(::flock(lock.get(), LOCK_EX), 0);
     sweep_dead_runs(state.path());
     EXPECT_FALSE(path_exists(dead));
+    EXPECT_FALSE(path_exists(killed));
+    EXPECT_FALSE(path_exists(unborn));
     EXPECT_TRUE(path_exists(young));
     EXPECT_TRUE(path_exists(alive));
     EXPECT_TRUE(path_exists(other));
