@@ -246,6 +246,15 @@ if [ "$(printf '6.9\n%s\n' "$(uname -r)" | sort -V | head -1)" = 6.9 ]; then
     check "umount" "$SHALE" umount "$m"
 fi
 
+check "mount to write" "$SHALE" mount --rw "docker://$remote:1" "$m"
+echo new > "$m/new"
+check_fails "what is not here is no base for a commit" 1 "shale pull $remote:1" \
+    "$SHALE" commit "$m" "committed:1"
+check "pull it" "$SHALE" pull -q "$remote:1"
+check "then it is" "$SHALE" commit "$m" "committed:1"
+check "with what was written" equal "$("$SHALE" cat committed:1:/new)" new
+check "umount" "$SHALE" umount "$m"
+
 # A layer without a table is pulled.
 SHALE_ROOT=$root check "a gzip image" "$SHALE" build -q -t "$behind:gz" \
     --output type=image,compression=gzip,force-compression=true "$ctx"

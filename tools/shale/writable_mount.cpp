@@ -27,9 +27,17 @@ std::optional<WritableMount> find_writable_mount(Workspace& workspace,
     return in_context(
         [&] { return "the image of " + target; },
         [&]() -> std::optional<WritableMount> {
+            // Of docker:// neither documents nor layers need be here.
+            const auto refuse = [&] {
+                const auto scheme = record->reference.find("://");
+                fail(ErrorKind::NotFound,
+                     "it is not in the store, all of it; `shale pull " +
+                         record->reference.substr(scheme == std::string::npos ? 0 : scheme + 3) +
+                         "` brings it there");
+            };
+            if (!workspace.store().has_blob(manifest.digest)) refuse();
             auto image = load_image(workspace.store(), std::nullopt, manifest, std::nullopt);
-            if (!has_all_layers(workspace.store(), image.manifest))
-                fail(ErrorKind::NotFound, "its layers are not in the store; pull it first");
+            if (!has_all_layers(workspace.store(), image.manifest)) refuse();
             return WritableMount{*record, image_argument(workspace, std::move(image))};
         });
 }
