@@ -150,7 +150,8 @@ IndexedArchive index_archive(store::Store& store, const OpenBytes& open, const s
     descriptor.size = writer.size();
     descriptor.digest = in_context([&] { return what + " changed while it was read"; },
                                    [&] { return writer.commit(digest); });
-    return {descriptor.digest, store.toc(descriptor)};
+    return {descriptor.digest,
+            in_context([&] { return "archive " + what; }, [&] { return store.toc(descriptor); })};
 }
 
 void expand_archive(snapshot::TreeBuilder& out, const layer::Toc& toc, const CopyOptions& options,

@@ -24,7 +24,8 @@ OpenBytes bytes_of_content(store::Store& store, const std::vector<Digest>& layer
 bool is_archive(const OpenBytes& open);
 
 // Puts the archive into the store, indexed. Returns what ContentIndex and expand_archive need.
-// Corrupt if it does not have the digest, when one is given; `what` names it then.
+// Corrupt if it does not have the digest, when one is given, or is no whole archive; `what` names
+// it.
 struct IndexedArchive {
     Digest blob;
     std::shared_ptr<const layer::Toc> toc;

@@ -306,6 +306,9 @@ with tarfile.open(sys.argv[1], "w") as archive:
 P
 printf 'FROM scratch\nADD evil.tar /x/\n' > "$T/evil/Dockerfile"
 check_fails "an archive that climbs out" 1 '../escaped.txt' build -t bad "$T/evil"
+tar -C "$T" -cf - evil/Dockerfile evil/evil.tar | head -c 1300 > "$T/evil/cut.tar"
+printf 'FROM scratch\nADD cut.tar /x/\n' > "$T/evil/Dockerfile"
+check_fails "an archive that is cut short" 1 'archive cut.tar: ' build -t bad "$T/evil"
 check "no tag moved" equal "$(cat "$SHALE_ROOT/index.json")" "$before"
 
 # --- a build that is killed ---------------------------------------------------------------------
