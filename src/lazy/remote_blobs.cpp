@@ -184,11 +184,12 @@ void RemoteBlobs::State::read_frame(RemoteLayer& layer, std::uint64_t offset, Mu
         fail(ErrorKind::Corrupt, "no frame of the table of contents begins there");
     const auto turn = layer.take(*frame, may_go_ahead());
     if (turn.ahead) go_ahead(layer, *turn.ahead);
-    if (turn.is_here || (is_copy && layer.put_kept(*frame))) return layer.read(*frame, out);
+    if (turn.is_here) return layer.read(*frame, out);
     try {
+        if (is_copy && layer.put_kept(*frame)) return layer.read(*frame, out);
         fetch(layer.descriptor(), offset, out);
         layer.put(*frame, out);
-    } catch (...) {
+    } catch (...) {  // what is here by now stays
         layer.give_up({*frame, 1});
         throw;
     }
