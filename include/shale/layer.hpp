@@ -56,6 +56,9 @@ struct FrameTable {
     std::vector<Digest> frame_digests{};  // SHA-256 of each frame's bytes; empty for ours
 };
 
+// Index of the frame that holds tar offset `at`, which must lie within the frames.
+std::size_t frame_at(const FrameTable& table, std::uint64_t at);
+
 struct Toc : FrameTable {
     std::vector<TocEntry> entries;  // in tar order
 };

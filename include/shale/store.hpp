@@ -139,6 +139,9 @@ class Store : public oci::BlobSource {
 
     // --- blobs -----------------------------------------------------------------------------
     bool has_blob(const Digest& blob) const;
+    // With all its bytes: one that was cut short or never finished is as good as absent.
+    bool has_whole(const oci::Descriptor& blob);
+    bool has_layers_of(const oci::Manifest& manifest);  // all of them, whole
     // Of a foreign layer, or of one whose own table was found wanting: see framed().
     bool has_twin(const Digest& layer) const;
     std::string blob_path(const Digest& blob) const;

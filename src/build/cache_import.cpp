@@ -105,8 +105,7 @@ StoredLayer CacheImports::fetch(const ImportedStep& step) {
         FormedLayer layer{carried, step.layer->diff_id};
         keep_toc_annotations(layer.blob.annotations);
         auto& store = services_.store;
-        const bool is_here =
-            store.has_blob(carried.digest) && store.blob_size(carried.digest) == carried.size;
+        const bool is_here = store.has_whole(carried);
         tracker_.run("importing layer " + carried.digest.str() + " from " + source.str(),
                      [&](VertexId vertex) {
                          fetch_blob(source, carried, vertex);

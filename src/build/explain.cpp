@@ -56,6 +56,16 @@ Pairs align(const std::vector<const RecordedStep*>& a, const std::vector<const R
     return pairs;
 }
 
+// Whether `old` has a step that stands behind this one here.
+bool came_past(const BuildRecord& build, const RecordedStep& step, const BuildRecord& old) {
+    const auto mine = steps_of_stage(build, step, false);
+    const auto theirs = steps_of_stage(old, step, false);
+    if (mine.size() > kMostSteps || theirs.size() > kMostSteps) return true;
+    return std::ranges::any_of(align(mine, theirs), [&](const auto& pair) {
+        return mine[pair.first]->number > step.number;
+    });
+}
+
 Explanation without_record(const RecordedStep& step, Kind kind, const std::string& text) {
     Explanation out;
     out.step = step.number;
@@ -88,20 +98,6 @@ const RecordedStep* counterpart(const BuildRecord& build, const RecordedStep& st
         if (keyword(*theirs[j]) == keyword(step) && ordinal-- == 0) return theirs[j];
     return nullptr;
 }
-
-namespace {
-
-// Whether `old` has a step that stands behind this one here.
-bool came_past(const BuildRecord& build, const RecordedStep& step, const BuildRecord& old) {
-    const auto mine = steps_of_stage(build, step, false);
-    const auto theirs = steps_of_stage(old, step, false);
-    if (mine.size() > kMostSteps || theirs.size() > kMostSteps) return true;
-    return std::ranges::any_of(align(mine, theirs), [&](const auto& pair) {
-        return mine[pair.first]->number > step.number;
-    });
-}
-
-}  // namespace
 
 Explanation explain(const BuildRecord& build, const RecordedStep& step,
                     const std::vector<BuildRecord>& earlier, const FindTree& find_tree,

@@ -57,11 +57,6 @@ bool fits(const oci::Platform& image, const oci::Platform& wanted) {
            (has.variant.empty() || needs.variant.empty() || has.variant == needs.variant);
 }
 
-// Cut short or never finished is as good as absent: pulling puts it right.
-bool is_whole(store::Store& store, const oci::Descriptor& blob) {
-    return store.has_blob(blob.digest) && store.blob_size(blob.digest) == blob.size;
-}
-
 // Reads a blob of the store from its start, as push_blob wants it.
 std::function<std::size_t(MutableBytes)> blob_reader(const std::string& path) {
     auto fd = std::make_shared<UniqueFd>(open_file(path, O_RDONLY));
@@ -137,7 +132,7 @@ std::vector<ResolvedImage> Images::resolve_all(const oci::Reference& name) {
 
 void Images::pull_blob(const oci::Reference& name, const oci::Descriptor& blob, Tracker& tracker,
                        VertexId vertex) {
-    if (is_whole(store_, blob)) return;
+    if (store_.has_whole(blob)) return;
     auto writer = store_.new_blob();
     std::uint64_t reported = 0;
     client_.fetch_blob(name, blob, [&](Bytes bytes) {
@@ -193,9 +188,7 @@ ResolvedImage Images::pull(const oci::Reference& name, const oci::Platform& plat
                                           "wanted " +
                                           platform.str() +
                                           ", actual: " + image.config.platform.str());
-        bool complete = true;
-        for (const auto& layer : image.manifest.layers)
-            complete &= is_whole(store_, layer);
+        const bool complete = store_.has_layers_of(image.manifest);
         pull_layers(name, image, tracker, vertex, Tagging::Always);
         return complete ? Outcome::Cached : Outcome::Done;
     });

@@ -159,16 +159,6 @@ std::shared_ptr<BaseImage> Stages::image_once(const ImageBase& base,
     return session_.shared.images.get(key, [&] { return resolve_image(base, step_prefix); }).first;
 }
 
-namespace {
-
-bool has_all_layers(store::Store& store, const oci::Manifest& manifest) {
-    return std::ranges::all_of(manifest.layers, [&](const auto& layer) {
-        return store.has_blob(layer.digest) && store.blob_size(layer.digest) == layer.size;
-    });
-}
-
-}  // namespace
-
 std::shared_ptr<BaseImage> Stages::resolve_image(const ImageBase& base,
                                                  const std::string& step_prefix) {
     auto image = std::make_shared<BaseImage>();
@@ -187,9 +177,9 @@ std::shared_ptr<BaseImage> Stages::resolve_image(const ImageBase& base,
         if (other && is_free && runs_here(actual)) image->platform = actual;
         // All of it may be here under another name, or under none: then nobody pulls it.
         auto& store = session_.services.store;
-        const auto& layers = image->resolved.manifest.layers;
-        if (base.layout.empty() && !layers.empty() && !store.resolve(base.reference) &&
-            has_all_layers(store, image->resolved.manifest))
+        const auto& manifest = image->resolved.manifest;
+        if (base.layout.empty() && !manifest.layers.empty() && !store.resolve(base.reference) &&
+            store.has_layers_of(manifest))
             store.tag(base.reference, image->resolved.descriptor);
         return Outcome::Done;
     });
@@ -200,7 +190,7 @@ std::shared_ptr<BaseImage> Stages::resolve_image(const ImageBase& base,
         auto& store = services.store;
         const auto& manifest = image->resolved.manifest;
         tracker.run(name, [&](VertexId vertex) {
-            const bool complete = has_all_layers(store, manifest);
+            const bool complete = store.has_layers_of(manifest);
             if (!complete && !layout.empty())
                 OciLayout(layout).copy_layers(image->resolved, store);
             else if (!complete)

@@ -19,8 +19,6 @@ void check_toc(const Toc& toc);
 // What of that concerns the frames.
 void check_frames(const FrameTable& table);
 
-// Index of the frame that holds tar offset `at`, which must lie within the frames.
-std::size_t frame_at(const FrameTable& table, std::uint64_t at);
 // End of the last frame: tar_bytes, or more if side frames follow the tar.
 std::uint64_t end_of_frames(const FrameTable& table);
 

@@ -378,15 +378,13 @@ std::vector<RemoteBlobs::Place> frames_of(const layer::ContentIndex& index,
     for (const auto& content : contents) {
         const auto place = index.find(content);
         if (!place || place->range.size == 0) continue;
-        const auto& frames = place->layer->frames().frames;
-        auto frame = std::upper_bound(
-            frames.begin(), frames.end(), place->range.tar_offset,
-            [](std::uint64_t at, const layer::Frame& f) { return at < f.tar_offset; });
+        const auto& table = place->layer->frames();
         const auto end = place->range.tar_offset + place->range.size;
-        for (frame -= frame == frames.begin() ? 0 : 1;
-             frame != frames.end() && frame->tar_offset < end; ++frame)
-            if (taken[place->blob].insert(frame->blob_offset).second)
-                places.push_back({place->blob, frame->blob_offset});
+        for (auto i = layer::frame_at(table, place->range.tar_offset);
+             i < table.frames.size() && table.frames[i].tar_offset < end; ++i) {
+            const auto offset = table.frames[i].blob_offset;
+            if (taken[place->blob].insert(offset).second) places.push_back({place->blob, offset});
+        }
     }
     return places;
 }

@@ -8,6 +8,8 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+
 namespace shale::store {
 
 namespace {
@@ -93,6 +95,13 @@ bool Store::has_twin(const Digest& layer) const {
 
 bool Store::has_blob(const Digest& blob) const {
     return path_exists(blob_path(blob));
+}
+bool Store::has_whole(const oci::Descriptor& blob) {
+    return has_blob(blob.digest) && blob_size(blob.digest) == blob.size;
+}
+bool Store::has_layers_of(const oci::Manifest& manifest) {
+    return std::ranges::all_of(manifest.layers,
+                               [this](const auto& layer) { return has_whole(layer); });
 }
 std::string Store::blob_path(const Digest& blob) const {
     return state_->blob_path(blob);

@@ -308,11 +308,10 @@ Collected Store::collect(const CollectOptions& options, std::chrono::millisecond
     Collection collection(census, state_->layout, options);
     if (options.unnamed_images) collection.done().images = state_->tags.unnamed();
     collection.choose();
-    if (!options.dry_run)
-        collection.done().bytes += unfinished - std::min(unfinished, blocks_below(tmp));
-    if (!options.dry_run)
-        collection.remove(*state_->database, state_->tags, state_->blobs, state_->framed,
-                          state_->session.directory());
+    if (options.dry_run) return std::move(collection.done());
+    collection.done().bytes += unfinished - std::min(unfinished, blocks_below(tmp));
+    collection.remove(*state_->database, state_->tags, state_->blobs, state_->framed,
+                      state_->session.directory());
     return std::move(collection.done());
 }
 

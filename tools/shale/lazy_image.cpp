@@ -104,10 +104,6 @@ void pull_layer(Lazy& lazy, store::Store& store, const oci::Descriptor& layer) {
     writer.commit(layer.digest);
 }
 
-bool is_whole(store::Store& store, const oci::Descriptor& layer) {
-    return store.has_blob(layer.digest) && store.blob_size(layer.digest) == layer.size;
-}
-
 // The tables of all layers, bottom first; what had to be pulled, or was here, goes to `local`.
 Tables collect_tables(Lazy& lazy, store::Store& store, const StoredImage& image,
                       std::vector<Digest>& local) {
@@ -116,7 +112,7 @@ Tables collect_tables(Lazy& lazy, store::Store& store, const StoredImage& image,
     std::vector<std::size_t> opaque;
     std::uint64_t bytes = 0;
     for (std::size_t i = 0; i < layers.size(); ++i) {
-        if (is_whole(store, layers[i])) continue;
+        if (store.has_whole(layers[i])) continue;
         tocs[i] = lazy.blobs.add(layers[i]);
         if (tocs[i]) continue;
         opaque.push_back(i);

@@ -6,12 +6,13 @@
 #include <shale/store.hpp>
 
 #include <nlohmann/json.hpp>
+#include <poll.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <csignal>
 
 namespace shale::cli {
 
@@ -64,14 +65,9 @@ std::optional<MountRecord> read_record(const std::string& path) {
 // One that was killed is there until its parent takes notice, which may be never.
 bool is_running(std::int64_t process) {
     if (process <= 0) return false;
-    if (::kill(static_cast<pid_t>(process), 0) != 0) return errno == EPERM;
-    try {
-        const auto status = read_file("/proc/" + std::to_string(process) + "/stat", 4096);
-        const auto name_end = status.rfind(") ");  // a name may hold anything
-        return name_end == std::string::npos || status.compare(name_end + 2, 1, "Z") != 0;
-    } catch (const Error&) {  // gone meanwhile, or there is no /proc
-        return ::kill(static_cast<pid_t>(process), 0) == 0;
-    }
+    const UniqueFd fd(static_cast<int>(::syscall(SYS_pidfd_open, static_cast<pid_t>(process), 0)));
+    pollfd ended{fd.get(), POLLIN, 0};
+    return fd && ::poll(&ended, 1, 0) == 0;
 }
 
 }  // namespace
@@ -106,18 +102,9 @@ void remove_remains(const std::string& device, const MountRecord& record) noexce
     }
 }
 
-PublishedRecord::PublishedRecord(const std::string& device, const MountRecord& record)
-    : device_(device), record_(record) {
-    publish();
-}
-
-void PublishedRecord::take_over(std::int64_t holder) {
+void PublishedRecord::publish(std::int64_t holder) {
     record_.pid = ::getpid();
     record_.holder = holder;
-    publish();
-}
-
-void PublishedRecord::publish() {
     const Json value = {{"reference", record_.reference},
                         {"target", record_.target},
                         {"root", record_.root},

@@ -37,20 +37,20 @@ std::optional<MountRecord> find_record(const std::string& device, const std::str
 // was written to the mount.
 void remove_remains(const std::string& device, const MountRecord& record) noexcept;
 
-// The record of a mount that this process serves; it goes with the object.
+// The record of a mount; what was published goes with the object.
 class PublishedRecord {
   public:
-    PublishedRecord(const std::string& device, const MountRecord& record);
+    PublishedRecord(std::string device, MountRecord record)
+        : device_(std::move(device)), record_(std::move(record)) {}
     PublishedRecord(const PublishedRecord&) = delete;
     ~PublishedRecord();
-    // This process serves now, and `holder` holds.
-    void take_over(std::int64_t holder);
+    // From now on: that this process serves, and `holder` holds.
+    void publish(std::int64_t holder);
 
   private:
-    void publish();
     const std::string device_;
     MountRecord record_;
-    std::string path_;  // empty if there was no place to put it
+    std::string path_;  // empty if it is nowhere, or there was no place to put it
 };
 
 }  // namespace shale::cli

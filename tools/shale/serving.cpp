@@ -82,7 +82,6 @@ MountRecord record_of(const MountRequest& request, const store::Store& store,
     record.root = absolute(store.root());
     record.tier = name_of(choice.tier);
     record.why = choice.why;
-    record.pid = ::getpid();
     record.since_ns = system_clock().now_ns();
     return record;
 }
@@ -207,8 +206,9 @@ void Serving::pause() {
 }
 
 void Serving::go_on(std::int64_t holder, bool after_another) {
-    SHALE_ENSURE(std::exchange(state_->is_paused, false));
-    state_->record->take_over(holder);
+    SHALE_ENSURE(state_->is_paused);
+    state_->is_paused = false;
+    state_->record->publish(holder);
     if (state_->remote) state_->remote->begin(after_another);
     state_->server().resume(after_another);
 }
