@@ -105,8 +105,9 @@ using OpenContent =
 OpenContent content_from_directory(const std::string& root);
 
 // The layer that turns `before` into `after`, `changes` being diff::compare of the two. Members are
-// in path order, whiteouts before their siblings, parents of changed entries not repeated; a
-// hardlink group's first name carries the data. Deterministic.
+// in path order, whiteouts before their siblings; the directories above a change are stated even if
+// they are as they were, for programs that unpack each layer by itself. A hardlink group's first
+// name carries the data. Deterministic.
 Written write_layer(const std::vector<diff::Change>& changes, const snapshot::Tree& after,
                     const OpenContent& open, const WriteOptions& options, const codec::Sink& out);
 

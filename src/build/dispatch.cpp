@@ -294,10 +294,10 @@ void Dispatcher::operator()(const dockerfile::Workdir& workdir) {
     };
     Step step = new_step(expanded_step_name());
     step.definition_key = [&](RecordedInputs* inputs) {
-        return key("workdir", parent->key(), inputs);
+        return key("workdir2", parent->key(), inputs);
     };
     step.content_key = [&](RecordedInputs* inputs) {
-        return key("workdir-content", parent->load().tree->key_digest(snapshot::kRoot), inputs);
+        return key("workdir2-content", parent->load().tree->key_digest(snapshot::kRoot), inputs);
     };
     step.execute = [&](VertexId) {
         const auto& loaded = parent->load();

@@ -314,7 +314,7 @@ class CopyStep {
     const CopyPlan& plan() const { return *plan_; }
 
     Digest definition_key(RecordedInputs* inputs) {
-        Key key("copy", inputs);
+        Key key("copy2", inputs);
         key.add("parent", parent_->key());
         add_definition(key, *plan_);
         // What comes from a root is known by what made it; its contents are the content key's
@@ -333,7 +333,7 @@ class CopyStep {
     }
 
     Digest content_key(RecordedInputs* inputs) {
-        Key key("copy-content", inputs);
+        Key key("copy2-content", inputs);
         key.add("parent", parent_->load().tree->key_digest(snapshot::kRoot));
         add_definition(key, *plan_);
         add_contents(key, false);

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <memory>
 #include <thread>
+#include <unordered_set>
 
 namespace shale::build {
 namespace {
@@ -170,18 +171,30 @@ std::vector<std::string> members_of_time_alone(store::Store& store, const Formed
         const auto node = tree.find(path);
         return node == snapshot::kNoNode ? std::nullopt : std::optional(tree.entry(node).spec());
     };
+    const auto is_dispensable = [&](const std::string& path) {
+        auto was = spec_at(before, path);
+        const auto is = spec_at(after, path);
+        if (!was || !is || was->link_group != 0 || is->link_group != 0) return false;
+        if (was == is) return true;  // a directory that is stated for what lies below it
+        if (was->mtime_ns <= latest_ns || is->mtime_ns <= latest_ns) return false;
+        if (spec_at(base, path) == was) return false;
+        was->mtime_ns = is->mtime_ns;
+        return was == is;
+    };
     std::vector<std::string> paths;
+    std::unordered_set<std::string> needed;
     const auto toc = store.toc(layer.blob, layer.diff_id);
     for (const auto& entry : toc->entries) {
         const auto& path = entry.member.path;
-        auto was = spec_at(before, path);
-        const auto is = spec_at(after, path);
-        if (!was || !is || was->link_group != 0 || is->link_group != 0) continue;
-        if (was->mtime_ns <= latest_ns || is->mtime_ns <= latest_ns) continue;
-        if (spec_at(base, path) == was) continue;
-        was->mtime_ns = is->mtime_ns;
-        if (was == is) paths.push_back(path);
+        if (is_dispensable(path)) {
+            paths.push_back(path);
+            continue;
+        }
+        for (auto slash = path.rfind('/'); slash != std::string::npos && slash > 0;
+             slash = path.rfind('/', slash - 1))
+            if (!needed.insert(path.substr(0, slash)).second) break;  // and so are those above
     }
+    std::erase_if(paths, [&](const std::string& path) { return needed.contains(path); });
     std::ranges::sort(paths);
     return paths;
 }

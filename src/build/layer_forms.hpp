@@ -32,9 +32,10 @@ FormedLayer form_layer(Services& services, const FormedLayer& layer, const Layer
                        const std::stop_token& stop);
 
 // Members whose time is all that the layer changes, and which end up with the time `latest_ns` like
-// what they were before: directories that a step wrote into, mostly. Whether a layer has them
-// depends on whether two steps fell into one second, so a layer that is to be the same every time
-// has none. `base` is the tree below all new layers; what is of the base keeps its time.
+// what they were before: directories that a step wrote into and emptied again, mostly. Whether a
+// layer has them depends on whether two steps fell into one second, so a layer that is to be the
+// same every time has none, but for directories above something else that it has. `base` is the
+// tree below all new layers; what is of the base keeps its time.
 std::vector<std::string> members_of_time_alone(store::Store& store, const FormedLayer& layer,
                                                const snapshot::Tree& base,
                                                const snapshot::Tree& before,

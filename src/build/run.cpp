@@ -265,7 +265,7 @@ ExtraHost parse_extra_host(const std::string& entry) {
 
 Digest run_key(const RunSpec& spec, const std::vector<std::string>& add_hosts, Context& context,
                const RunParent& parent, RecordedInputs* inputs) {
-    Key key(parent.by_content ? "run2-content" : "run2", inputs);
+    Key key(parent.by_content ? "run3-content" : "run3", inputs);
     key.add("parent", parent.digest).add_all("argv", spec.argv).add_all("env", spec.env);
     key.add("cwd", spec.cwd).add("user", spec.user).add("hostname", spec.hostname);
     key.add("platform", spec.platform.str());

@@ -27,7 +27,8 @@ std::optional<FrameGroup> MemberFeed::next() {
 
 void MemberFeed::run(const std::vector<diff::Change>& changes) {
     try {
-        for (const diff::Change* change : member_order(changes, after_)) {
+        order_.emplace(changes, after_);
+        for (const diff::Change* change : order_->members()) {
             take(*change);
             if (stopped_) return;
         }

@@ -56,6 +56,7 @@ class MemberFeed {
     const WriteOptions& options_;
     FrameBuilder& builder_;
     const Digest empty_content_;
+    std::optional<MemberOrder> order_;  // made on the thread
     MemberPlan plan_;
     FrameKeys keys_;
     MemberGroups groups_;

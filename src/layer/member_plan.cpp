@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace shale::layer {
 
@@ -57,10 +58,21 @@ void reject_unstorable(const std::string& path) {
 
 }  // namespace
 
+namespace {
+
+// The directory in which `change` happens; kNoNode for the root itself.
+snapshot::NodeId directory_of(const diff::Change& change, const snapshot::Tree& after) {
+    if (!is_removal(change)) return after.parent(change.after);
+    const std::string_view path = change.removed_path;
+    const auto directory = after.find(path.substr(0, path.size() - last_name(path).size()));
+    SHALE_ENSURE(directory != snapshot::kNoNode);
+    return directory;
+}
+
 // Nodes are numbered in the order of their paths, so only removals, which have no number, need a
 // place: behind the directory they are in, before whatever else it holds.
-std::vector<const diff::Change*> member_order(const std::vector<diff::Change>& changes,
-                                              const snapshot::Tree& after) {
+std::vector<const diff::Change*> by_path(const std::vector<diff::Change>& changes,
+                                         const snapshot::Tree& after) {
     struct Item {
         snapshot::NodeId node;  // of a removal: of the directory
         bool is_removal;
@@ -74,10 +86,7 @@ std::vector<const diff::Change*> member_order(const std::vector<diff::Change>& c
     std::vector<Item> items;
     for (const diff::Change& change : changes) {
         order.push_back(&change);
-        if (!is_removal(change)) continue;
-        const std::string_view path = change.removed_path;
-        const auto directory = path.substr(0, path.size() - last_name(path).size());
-        items.push_back({after.find(directory), true, &change});
+        if (is_removal(change)) items.push_back({directory_of(change, after), true, &change});
     }
     if (items.empty()) return order;
     for (const diff::Change* change : order)
@@ -86,6 +95,43 @@ std::vector<const diff::Change*> member_order(const std::vector<diff::Change>& c
     std::transform(items.begin(), items.end(), order.begin(),
                    [](const Item& item) { return item.change; });
     return order;
+}
+
+}  // namespace
+
+MemberOrder::MemberOrder(const std::vector<diff::Change>& changes, const snapshot::Tree& after)
+    : after_(after), members_(by_path(changes, after)) {
+    state_directories();
+}
+
+void MemberOrder::state_directories() {
+    struct Stated {
+        snapshot::NodeId node, end;
+    };
+    std::vector<Stated> stated = {
+        {snapshot::kRoot, after_.end(snapshot::kRoot)}};  // innermost last
+    std::vector<const diff::Change*> all;
+    std::vector<snapshot::NodeId> missing;
+    for (const diff::Change* change : std::exchange(members_, {})) {
+        const auto directory = directory_of(*change, after_);
+        if (directory != snapshot::kNoNode) {
+            while (directory < stated.back().node || directory >= stated.back().end)
+                stated.pop_back();
+            for (auto node = directory; node != stated.back().node; node = after_.parent(node))
+                missing.push_back(node);
+            for (; !missing.empty(); missing.pop_back()) {
+                const auto node = missing.back();
+                unchanged_.push_back(
+                    {diff::ChangeKind::Modified, snapshot::kNoNode, node, false, false, {}});
+                all.push_back(&unchanged_.back());
+                stated.push_back({node, after_.end(node)});
+            }
+        }
+        all.push_back(change);
+        if (directory != snapshot::kNoNode && !is_removal(*change))
+            stated.push_back({change->after, after_.end(change->after)});
+    }
+    members_ = std::move(all);
 }
 
 tar::Member MemberPlan::member(const diff::Change& change) {

@@ -3,20 +3,42 @@
 
 #include <shale/layer.hpp>
 
+#include <deque>
+#include <string>
 #include <unordered_map>
+#include <vector>
 
 namespace shale::layer {
 
-// Path order, except that the whiteouts of a directory come before everything else below it.
-std::vector<const diff::Change*> member_order(const std::vector<diff::Change>& changes,
-                                              const snapshot::Tree& after);
+// What a layer states, in order: the changes by path, except that the whiteouts of a directory come
+// before everything else below it, and, before what lies below them, the directories that did not
+// change. Of those the root is none: whoever unpacks a layer has one.
+//
+// docker and podman unpack each layer into a directory of its own and lay those over each other. A
+// directory that is not stated is made there with an owner and a mode that nobody asked for, and
+// hides the one below.
+class MemberOrder {
+  public:
+    // Both must outlive it.
+    MemberOrder(const std::vector<diff::Change>& changes, const snapshot::Tree& after);
+
+    // Of a directory that did not change `kind` is Modified, with nothing of it changed.
+    const std::vector<const diff::Change*>& members() const { return members_; }
+
+  private:
+    void state_directories();
+
+    const snapshot::Tree& after_;
+    std::vector<const diff::Change*> members_;
+    std::deque<diff::Change> unchanged_;
+};
 
 class MemberPlan {
   public:
     explicit MemberPlan(const snapshot::Tree& after) : after_(after) {}
 
-    // Must be called in member_order: the first name of a hardlink group becomes the member that
-    // carries the data, later ones link to it. Unsupported if the change cannot be stored.
+    // Must be called in MemberOrder's order: the first name of a hardlink group becomes the member
+    // that carries the data, later ones link to it. Unsupported if the change cannot be stored.
     tar::Member member(const diff::Change& change);
 
   private:

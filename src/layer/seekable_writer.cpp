@@ -224,7 +224,7 @@ struct TocMembers {
 };
 
 struct ChangedMembers {
-    std::vector<const diff::Change*> changes;
+    MemberOrder order;
     std::vector<tar::Member> planned;
     const snapshot::Tree& after;
     const OpenContent& opener;
@@ -232,11 +232,12 @@ struct ChangedMembers {
     const tar::Member& member(std::size_t i) const { return planned[i]; }
     Digest content(std::size_t i) const {
         const bool is_file = planned[i].type == tar::MemberType::Regular;
-        return is_file && planned[i].size > 0 ? after.entry(changes[i]->after).content : Digest();
+        return is_file && planned[i].size > 0 ? after.entry(change(i).after).content : Digest();
     }
     codec::Source open(std::size_t i) const {
-        return opener(changes[i]->path(after), after.entry(changes[i]->after));
+        return opener(change(i).path(after), after.entry(change(i).after));
     }
+    const diff::Change& change(std::size_t i) const { return *order.members()[i]; }
 };
 
 }  // namespace
@@ -248,9 +249,9 @@ Formed write_seekable(const std::vector<TocEntry>& members, const OpenMember& op
 
 Formed write_seekable(const std::vector<diff::Change>& changes, const snapshot::Tree& after,
                       const OpenContent& open, const FormOptions& options, const codec::Sink& out) {
-    ChangedMembers members{member_order(changes, after), {}, after, open};
+    ChangedMembers members{MemberOrder(changes, after), {}, after, open};
     MemberPlan plan(after);
-    for (const diff::Change* change : members.changes)
+    for (const diff::Change* change : members.order.members())
         members.planned.push_back(plan.member(*change));
     return write_members(members, options, out);
 }

@@ -1,7 +1,8 @@
 # Sourced after harness.sh by tests that want Docker's opinion of an archive.
 #
-#   start_dockerd   a daemon of our own below $T, apart from one that may be running; it can `load`
-#                   and `inspect`, and has no network. False, with a note, where none starts.
+#   start_dockerd [DRIVER]   a daemon of our own below $T, apart from one that may be running; it
+#                   can `load` and `inspect`, and has no network. DRIVER: how it keeps layers
+#                   (default vfs). False, with a note, where none starts.
 #   docker_ ...     docker, talking to that daemon
 
 start_dockerd() {
@@ -11,7 +12,7 @@ start_dockerd() {
     fi
     dockerd --data-root "$T/docker" --exec-root "$T/docker-exec" -H "unix://$T/docker.sock" \
         --pidfile "$T/docker.pid" --iptables=false --ip6tables=false --bridge=none \
-        --storage-driver vfs > "$T/dockerd.log" 2>&1 &
+        --storage-driver "${1:-vfs}" > "$T/dockerd.log" 2>&1 &
     local pid=$!
     on_exit="${on_exit:-true}; kill $pid 2> /dev/null; wait 2> /dev/null; true"
     for _ in $(seq 100); do

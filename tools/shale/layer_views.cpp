@@ -232,14 +232,18 @@ TreeArgument part_of(TreeArgument whole, const Part& part) {
 
 std::vector<std::uint32_t> layers_of_nodes(const Tree& merged, const Tables& tables) {
     std::vector<std::uint32_t> from(merged.size(), kNoLayer);
+    std::vector<bool> may_be_older(merged.size());
     for (std::size_t i = tables.size(); i-- > 0;)
         for (const auto& entry : tables[i]->entries) {
             const auto whiteout = tar::classify_whiteout(entry.member.path);
             // What is there although a layer deleted it was made by that layer, or a later one.
-            const auto& path =
-                whiteout.kind == tar::WhiteoutKind::Whiteout ? whiteout.path : entry.member.path;
-            const auto node = merged.find(path);
-            if (node != kNoNode && from[node] == kNoLayer)
+            const bool is_whiteout = whiteout.kind == tar::WhiteoutKind::Whiteout;
+            const auto node = merged.find(is_whiteout ? whiteout.path : entry.member.path);
+            if (node == kNoNode || (from[node] != kNoLayer && !may_be_older[node])) continue;
+            // Layers repeat the directories above what they change.
+            may_be_older[node] = !is_whiteout && entry.member.type == tar::MemberType::Directory &&
+                                 layer::entry_spec(entry) == merged.entry(node).spec();
+            if (from[node] == kNoLayer || may_be_older[node])
                 from[node] = static_cast<std::uint32_t>(i);
         }
     return from;

@@ -31,7 +31,8 @@ std::pair<std::string, Part> split_part(const std::string& text);
 TreeArgument part_of(TreeArgument whole, const Part& part);
 
 // For each node of the merged tree the index in `tables` of the layer that it is from: the highest
-// that has its path. kNoLayer for a directory that no layer mentions.
+// that has its path, but for directories that layers only repeat as they were. kNoLayer for a
+// directory that no layer mentions.
 inline constexpr std::uint32_t kNoLayer = 0xffffffff;
 std::vector<std::uint32_t> layers_of_nodes(const snapshot::Tree& merged, const Tables& tables);
 

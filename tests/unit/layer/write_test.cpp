@@ -2,6 +2,8 @@
 // before into the tree after.
 #include "trees.hpp"
 
+#include <set>
+
 namespace shale::layer {
 namespace {
 
@@ -21,6 +23,27 @@ std::string listing(const std::string& tar_bytes) {
         out += "\n";
     }
     return out;
+}
+
+// A program that unpacks each layer by itself must not have to make up a directory, and some take
+// no path twice.
+std::string first_out_of_place(const Toc& toc) {
+    std::set<std::string> directories = {""}, stated;
+    for (const TocEntry& entry : toc.entries) {
+        const std::string& path = entry.member.path;
+        const auto slash = path.rfind('/');
+        const auto parent = slash == std::string::npos ? "" : path.substr(0, slash);
+        if (!directories.contains(parent) || !stated.insert(path).second) return path;
+        if (entry.member.type == tar::MemberType::Directory) directories.insert(path);
+    }
+    return "";
+}
+
+snapshot::EntrySpec directory_spec() {
+    snapshot::EntrySpec spec;
+    spec.type = FileType::Directory;
+    spec.mode = 0755;
+    return spec;
 }
 
 TEST(WriteLayer, BlobIsAPlainTarWithTheStatedDigests) {
@@ -63,7 +86,38 @@ TEST(WriteLayer, LawApplyingTheDifferenceGivesAfter) {
         const auto merged = merge(before, layer.written.toc);
         ASSERT_EQ(describe(merged), describe(after)) << "seed " << seed;
         ASSERT_EQ(merged.digest(), after.digest()) << "seed " << seed;
+        ASSERT_EQ(first_out_of_place(layer.written.toc), "") << "seed " << seed;
     }
+}
+
+TEST(WriteLayer, StatesTheDirectoriesAboveAChangeAsTheyAre) {
+    Contents contents;
+    snapshot::TreeBuilder first;
+    first.put("etc/passwd", file_spec(contents, "root:x:0:0\n"));
+    auto home = directory_spec();
+    home.mode = 0700;
+    home.uid = home.gid = 1000;
+    home.mtime_ns = 981173106'000000000;
+    first.put("home/app", home);
+    first.put("home/app/a/b/profile", file_spec(contents, "old"));
+    first.put("home/app/a/b/gone", file_spec(contents, "old"));
+    first.put("home/app/a/c/kept", file_spec(contents, "kept"));
+    first.put("home/emptied/file", file_spec(contents, "old"));
+    first.put("home/other/file", file_spec(contents, "kept"));
+    const auto before = first.finish();
+    snapshot::TreeBuilder second(before);
+    second.put("home/app/a/b/profile", file_spec(contents, "new"));
+    second.remove("home/app/a/b/gone");
+    second.put("home/app/a/c/new/deep/file", file_spec(contents, "new"));
+    second.put("home/app/z", file_spec(contents, "new"));
+    second.put("home/emptied", home);
+    second.remove("home/emptied/file");
+    const auto layer = write(before, second.finish(), contents);
+    EXPECT_EQ(listing(plain_tar(layer.blob)),
+              "home/\nhome/app/\nhome/app/a/\nhome/app/a/b/\nhome/app/a/b/.wh.gone\n"
+              "home/app/a/b/profile\nhome/app/a/c/\nhome/app/a/c/new/\nhome/app/a/c/new/deep/\n"
+              "home/app/a/c/new/deep/file\nhome/app/z\nhome/emptied/\nhome/emptied/.wh.file\n");
+    EXPECT_EQ(entry_spec(layer.written.toc.entries[1]), home);
 }
 
 // Its text is compressed in pieces while the layer is written.

@@ -65,6 +65,22 @@ TEST_F(Layered, EntryIsFromTheHighestLayerThatHasIt) {
     EXPECT_THAT(wasted_bytes(tree_, tables_), ElementsAre(10, 0, 0));
 }
 
+TEST_F(Layered, ADirectoryThatIsRepeatedIsFromWhereItBecameWhatItIs) {
+    add({"d/", "d/x", "p"});
+    add({"d/", "d/y", "p/", "p/q"});
+    add({"d/", "d/z", "p/", "p/r"});
+    EXPECT_EQ(layer_of("d"), 0u);
+    EXPECT_EQ(layer_of("p"), 1u);
+    add({"d/", "d/x"});
+    tree_ = snapshot::TreeBuilder().finish();
+    auto other = std::make_shared<layer::Toc>(*tables_[1]);
+    other->entries[0].member.mode = 0700;
+    tables_[1] = other;
+    for (const auto& table : tables_)
+        tree_ = layer::merge(tree_, *table);
+    EXPECT_EQ(layer_of("d"), 2u) << "the second layer gave it another mode";
+}
+
 TEST_F(Layered, DeletedAndMadeAgainIsTheLaterLayers) {
     add({"a", "d/", "d/x"});
     add({".wh.a", ".wh.d"});
