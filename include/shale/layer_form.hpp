@@ -6,6 +6,8 @@
 //   zstd:chunked                     podman's: a zstd frame for each file or chunk, TOC, tar-split
 //   estargz                          stargz-snapshotter's: a gzip member for each file or chunk,
 //                                    TOC as the archive's last member
+//   zstd:stargz                      its form for zstd: a frame for each file or chunk, TOC; podman
+//                                    of the first generation reads it, too
 //
 // Same members, same bytes, on any number of threads. Free functions, safe from any thread.
 // Formats: containers/storage pkg/chunked, containerd/stargz-snapshotter docs/estargz.md;
@@ -22,7 +24,7 @@
 
 namespace shale::layer {
 
-enum class Form { Uncompressed, Gzip, EStargz, Zstd, ZstdPlain, ZstdChunked };
+enum class Form { Uncompressed, Gzip, EStargz, Zstd, ZstdPlain, ZstdChunked, ZstdStargz };
 
 std::string_view form_name(Form form);
 // Invalid, listing the known ones.
@@ -55,15 +57,16 @@ struct Formed {
     oci::Annotations annotations;  // what a descriptor of the blob must say to be of use
 };
 
-// A tar as it is, in any form but EStargz and ZstdChunked. `what` names it in errors.
+// A tar as it is, in any form that is not seekable in the sense below. `what` names it in errors.
 Formed compress_tar(const codec::Source& tar, const std::string& what, const FormOptions& options,
                     const codec::Sink& out);
 
+// Made of members rather than of a tar: each content is compressed by itself.
 constexpr bool is_seekable(Form form) {
-    return form == Form::EStargz || form == Form::ZstdChunked;
+    return form == Form::EStargz || form == Form::ZstdChunked || form == Form::ZstdStargz;
 }
 
-// EStargz or ZstdChunked, headers written anew (content_offset of the members means nothing).
+// A seekable form, headers written anew (content_offset of the members means nothing).
 // `open` gives the content of a member that has one: exactly its size and digest, else Corrupt.
 // EStargz adds members: its landmark and its TOC. Unsupported, naming it, for a path or link that
 // is not UTF-8, which these TOCs cannot hold.

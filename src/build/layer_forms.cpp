@@ -113,7 +113,7 @@ layer::FormOptions options_of(const LayerForm& form) {
     return options;
 }
 
-// estargz and zstd:chunked are made of members, not of a tar: they compress each content apart.
+// Seekable forms are made of members, not of a tar: they compress each content apart.
 layer::Formed write_members(store::Store& store, const FormedLayer& layer, const LayerForm& form,
                             const codec::Sink& sink) {
     const auto toc = store.toc(layer.blob, layer.diff_id);

@@ -23,7 +23,6 @@ namespace {
 
 constexpr std::uint32_t kSkippableMagic = 0x184D2A50;
 constexpr std::size_t kOldChunkedFooter = 40, kChunkedFooter = 64;
-constexpr std::string_view kOldChunkedMagic = "GnUlInUx", kChunkedMagic = "GNUlInUx";
 constexpr std::string_view kEStargzHead("\x1f\x8b\x08\x04", 4);
 constexpr std::size_t kEStargzFooter = 51, kEStargzDigits = 16;
 constexpr std::uint64_t kMaxPackedToc = kMaxTocBytes / 2;
@@ -185,9 +184,9 @@ void add_table_member(const ForeignTable& table, const ForeignJson& json, Toc& t
 void check_annotations(const oci::Annotations& annotations, Bytes packed, const std::string& json) {
     const Digest of_packed = codec::sha256(packed);
     const std::pair<std::string, Digest> stated[] = {
-        {"io.github.containers.zstd-chunked.manifest-checksum", of_packed},
-        {"io.containers.zstd-chunked.manifest-checksum", of_packed},
-        {"containerd.io/snapshot/stargz/toc.digest", codec::sha256(json)}};
+        {fmt::format("{}manifest-checksum", kChunkedKeys), of_packed},
+        {fmt::format("{}manifest-checksum", kOldChunkedKeys), of_packed},
+        {kStargzTocDigest, codec::sha256(json)}};
     for (const auto& [name, digest] : stated)
         if (const auto given = annotations.find(name);
             given != annotations.end() && given->second != digest.str())

@@ -16,13 +16,14 @@ struct FormFacts {
     oci::Compression compression;
 };
 
-constexpr std::array<FormFacts, 6> kForms{{
+constexpr std::array<FormFacts, 7> kForms{{
     {Form::Uncompressed, "uncompressed", oci::Compression::None},
     {Form::Gzip, "gzip", oci::Compression::Gzip},
     {Form::EStargz, "estargz", oci::Compression::Gzip},
     {Form::Zstd, "zstd", oci::Compression::Zstd},
     {Form::ZstdPlain, "zstd-plain", oci::Compression::Zstd},
     {Form::ZstdChunked, "zstd:chunked", oci::Compression::Zstd},
+    {Form::ZstdStargz, "zstd:stargz", oci::Compression::Zstd},
 }};
 
 constexpr Levels kZstdLevels{-7, 22, codec::kDefaultZstdLevel};

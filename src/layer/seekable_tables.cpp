@@ -1,8 +1,9 @@
-// What follows the contents of an estargz or zstd:chunked layer: table, tar-split and footer.
+// What follows the contents of an estargz, zstd:chunked or zstd:stargz layer: table, tar-split and
+// footer.
 //
-// The two tables are JSON of one family and differ in what they say of a content's place.
-// zstd:chunked lays table and tar-split beside the tar, in frames that a decoder skips; estargz
-// makes the table the archive's last member.
+// The tables are JSON of one family and differ in what they say of a content's place. With zstd
+// table and tar-split lie beside the tar, in frames that a decoder skips; estargz makes the table
+// the archive's last member.
 #include "footer.hpp"
 #include "json_names.hpp"
 #include "seekable_writer.hpp"
@@ -18,7 +19,6 @@ namespace shale::layer {
 
 namespace {
 
-constexpr std::string_view kChunkedMagic = "GNUlInUx";
 constexpr std::uint64_t kChunkedType = 1;  // "CRFS", the only one there is
 
 void append_text(std::string& out, std::string_view key, const std::string& value) {
@@ -69,11 +69,40 @@ void check_size(const SeekableBody& body, const std::string& json) {
                          body.entries.size()));
 }
 
-std::string chunked_footer(const SeekableBody& body, std::uint64_t toc_at, std::size_t packed,
-                           std::size_t plain) {
+// A zstd dialect's table, compressed, and where in the blob it comes to lie.
+struct PackedTable {
+    std::uint64_t offset = 0, plain_bytes = 0;
+    std::string packed;
+
+    std::uint64_t end() const { return offset + packed.size(); }
+    // A manifest says where the table is and what it hashes to, under the keys of a dialect.
+    void annotate(oci::Annotations& annotations, std::string_view keys) const {
+        annotations.emplace(fmt::format("{}manifest-checksum", keys), codec::sha256(packed).str());
+        annotations.emplace(
+            fmt::format("{}manifest-position", keys),
+            fmt::format("{}:{}:{}:{}", offset, packed.size(), plain_bytes, kChunkedType));
+    }
+};
+
+PackedTable pack_table(const SeekableBody& body, const std::string& json, int level) {
+    check_size(body, json);
+    PackedTable table{body.result.blob_bytes + kSkippableHeaderBytes, json.size(), {}};
+    codec::FrameCompressor(level).compress(as_bytes(json), table.packed);
+    return table;
+}
+
+// The fields that both footers begin with.
+std::string footer_of(const PackedTable& table) {
     std::string footer;
-    for (const std::uint64_t value : {toc_at, std::uint64_t{packed}, std::uint64_t{plain},
-                                      kChunkedType, toc_at + packed + kSkippableHeaderBytes,
+    for (const std::uint64_t value :
+         {table.offset, std::uint64_t{table.packed.size()}, table.plain_bytes, kChunkedType})
+        put_little(footer, value);
+    return footer;
+}
+
+std::string chunked_footer(const SeekableBody& body, const PackedTable& table) {
+    std::string footer = footer_of(table);
+    for (const std::uint64_t value : {table.end() + kSkippableHeaderBytes,
                                       std::uint64_t{body.tar_split.size()}, body.tar_split_bytes})
         put_little(footer, value);
     return footer.append(kChunkedMagic);
@@ -126,7 +155,7 @@ std::string zstd_chunked_toc(const SeekableBody& body, const Digest& tar_split) 
     return json.append("}\n");
 }
 
-std::string estargz_toc(const SeekableBody& body) {
+std::string stargz_toc(const SeekableBody& body) {
     return entries_json(
                body,
                [&](std::string& out, const SeekableEntry& entry, const ContentChunk& chunk) {
@@ -141,34 +170,37 @@ std::string estargz_toc(const SeekableBody& body) {
 }
 
 Formed finish_zstd_chunked(SeekableBody body, int level, const codec::Sink& out) {
-    const std::string json = zstd_chunked_toc(body, codec::sha256(body.tar_split));
-    check_size(body, json);
-    std::string packed, tail;
-    codec::FrameCompressor(level).compress(as_bytes(json), packed);
-    const std::uint64_t toc_at = body.result.blob_bytes + kSkippableHeaderBytes;
-    codec::append_skippable_frame(as_bytes(packed), tail);
+    const PackedTable table =
+        pack_table(body, zstd_chunked_toc(body, codec::sha256(body.tar_split)), level);
+    std::string tail;
+    codec::append_skippable_frame(as_bytes(table.packed), tail);
     codec::append_skippable_frame(as_bytes(body.tar_split), tail);
-    codec::append_skippable_frame(
-        as_bytes(chunked_footer(body, toc_at, packed.size(), json.size())), tail);
+    codec::append_skippable_frame(as_bytes(chunked_footer(body, table)), tail);
     Formed formed = complete(body, tail, out);
-    const std::string checksum = codec::sha256(packed).str();
-    const std::string position =
-        fmt::format("{}:{}:{}:{}", toc_at, packed.size(), json.size(), kChunkedType);
-    formed.annotations = {
-        {"io.github.containers.zstd-chunked.manifest-checksum", checksum},
-        {"io.github.containers.zstd-chunked.manifest-position", position},
-        {"io.github.containers.zstd-chunked.tarsplit-position",
-         fmt::format("{}:{}:{}", toc_at + packed.size() + kSkippableHeaderBytes,
-                     body.tar_split.size(), body.tar_split_bytes)},
-        // What the first generation of readers looks for. They know no tar-split.
-        {"io.containers.zstd-chunked.manifest-checksum", checksum},
-        {"io.containers.zstd-chunked.manifest-position", position},
-    };
+    table.annotate(formed.annotations, kChunkedKeys);
+    table.annotate(formed.annotations, kOldChunkedKeys);
+    formed.annotations.emplace(fmt::format("{}tarsplit-position", kChunkedKeys),
+                               fmt::format("{}:{}:{}", table.end() + kSkippableHeaderBytes,
+                                           body.tar_split.size(), body.tar_split_bytes));
+    return formed;
+}
+
+// The keys of the second generation are not given: who knows them takes no layer that has
+// stargz-snapshotter's, too.
+Formed finish_zstd_stargz(SeekableBody body, int level, const codec::Sink& out) {
+    const std::string json = stargz_toc(body);
+    const PackedTable table = pack_table(body, json, level);
+    std::string tail;
+    codec::append_skippable_frame(as_bytes(table.packed), tail);
+    codec::append_skippable_frame(as_bytes(footer_of(table).append(kOldChunkedMagic)), tail);
+    Formed formed = complete(body, tail, out);
+    table.annotate(formed.annotations, kOldChunkedKeys);
+    formed.annotations.emplace(kStargzTocDigest, codec::sha256(json).str());
     return formed;
 }
 
 Formed finish_estargz(SeekableBody body, int level, const codec::Sink& out) {
-    const std::string json = estargz_toc(body);
+    const std::string json = stargz_toc(body);
     check_size(body, json);
     const std::string member = estargz_toc_member(json);
     body.result.tar_hash.update(as_bytes(member));
@@ -178,7 +210,7 @@ Formed finish_estargz(SeekableBody body, int level, const codec::Sink& out) {
     tail.append(estargz_footer(body.result.blob_bytes));
     Formed formed = complete(body, tail, out);
     formed.annotations = {
-        {"containerd.io/snapshot/stargz/toc.digest", codec::sha256(json).str()},
+        {kStargzTocDigest, codec::sha256(json).str()},
         {"io.containers.estargz.uncompressed-size", std::to_string(formed.tar_bytes)},
     };
     return formed;

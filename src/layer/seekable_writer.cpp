@@ -21,7 +21,7 @@ constexpr std::size_t kJobBytes = 512 << 10;
 constexpr std::size_t kMostHeaderBytes = 1 << 20;
 constexpr std::size_t kReadBytes = 256 << 10;
 // What stargz-snapshotter's own writer takes.
-constexpr std::uint64_t kEStargzChunk = 4 << 20;
+constexpr std::uint64_t kStargzChunk = 4 << 20;
 constexpr std::array<std::byte, tar::kTrailerBytes> kZeros{};
 
 [[noreturn]] void reject(const tar::Member& member, const std::string& how) {
@@ -101,8 +101,8 @@ void SeekableWriter::cut_chunks(Bytes fresh, bool is_last) {
         if (is_last) rolling_.finish(ended_);
         return;
     }
-    for (uncut_ += fresh.size(); uncut_ >= kEStargzChunk; uncut_ -= kEStargzChunk)
-        ended_.push_back({kEStargzChunk, false});
+    for (uncut_ += fresh.size(); uncut_ >= kStargzChunk; uncut_ -= kStargzChunk)
+        ended_.push_back({kStargzChunk, false});
     if (is_last && uncut_ > 0) ended_.push_back({std::exchange(uncut_, 0), false});
 }
 
@@ -139,7 +139,7 @@ void SeekableWriter::add_content(SeekableEntry& entry, const codec::Source& sour
     if (split_) split_->add_file(tar_name(member), member.size, crc);
 }
 
-// In a piece of its own, but that a gzip member also takes the headers behind it.
+// In a piece of its own; podman's dialect apart, it also takes the headers behind it.
 void SeekableWriter::put_chunk(SeekableEntry& entry, Bytes bytes, bool zeros) {
     end_piece();
     const std::uint64_t offset =
@@ -158,7 +158,7 @@ void SeekableWriter::put_chunk(SeekableEntry& entry, Bytes bytes, bool zeros) {
 SeekableBody SeekableWriter::finish() {
     std::string trailer(padding_, '\0');
     // An estargz goes on: its TOC is the last member.
-    if (split_) trailer.append(as_text(kZeros));
+    if (form_ != Form::EStargz) trailer.append(as_text(kZeros));
     put(as_bytes(trailer));
     if (split_) split_->add_segment(trailer);
     end_piece();
@@ -210,8 +210,10 @@ Formed write_members(const Members& members, const FormOptions& options, const c
         writer.add(member, members.content(i),
                    has_content(member) ? members.open(i) : codec::Source());
     }
-    return estargz ? finish_estargz(writer.finish(), level, out)
-                   : finish_zstd_chunked(writer.finish(), level, out);
+    SeekableBody body = writer.finish();
+    if (estargz) return finish_estargz(std::move(body), level, out);
+    return options.form == Form::ZstdStargz ? finish_zstd_stargz(std::move(body), level, out)
+                                            : finish_zstd_chunked(std::move(body), level, out);
 }
 
 struct TocMembers {

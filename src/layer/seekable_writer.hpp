@@ -1,6 +1,6 @@
 // Layers in which every content, or every chunk of a large one, is compressed by itself: what
-// estargz and zstd:chunked have in common. Where the pieces ended up in the blob is known when all
-// of them are; then the dialect writes its table and its footer behind them.
+// estargz and the two dialects of zstd:chunked have in common. Where the pieces ended up in the
+// blob is known when all of them are; then the dialect writes its table and its footer behind them.
 #pragma once
 
 #include "frame_pipeline.hpp"
@@ -71,11 +71,20 @@ class SeekableWriter {
 
 // They complete the blob and give its digest, size and annotations.
 Formed finish_zstd_chunked(SeekableBody body, int level, const codec::Sink& out);
+Formed finish_zstd_stargz(SeekableBody body, int level, const codec::Sink& out);
 Formed finish_estargz(SeekableBody body, int level, const codec::Sink& out);
 
 // The tables, for the writers above and for tests.
 std::string zstd_chunked_toc(const SeekableBody& body, const Digest& tar_split);
-std::string estargz_toc(const SeekableBody& body);
+std::string stargz_toc(const SeekableBody& body);  // zstd:stargz's and estargz's
+
+// What ends the footer of the current dialect of zstd:chunked, and of the one before, which has no
+// tar-split and is stargz-snapshotter's still; and how the annotations of either begin.
+inline constexpr std::string_view kChunkedMagic = "GNUlInUx", kOldChunkedMagic = "GnUlInUx";
+inline constexpr std::string_view kChunkedKeys = "io.github.containers.zstd-chunked.",
+                                  kOldChunkedKeys = "io.containers.zstd-chunked.";
+// The annotation that has the SHA-256 of the JSON, for stargz-snapshotter.
+inline constexpr const char* kStargzTocDigest = "containerd.io/snapshot/stargz/toc.digest";
 
 inline constexpr std::string_view kEStargzToc = "stargz.index.json";
 inline constexpr std::string_view kNoPrefetchLandmark = ".no.prefetch.landmark";

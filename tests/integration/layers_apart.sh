@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# docker and podman unpack each layer into a directory of its own and lay those over each other: what
-# a layer does not say about a directory above its members, they make up. stargz.sh has another one of their kind.
+# docker and podman unpack each layer into a directory of its own and lay those over each other:
+# what a layer does not say about a directory above its members, they make up. stargz.sh has another
+# one of their kind.
 . "$(dirname "$0")/../support/harness.sh"
 . "$(dirname "$0")/../support/dockerd.sh"
 needs_containers
@@ -24,9 +25,9 @@ RUN ["/bin/sh", "-c", "rm -r /srv/x/y/z /bin/sh"]
 D
 check "an image" "$SHALE" build -q -t apart:1 -o "type=docker,dest=$T/app.tar" \
     -o "type=tar,dest=$T/wanted.tar" "$ctx"
-check "the same with other times" "$SHALE" build -q -o "type=oci,dest=$T/dated.tar,rewrite-timestamp=true" \
-    --build-arg SOURCE_DATE_EPOCH=1000000000 "$ctx"
-mkdir "$T/wanted" && tar --numeric-owner --warning=no-timestamp -xpf "$T/wanted.tar" -C "$T/wanted"
+check "the same with other times" "$SHALE" build -q --build-arg SOURCE_DATE_EPOCH=1000000000 \
+    -o "type=oci,dest=$T/dated.tar,rewrite-timestamp=true" "$ctx"
+mkdir "$T/wanted" && tar --numeric-owner -xpf "$T/wanted.tar" -C "$T/wanted"
 # Of directories alone, but for the root and what a container manager puts there.
 facts() {
     (cd "$1" && find . -mindepth 1 \( -path ./dev -o -path ./etc -o -path ./proc -o -path ./sys \
@@ -39,13 +40,16 @@ if start_dockerd overlay2; then
     # What an image needs to be created from is a command; it is not run.
     in_docker() {
         docker_ load -q -i "$T/app.tar" && docker_ create --name made apart:1 none &&
-            mkdir "$T/docker-out" && docker_ export made | tar --numeric-owner --warning=no-timestamp -xpf - -C "$T/docker-out" &&
+            mkdir "$T/docker-out" &&
+            docker_ export made | tar --numeric-owner -xpf - -C "$T/docker-out" &&
             facts "$T/docker-out" | diff "$T/facts" -
     }
     check "docker shows the directories as they are" in_docker
 fi
 if command -v buildah > /dev/null; then
-    buildah_() { buildah --root "$T/buildah" --runroot "$T/buildah-run" --storage-driver overlay "$@"; }
+    buildah_() {
+        buildah --root "$T/buildah" --runroot "$T/buildah-run" --storage-driver overlay "$@"
+    }
     in_buildah() {
         local container mounted code
         container=$(buildah_ from --pull-never "$1") && mounted=$(buildah_ mount "$container") &&

@@ -112,8 +112,8 @@ const Command& layer_command() {
                    "With zstd the stream is cut into independent frames with a table of contents, "
                    "which any reader of zstd layers ignores and a mount reads lazily. "
                    "zstd-plain is one stream without; zstd:chunked is what podman pulls in parts, "
-                   "estargz what stargz-snapshotter mounts, if the descriptor of the layer carries "
-                   "the annotations that --json prints.\n\n"
+                   "estargz and zstd:stargz are what stargz-snapshotter mounts, if the descriptor "
+                   "of the layer carries the annotations that --json prints.\n\n"
                    "Prints the digest of the blob and the DiffID of its tar stream. The same trees "
                    "give the same bytes on every machine.",
         .examples = {{"shale layer scratch rootfs -o base.tar.zst", "A base layer"},

@@ -49,8 +49,18 @@ std::string paragraphs(std::string_view text) {
     return out;
 }
 
+// A list of choices that is too long for one line goes on in a next one, behind a bar.
+std::string within_columns(const std::string& left) {
+    if (left.size() <= kColumns) return left;
+    const auto bar = left.rfind('|', kColumns - 1);
+    if (bar == std::string::npos) return left;
+    const auto choices = left.rfind(' ', bar) + 1;
+    return left.substr(0, bar + 1) + "\n" +
+           within_columns(std::string(choices, ' ') + left.substr(bar + 1));
+}
+
 std::string row(const std::string& left, std::string_view meaning) {
-    std::string out = "  " + left;
+    std::string out = within_columns("  " + left);
     if (out.size() + 2 > kMeaningColumn)
         out += "\n" + std::string(kMeaningColumn, ' ');
     else

@@ -12,7 +12,7 @@ namespace shale::cli {
 
 // Of --compression, as layer::parse_form() reads them.
 inline constexpr const char* kFormChoices =
-    "zstd|gzip|uncompressed|zstd-plain|zstd:chunked|estargz";
+    "zstd|gzip|uncompressed|zstd-plain|zstd:chunked|zstd:stargz|estargz";
 
 // The layer that turns the tree before into `after`, to `out`. Invalid if the form has no such
 // level.

@@ -12,7 +12,7 @@ namespace {
 using namespace testing;
 using ::testing::HasSubstr;
 
-constexpr Form kForms[] = {Form::ZstdChunked, Form::EStargz};
+constexpr Form kForms[] = {Form::ZstdChunked, Form::ZstdStargz, Form::EStargz};
 
 struct Written {
     oci::Descriptor layer;

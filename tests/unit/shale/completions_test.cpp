@@ -55,9 +55,9 @@ TEST(BashCompletion, OffersTheFlagsOfTheCommand) {
 
 TEST(BashCompletion, OffersTheWordsOfAChoice) {
     EXPECT_THAT(offered("shale build --progress r"), ElementsAre("rawjson"));
-    EXPECT_THAT(
-        offered("shale layer --compression "),
-        ElementsAre("zstd", "gzip", "uncompressed", "zstd-plain", "zstd:chunked", "estargz"));
+    EXPECT_THAT(offered("shale layer --compression "),
+                ElementsAre("zstd", "gzip", "uncompressed", "zstd-plain", "zstd:chunked",
+                            "zstd:stargz", "estargz"));
 }
 
 TEST(BashCompletion, OffersImages) {

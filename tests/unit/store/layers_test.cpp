@@ -183,7 +183,8 @@ Seekable seekable(layer::Form form, const std::vector<std::pair<std::string, std
 }
 
 TEST_F(LayerTest, LayersOfOtherProgramsAreReadWhereTheyLie) {
-    for (const auto form : {layer::Form::ZstdChunked, layer::Form::EStargz}) {
+    for (const auto form :
+         {layer::Form::ZstdChunked, layer::Form::ZstdStargz, layer::Form::EStargz}) {
         const auto made = seekable(form, {{"big", big_}, {"small", "small"}});
         Store store(root());
         store.put_blob(as_bytes(made.bytes));
