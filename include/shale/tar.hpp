@@ -7,8 +7,9 @@
 //
 // Decoder: names are bytes; "./" and leading "/" are stripped; a ".." component is reported, not
 // resolved, as Corrupt: `archive member "../x" escapes the root`. The reader never touches disk.
-// Times outside what 64 bits of nanoseconds hold are clamped. ACLs count only in their raw form,
-// SCHILY.xattr.system.posix_acl_*; the textual SCHILY.acl.* is ignored, as container tools do.
+// Times outside what 64 bits of nanoseconds hold are clamped. ACLs in textual form (SCHILY.acl.*,
+// of GNU tar, star and bsdtar) become xattrs, system.posix_acl_*; one that names a user or group by
+// name alone is left out, and the group's bits of the mode then are the owning group's own.
 #pragma once
 
 #include <shale/base.hpp>
@@ -38,8 +39,8 @@ struct Member {
 };
 
 // What the decoder accepts as one name, which a whiteout's prefix may precede, and as one path. The
-// kernel's own limit for a name; for paths
-// four times PATH_MAX, since a tree may be deeper than one system call can name.
+// kernel's own limit for a name; for paths four times PATH_MAX, since a tree may be deeper than one
+// system call can name.
 inline constexpr std::size_t kMaxNameBytes = 255;
 inline constexpr std::size_t kMaxPathBytes = 16 << 10;
 

@@ -11,6 +11,8 @@ namespace shale::tar {
 
 struct Libarchive {
     SharedLibrary library{"libarchive.so.13"};
+    decltype(::archive_entry_acl_next)* entry_acl_next = library.get("archive_entry_acl_next");
+    decltype(::archive_entry_acl_reset)* entry_acl_reset = library.get("archive_entry_acl_reset");
     decltype(::archive_entry_filetype)* entry_filetype = library.get("archive_entry_filetype");
     decltype(::archive_entry_free)* entry_free = library.get("archive_entry_free");
     decltype(::archive_entry_gid)* entry_gid = library.get("archive_entry_gid");

@@ -7,6 +7,7 @@
 // warning. That one warning is expected. Every other warning means that part of a header was
 // ignored, and a header that two readers understand differently is an attack, so it is an error
 // here.
+#include "acl.hpp"
 #include "libarchive.hpp"
 
 #include <shale/tar.hpp>
@@ -233,6 +234,7 @@ Member Reader::State::convert() {
     member.mtime_ns = mtime_of(entry.get());
     member.link_target = link_target_of(entry.get(), *type, member.path);
     member.xattrs = xattrs_of(entry.get());
+    take_acls(entry.get(), member);
     if (*type == MemberType::CharDevice || *type == MemberType::BlockDevice) {
         member.device_major = static_cast<std::uint32_t>(libarchive().entry_rdevmajor(entry.get()));
         member.device_minor = static_cast<std::uint32_t>(libarchive().entry_rdevminor(entry.get()));
