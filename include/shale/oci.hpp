@@ -164,8 +164,8 @@ ImageConfig decode_config(std::string_view json);
 bool is_index(std::string_view json);
 // True of an index's entry that says something about another entry instead of being an image.
 bool is_attestation(const Descriptor& descriptor);
-// Chooses the manifest for `platform`: exact match first, then the same os/architecture with the
-// nearest older variant, then with any; last a manifest that states no platform at all.
+// Chooses the manifest for `platform`: exact match first, then the same os/architecture without a
+// variant, then with the nearest older one; last a manifest that states no platform at all.
 // Attestations are never chosen. nullopt if none fits.
 std::optional<Descriptor> select_platform(const Index& index, const Platform& platform);
 

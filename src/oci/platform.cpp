@@ -86,13 +86,14 @@ std::string normal_variant(std::string_view architecture, std::string variant) {
 }
 
 // How well a manifest serves the wanted variant, the best first. An older variant runs on newer
-// hardware, and the newest of those runs best: "v6" on a v7 machine before "v5".
-enum class Fit { Exact, NoVariant, Older, Newer };
+// hardware, and the newest of those runs best: "v6" on a v7 machine before "v5". A newer one dies
+// at its first instruction that the machine has not.
+enum class Fit { Exact, NoVariant, Older, None };
 
 Fit fit_of(const std::string& variant, const std::string& wanted) {
     if (variant == wanted) return Fit::Exact;
     if (variant.empty()) return Fit::NoVariant;
-    return variant < wanted ? Fit::Older : Fit::Newer;
+    return variant < wanted ? Fit::Older : Fit::None;
 }
 
 bool serves_better(const std::string& candidate, const std::string& best,
@@ -158,6 +159,7 @@ std::optional<Descriptor> select_platform(const Index& index, const Platform& pl
         }
         const Platform offered = manifest.platform->normalized();
         if (offered.os != wanted.os || offered.architecture != wanted.architecture) continue;
+        if (fit_of(offered.variant, wanted.variant) == Fit::None) continue;
         if (best != nullptr && !serves_better(offered.variant, best_variant, wanted.variant))
             continue;
         best = &manifest;

@@ -117,7 +117,10 @@ INSTANTIATE_TEST_SUITE_P(
         Choice{"exact beats order", {"linux/arm/v6", "linux/arm/v7"}, "linux/arm/v7", 1},
         Choice{"newest older", {"linux/arm/v5", "linux/arm/v6", "linux/arm/v8"}, "linux/arm/v7", 1},
         Choice{"plain beats older", {"linux/amd64/v2", "linux/amd64"}, "linux/amd64/v3", 1},
-        Choice{"newer as a last resort", {"linux/amd64/v3"}, "linux/amd64", 0},
+        Choice{"newer is none", {"linux/amd64/v3"}, "linux/amd64", -1},
+        Choice{
+            "newer is none of ARM's either", {"linux/arm/v7", "linux/arm64"}, "linux/arm/v6", -1},
+        Choice{"older among newer", {"linux/arm/v7", "linux/arm/v5"}, "linux/arm/v6", 1},
         Choice{"other system", {"windows/amd64"}, "linux/amd64", -1},
         Choice{"other architecture", {"linux/s390x"}, "linux/amd64", -1},
         Choice{"unstated platform", {"linux/s390x", ""}, "linux/amd64", 1},
