@@ -1,5 +1,8 @@
 #include "tree_tar.hpp"
 
+#include <shale/caller.hpp>
+
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -89,7 +92,7 @@ class TreeTar {
             member.size = entry.size;
             break;
         }
-        member.mode = entry.mode;
+        member.mode = options_.own_by_caller ? mode_for_caller(entry) : entry.mode;
         member.uid = options_.own_by_caller ? ::geteuid() : entry.uid;
         member.gid = options_.own_by_caller ? ::getegid() : entry.gid;
         member.mtime_ns = options_.clamp_mtime_ns
@@ -100,6 +103,16 @@ class TreeTar {
         member.link_target = entry.link_target;
         member.xattrs.assign(entry.xattrs.begin(), entry.xattrs.end());
         return member;
+    }
+
+    // A program that lends its owner's rights must not lend the caller's.
+    static std::uint32_t mode_for_caller(const snapshot::Entry& entry) {
+        std::uint32_t mode = entry.mode;
+        if (entry.type == FileType::Directory) return mode;
+        const bool is_machines_root = outer_uid() == 0;
+        if (entry.uid != 0 || !is_machines_root) mode &= ~std::uint32_t{S_ISUID};
+        if (entry.gid != 0 || !is_machines_root) mode &= ~std::uint32_t{S_ISGID};
+        return mode;
     }
 
     void set_pending(std::string bytes) {

@@ -14,7 +14,9 @@
 namespace shale::build {
 
 struct TreeTarOptions {
-    bool own_by_caller = false;                  // every entry belongs to the effective user
+    // Every entry belongs to the effective user, and no file lends him to others: set-ID bits stay
+    // only where root's files become root's.
+    bool own_by_caller = false;
     std::optional<std::int64_t> clamp_mtime_ns;  // later times become this
 };
 

@@ -71,6 +71,16 @@ void set_xattrs(int fd, const tar::Member& member) {
             throw_errno("set extended attribute " + xattr.name, member.path);
 }
 
+// A program that runs with its owner's rights must not run with those of whoever unpacked it.
+std::uint32_t mode_of_another_owner(int fd, const tar::Member& member) {
+    struct stat info {};
+    if (::fstatat(fd, "", &info, AT_EMPTY_PATH) != 0) throw_errno("stat", member.path);
+    std::uint32_t mode = member.mode;
+    if (info.st_uid != member.uid) mode &= ~static_cast<std::uint32_t>(S_ISUID);
+    if (info.st_gid != member.gid) mode &= ~static_cast<std::uint32_t>(S_ISGID);
+    return mode;
+}
+
 }  // namespace
 
 bool is_root() {
@@ -78,13 +88,14 @@ bool is_root() {
 }
 
 void set_metadata(int fd, const tar::Member& member, bool with_mode) {
+    std::uint32_t mode = member.mode;
     if (::fchownat(fd, "", member.uid, member.gid, AT_EMPTY_PATH) != 0) {
         // EINVAL: an ID that means nobody in this user namespace.
         const bool is_nobody = errno == EINVAL && !is_machines_root();
         if (!is_nobody && !may_be_left_undone(errno)) throw_errno("chown", member.path);
+        mode = mode_of_another_owner(fd, member);
     }
-    if (with_mode && member.type != tar::MemberType::Symlink)
-        set_mode(fd, member.mode, member.path);
+    if (with_mode && member.type != tar::MemberType::Symlink) set_mode(fd, mode, member.path);
     set_xattrs(fd, member);
 }
 

@@ -8,7 +8,8 @@ namespace shale::layer {
 // Through a descriptor of any kind, O_PATH included (by /proc/self/fd, so /proc must be mounted).
 // Owner first, because a change of owner clears set-user-ID bits and file capabilities; mode next;
 // then attributes, those the entry has inherited or had before and `member` does not name being
-// removed. Without root, what is not permitted is left undone.
+// removed. Without root, what is not permitted is left undone; a file that could not get its owner
+// does not get the bits that lend the owner's rights, either.
 void set_metadata(int fd, const tar::Member& member, bool with_mode = true);
 
 void set_mode(int fd, std::uint32_t mode, const std::string& path);

@@ -140,6 +140,16 @@ fi
 check "what he built is his" equal "$(find "$home/by-user" ! -user $uid | head -3)" ""
 check "so is a directory" user_shale build -q -o "$home/out" "$ctx" --secret "id=s,src=$home/secret"
 check "down to files of others" equal "$(find "$home/out" ! -user $uid | head -3)" ""
+check "no program in it lends him to others" equal "$(stat -c %a "$home/out/a/b/one")" 755
+mkdir "$home/applied" "$home/set-id"
+cp "$busybox" "$home/set-id/root"
+chmod 6755 "$home/set-id/root"
+install -o $uid -g $uid -m 6755 "$busybox" "$home/set-id/his"
+root_shale layer scratch "$home/set-id" -o "$home/set-id.tar" --compression uncompressed > /dev/null
+chown $uid:$uid "$home/applied" "$home/set-id.tar"
+check "he applies a layer" user_shale apply set-id.tar applied
+check "which lends nobody either" equal "$(stat -c %a "$home/applied/root")" 755
+check "but what is his own" equal "$(stat -c '%a %u' "$home/applied/his")" "6755 $uid"
 all_cached() {
     build_of user_shale "$home/again" > "$T/log" || return 1
     local line
