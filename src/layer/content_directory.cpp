@@ -10,7 +10,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <memory>
 
 namespace shale::layer {
@@ -54,8 +56,17 @@ class ContentDirectory {
   private:
     int parent(std::string_view path) {
         if (parent_ && parent_path_ == path) return parent_.get();
-        parent_ = open_beneath(root_.get(), std::string(path), O_PATH | O_DIRECTORY);
-        if (!parent_) throw_errno("open", full_name(path));
+        parent_path_.clear();
+        parent_.reset();
+        // One call takes fewer than PATH_MAX bytes; a tree may be deeper.
+        for (std::string_view left = path; !left.empty();) {
+            const std::size_t end =
+                left.size() < PATH_MAX ? left.size() : left.rfind('/', PATH_MAX - 1);
+            parent_ = open_beneath(parent_ ? parent_.get() : root_.get(),
+                                   std::string(left.substr(0, end)), O_PATH | O_DIRECTORY);
+            if (!parent_) throw_errno("open", full_name(path));
+            left.remove_prefix(std::min(end + 1, left.size()));
+        }
         parent_path_ = path;
         return parent_.get();
     }

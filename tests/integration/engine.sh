@@ -35,6 +35,28 @@ check "scratch is the empty tree" sh -c "'$SHALE' layer scratch '$T/a1' -o '$T/f
 check_fails "a missing directory is trouble, not a difference" 2 "no-such" \
     "$SHALE" diff "$T/a1" "$T/no-such"
 
+# --- deeper than one system call can name -------------------------------------------------------
+mkdir "$T/abyss" "$T/risen"
+python3 - "$T/abyss" <<'P'
+import os, sys
+os.chdir(sys.argv[1])
+for level in range(40):
+    open(f"file{level}", "w").write(str(level))
+    os.mkdir("d" * 200)
+    os.chdir("d" * 200)
+open("bottom", "w").write("bottom")
+P
+check "a tree of 8 kB paths is a layer" "$SHALE" layer scratch "$T/abyss" -o "$T/abyss.layer"
+check "which is applied" "$SHALE" apply "$T/abyss.layer" "$T/risen"
+check "and gives the tree" "$SHALE" diff "$T/abyss" "$T/risen"
+printf 'FROM scratch\nCOPY . /d/\n' > "$T/abyss.Dockerfile"
+check "and is copied" "$SHALE" build -q -t abyss:1 -f "$T/abyss.Dockerfile" "$T/abyss"
+bottom=$(python3 -c "print('/'.join(['d' * 200] * 40))")/bottom
+check "to the bottom" equal "$("$SHALE" cat "abyss:1:/d/$bottom")" bottom
+check_fails "a pipe whose other end failed" 1 "standard input: nothing came" \
+    sh -c "false | '$SHALE' apply - '$T/risen'"
+check_fails "a file is no tree" 1 "Not a directory" "$SHALE" snapshot "$T/abyss.layer" -o "$T/none"
+
 # --- a snapshot that is up to date ---------------------------------------------------------------
 "$SHALE" snapshot "$T/a1" -o "$T/kept.snap" > /dev/null
 touch -d @1 "$T/kept.snap"

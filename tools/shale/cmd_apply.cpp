@@ -49,10 +49,13 @@ UniqueFd open_blob(const std::string& name) {
     if (S_ISREG(status.st_mode)) return fd;
     UniqueFd spool = anonymous_file(TempDir::default_parent());
     std::vector<std::byte> buffer(kBufferBytes);
-    for (;;) {
+    for (bool is_empty = true;; is_empty = false) {
         const auto count = ::read(fd.get(), buffer.data(), buffer.size());
         if (count < 0 && errno == EINTR) continue;
         if (count < 0) throw_errno("read", name);
+        // An empty file is an empty archive. A pipe's other end has failed.
+        if (count == 0 && is_empty)
+            fail(ErrorKind::Corrupt, (name == "-" ? "standard input" : name) + ": nothing came");
         if (count == 0) return spool;
         write_all(spool.get(), Bytes(buffer).first(static_cast<std::size_t>(count)), "spool file");
     }

@@ -170,6 +170,7 @@ std::size_t write_output(const std::string& path, const snapshot::Tree& tree) {
 }
 
 int run(const Flags& flags) {
+    open_file(flags.directory, O_RDONLY | O_DIRECTORY);  // or it says so itself
     const auto cache = open_cache(flags);
     const Scanned scanned = scan(flags, cache.get());
     const auto bytes = write_output(flags.output, scanned.tree);
