@@ -135,7 +135,8 @@ std::string describe(const Engine& engine) {
     return engine.own_cgroup ? engine.version + " with device limits of our own" : engine.version;
 }
 
-// Leaves slirp_program empty and a note if private networks cannot reach out.
+}  // namespace
+
 void probe_network(Findings& findings) {
     const std::string program = find_program("slirp4netns");
     if (program.empty()) {
@@ -146,12 +147,11 @@ void probe_network(Findings& findings) {
     try {
         ConnectedNetwork(program).helper.wait_ready();
         findings.slirp_program = program;
+        findings.network_note.clear();
     } catch (const Error& error) {  // a step without network is still useful; say why it has none
         findings.network_note = fmt::format("steps have a loopback network only: {}", error.what());
     }
 }
-
-}  // namespace
 
 std::string find_program(const std::string& name) {
     if (name.find('/') != std::string::npos) return ::access(name.c_str(), X_OK) == 0 ? name : "";
@@ -205,7 +205,7 @@ std::string host_fingerprint() {
     for (const std::string& name : candidate_names())
         text += name + " " + file_identity(find_program(name)) + "\n";
     text += file_identity(find_program("slirp4netns")) + "\n";
-    text += path_exists("/dev/net/tun") ? "tun\n" : "no tun\n";
+    text += ::access("/dev/net/tun", R_OK | W_OK) == 0 ? "tun\n" : "no tun\n";
     if (in_user_namespace()) text += "user namespace\n";
     for (const MountEntry& mount : read_mounts())
         if (mount.type.starts_with("cgroup")) text += mount.type + " " + mount.target + "\n";

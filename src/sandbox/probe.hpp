@@ -22,6 +22,9 @@ struct Findings {
 // Tries what there is; Unsupported with all reasons if nothing works.
 Findings probe_host(const std::string& state_directory, CommandRunner& commands);
 
+// The network alone. Leaves slirp_program empty, and a note, if private networks cannot reach out.
+void probe_network(Findings& findings);
+
 // What the findings depend on; findings are reused while this text is the same.
 std::string host_fingerprint();
 

@@ -4,6 +4,7 @@
 
 #include <shale/sandbox.hpp>
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -12,8 +13,18 @@
 namespace shale::sandbox {
 
 namespace {
+
 constexpr const char* kFindingsFile = "runtime.json";
+// How long a network that failed is believed to be broken: a module may be loaded, a device given.
+constexpr std::int64_t kBrokenNs = 60 * kNsPerSecond;
+
+bool is_stale(const std::string& findings) {
+    struct stat info {};
+    return ::stat(findings.c_str(), &info) != 0 ||
+           system_clock().now_ns() - to_ns(info.st_mtim) > kBrokenNs;
 }
+
+}  // namespace
 
 struct Runtime::State {
     State(std::string directory, Findings what)
@@ -46,11 +57,19 @@ Runtime Runtime::probe(const std::string& state_directory) {
 
     const std::string cache = join_path(directory, kFindingsFile);
     const std::string fingerprint = host_fingerprint();
+    const auto keep = [&](const Findings& findings) {
+        write_file_atomic(cache, as_bytes(encode_findings(findings, fingerprint)), 0600);
+    };
     if (path_exists(cache))
-        if (auto known = decode_findings(read_file(cache), fingerprint))
+        if (auto known = decode_findings(read_file(cache), fingerprint)) {
+            if (known->slirp_program.empty() && is_stale(cache)) {
+                probe_network(*known);
+                keep(*known);
+            }
             return Runtime(std::make_unique<State>(directory, std::move(*known)));
+        }
     Findings findings = probe_host(directory, system_command_runner());
-    write_file_atomic(cache, as_bytes(encode_findings(findings, fingerprint)), 0600);
+    keep(findings);
     return Runtime(std::make_unique<State>(directory, std::move(findings)));
 }
 
