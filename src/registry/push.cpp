@@ -19,12 +19,23 @@ using Source = std::function<std::size_t(MutableBytes)>;
 // The bytes of one attempt, hashed as they leave: a file that changed since its digest was taken is
 // found out here, by name, and not by a registry's "digest invalid".
 struct Outgoing {
-    Source source;
-    codec::Sha256 hash;
+    const oci::Descriptor& blob;
+    Source source{};
+    codec::Sha256 hash{};
     std::uint64_t sent = 0;
 
+    void begin(Source anew) {
+        source = std::move(anew);
+        hash = {};
+        sent = 0;
+    }
+    // Throws when the bytes end too early: the peer would wait for the rest.
     std::size_t read(MutableBytes out) {
         const std::size_t count = source(out);
+        if (count == 0 && sent < blob.size)
+            fail(ErrorKind::Corrupt, "pushing " + blob.digest.str() + ": it ends after " +
+                                         std::to_string(sent) + " of " + std::to_string(blob.size) +
+                                         " bytes");
         hash.update(out.first(count));
         sent += count;
         return count;
@@ -93,9 +104,10 @@ void Upload::send(const std::function<Source()>& open) {
     auto put = request("PUT", std::move(url));
     put.headers = {{"Content-Type", kBlobType}};
     put.body_bytes = blob_.size;
-    auto outgoing = std::make_shared<Outgoing>();  // shared with the body of the current attempt
+    auto outgoing =
+        std::make_shared<Outgoing>(Outgoing{blob_});  // shared with the body of the current attempt
     put.open_body = [&open, outgoing] {
-        *outgoing = {open(), {}, 0};
+        outgoing->begin(open());
         return [outgoing](MutableBytes out) { return outgoing->read(out); };
     };
     const Reply reply = session_.perform(endpoint_, put);
