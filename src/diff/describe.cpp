@@ -1,8 +1,8 @@
 // Changes as text for people and as JSON for programs.
 //
-// Paths are bytes. In text, control characters are escaped so that a hostile name cannot move the
-// terminal's cursor or fake a line. In JSON, a path that is not UTF-8 is shown with U+FFFD in place
-// of what is broken, and its exact bytes follow as "path_hex".
+// Paths are bytes. In text, control characters and what is not UTF-8 are escaped so that a hostile
+// name cannot move the terminal's cursor or fake a line. In JSON, a path that is not UTF-8 is shown
+// with U+FFFD in place of what is broken, and its exact bytes follow as "path_hex".
 #include <shale/diff.hpp>
 
 #include <fmt/format.h>
@@ -40,13 +40,25 @@ bool is_control(char c) {
     return byte < 0x20 || byte == 0x7f;
 }
 
+// Of the second block of controls, which UTF-8 writes with two bytes.
+bool is_wide_control(std::string_view character) {
+    return character.size() == 2 && character[0] == '\xc2' &&
+           static_cast<std::uint8_t>(character[1]) < 0xa0;
+}
+
 std::string printable(std::string_view path) {
     std::string out;
-    for (const char c : path)
-        if (is_control(c) || c == '\\')
-            out += fmt::format("\\x{:02x}", static_cast<std::uint8_t>(c));
+    while (!path.empty()) {
+        const std::size_t length = utf8_length(path);
+        const auto character = path.substr(0, std::max<std::size_t>(length, 1));
+        if (length == 0 || is_control(path.front()) || path.front() == '\\' ||
+            is_wide_control(character))
+            for (const char c : character)
+                out += fmt::format("\\x{:02x}", static_cast<std::uint8_t>(c));
         else
-            out.push_back(c);
+            out.append(character);
+        path.remove_prefix(character.size());
+    }
     return out.empty() ? "." : out;
 }
 

@@ -57,7 +57,7 @@ void explain(const build::BuildError& error) {
         to_stderr(printable(excerpt.substr(0, end)) + "\n");
         excerpt.remove_prefix(end == std::string_view::npos ? excerpt.size() : end + 1);
     }
-    to_stderr("ERROR: failed to solve: " + printable(error.what()) + "\n");
+    to_stderr("ERROR: failed to solve: " + printable_message(error.what()) + "\n");
 }
 
 // "2026-11-26T22:38:30Z".
@@ -255,7 +255,7 @@ int run(const BuildFlags& flags, Workspace& workspace) {
         display->close();
         trace_failure();
         if (stop.stop_requested()) fail(ErrorKind::Cancelled, "build cancelled");
-        to_stderr("ERROR: failed to solve: " + printable(error.what()) + "\n");
+        to_stderr("ERROR: failed to solve: " + printable_message(error.what()) + "\n");
         return kFailure;
     }
     if (!flags.trace.empty()) write_output_file(flags.trace, as_bytes(build_trace(record)));

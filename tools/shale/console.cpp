@@ -26,11 +26,11 @@ void print_message(const std::string& line) {
 }  // namespace
 
 void print_note(std::string_view text) {
-    print_message("shale: " + printable(text) + "\n");
+    print_message("shale: " + printable_message(text) + "\n");
 }
 
 void print_error(std::string_view text) {
-    print_message("shale: error: " + printable(text) + "\n");
+    print_message("shale: error: " + printable_message(text) + "\n");
 }
 
 bool is_terminal(int fd) {

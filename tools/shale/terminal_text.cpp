@@ -166,6 +166,13 @@ std::string printable(std::string_view line) {
     return out;
 }
 
+std::string printable_message(std::string_view text) {
+    std::string shown;
+    for (const char c : text)
+        c == '\r' ? shown.append("\\r") : shown.append(1, c);
+    return printable(shown);
+}
+
 std::size_t display_width(std::string_view text) {
     std::size_t column = 0;
     for (std::size_t at = 0; at < text.size();) {

@@ -18,6 +18,10 @@ namespace shale::cli {
 // last state stays; newlines become spaces.
 std::string printable(std::string_view line);
 
+// A message, in which nothing was meant to overwrite anything: a carriage return, which a file name
+// may hold, is shown as "\r".
+std::string printable_message(std::string_view text);
+
 // Columns on a terminal; `text` is printable. A TAB counts up to the next multiple of eight.
 std::size_t display_width(std::string_view text);
 

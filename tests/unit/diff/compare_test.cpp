@@ -170,6 +170,8 @@ TEST(Compare, EqualSubtreesAreNotLookedInto) {
 
 TEST(Describe, TextEscapesControlCharacters) {
     EXPECT_EQ(text(tree_of({}), tree_of({{"a\n\x1b[2J", file("")}})), "A a\\x0a\\x1b[2J\n");
+    EXPECT_EQ(text(tree_of({}), tree_of({{"caf\xe9 \xc2\x9b \xc3\xa9", file("")}})),
+              "A caf\\xe9 \\xc2\\x9b \xc3\xa9\n");
 }
 
 TEST(Describe, JsonEscapesAndKeepsBrokenUtf8Exact) {

@@ -19,6 +19,7 @@ TEST(Printable, DropsEscapeSequencesWithTheirParameters) {
 
 TEST(Printable, DropsTitlesAndHyperlinks) {
     EXPECT_EQ(printable("\x1b]0;owned\atext"), "text");
+    EXPECT_EQ(printable_message("'a\rb\x1b[2K' is missing"), "'a\\rb' is missing");
     EXPECT_EQ(printable("\x1b]8;;http://evil\x1b\\link\x1b]8;;\x1b\\"), "link");
     EXPECT_EQ(printable("\x1bPq#0;2;0;0;0\x1b\\after"), "after");
 }
