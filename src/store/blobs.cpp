@@ -108,6 +108,7 @@ std::string Store::blob_path(const Digest& blob) const {
 }
 
 BlobWriter Store::new_blob(Hashing hashing) {
+    state_->require_writable();
     return BlobWriter(std::make_unique<BlobWriter::State>(state_->session, state_->layout.blobs,
                                                           state_->blobs, hashing == Hashing::Here));
 }

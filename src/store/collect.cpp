@@ -131,15 +131,26 @@ class Collection {
         Digests kept;
         for (const auto& [digest, file] : census_.blobs)
             if (ledger_.has_blob(digest)) kept.insert(digest);
-        database.forget(doomed_keys_, census_.images.chains, kept);
-        for (const auto& image : done_.images)
-            tags.forget(image.digest);
+        const auto forget = [&] {
+            database.forget(doomed_keys_, census_.images.chains, kept);
+            for (const auto& image : done_.images)
+                tags.forget(image.digest);
+        };
+        bool has_room = true;
+        try {
+            forget();
+        } catch (const Error& error) {
+            // Not even for that. Records whose files are gone mean nothing, so they may wait.
+            if (error.sys_errno() != ENOSPC || !done_.images.empty()) throw;
+            has_room = false;
+        }
         for (const StoredFile* file : doomed_)
             if (::unlink(file->path.c_str()) != 0 && errno != ENOENT) {
                 if (!is_refusal(errno)) throw_errno("removing", file->path);
                 --done_.files;
                 stays(file->path, file->bytes, std::strerror(errno));
             }
+        if (!has_room) forget();
         for (const auto& [digest, file] : census_.blobs)
             if (!kept.contains(digest)) blobs.forget(digest), framed.forget(digest);
         for (const CacheDirectory* directory : doomed_directories_)
@@ -297,6 +308,7 @@ class Alone {
 }  // namespace
 
 Collected Store::collect(const CollectOptions& options, std::chrono::milliseconds patience) {
+    state_->require_writable();
     std::optional<Alone> alone;
     if (!options.dry_run) alone.emplace(*state_->in_use, patience);
     const auto& tmp = state_->layout.tmp;
@@ -321,7 +333,7 @@ void Store::pin(const std::vector<Digest>& layers) {
     state_->contents.reset();
     state_->tocs.reset();
     state_->database.reset();
-    state_->in_use->release();
+    if (state_->in_use) state_->in_use->release();
 }
 
 }  // namespace shale::store

@@ -71,7 +71,7 @@ std::vector<Digest> pinned_blobs(const std::string& tmp_directory);
 
 // Removes what dead sessions left in `tmp_directory`: entries that nobody holds locked or wanted to
 // be kept, and that are old enough. The age protects a session between its creation and its lock.
-inline constexpr std::int64_t kLeftoverAgeNs = 60ll * kNsPerSecond;
+inline constexpr std::int64_t kLeftoverAgeNs = 10ll * kNsPerSecond;
 void remove_leftovers(const std::string& tmp_directory, std::int64_t now_ns,
                       std::int64_t least_age_ns = kLeftoverAgeNs);
 

@@ -11,15 +11,19 @@
 
 #include <shale/store.hpp>
 
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace shale::store {
 
-// Absolute paths of everything below the root.
+// Absolute paths of everything below the root, or, of what can be made again, below `derived_in`.
 struct Layout {
-    explicit Layout(const std::string& root_directory);
-    std::string root, blobs, frames, places, trees, tmp, database, lock, update_lock;
+    Layout(const std::string& root_directory, const std::string& derived_in);
+    std::string root, blobs, frames, places, trees, tmp, database, lock, update_lock, reserve;
     std::string cache_mounts, git_mirrors, downloads, contents;
+    // Where the frames of a layer are looked for: its twin, wherever that is, then itself.
+    std::vector<std::string> framed;
 };
 
 struct Store::State {
@@ -27,16 +31,22 @@ struct Store::State {
 
     // Creates what is missing, under the update lock; checks the layout version.
     void prepare();
+    // The same where nothing may be written.
+    void prepare_beside();
+    void open_database();
+    void require_writable() const;
     std::string blob_path(const Digest& blob) const { return join_path(layout.blobs, blob.hex()); }
 
+    // Of a store that may only be read: what is made of its contents, as long as it is open.
+    const std::optional<TempDir> beside;
     Layout layout;
     Session session{layout.tmp};
     BlobFiles blobs{{layout.blobs}};
-    BlobFiles framed{{layout.frames, layout.blobs}};
+    BlobFiles framed{layout.framed};
     Tags tags{layout.root, layout.update_lock, session};
     Trees trees{layout.trees, session};
     // Below: made once the directories exist.
-    std::unique_ptr<FileLock> in_use;  // shared, for the life of the Store
+    std::unique_ptr<FileLock> in_use;  // shared, for the life of the Store; null with `beside`
     std::unique_ptr<Database> database;
     std::unique_ptr<LayerTocs> tocs;
     std::unique_ptr<ContentTables> contents;

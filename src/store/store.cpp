@@ -1,12 +1,15 @@
 // Opening a store, and the parts of its face that only pass on: tags, trees, step records, scratch.
 // Blobs are in blobs.cpp, images in images.cpp.
+#include "reserve.hpp"
 #include "state.hpp"
 
 #include <shale/store.hpp>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 
@@ -26,27 +29,58 @@ void check_layout_version(const std::string& path) {
                                          std::string(kLayoutVersion));
 }
 
+// A store that is there, on a read-only file system or somebody else's.
+std::optional<TempDir> place_beside(const std::string& root) {
+    if (!path_exists(join_path(root, "oci-layout")) ||
+        ::faccessat(AT_FDCWD, root.c_str(), W_OK, AT_EACCESS) == 0)
+        return std::nullopt;
+    return std::optional<TempDir>(std::in_place, TempDir::default_parent(), "shale-store-");
+}
+
+std::string absolute(const std::string& path) {
+    return std::filesystem::absolute(path).lexically_normal().string();
+}
+
+// What a copy of the database may take; without one, layers are verified again.
+constexpr std::uint64_t kMostCopied = 256u << 20;
+
+void copy_if_readable(const std::string& from, const std::string& to) {
+    try {
+        write_file_atomic(to, as_bytes(read_file(from, kMostCopied)), 0600);
+    } catch (const Error& error) {
+        log(LogLevel::Debug, std::string("not used: ") + error.what());
+    }
+}
+
 }  // namespace
 
-Layout::Layout(const std::string& root_directory)
-    : root(std::filesystem::absolute(root_directory).lexically_normal().string()),
-      blobs(join_path(root, "blobs/sha256")), frames(join_path(root, "frames")),
-      places(join_path(root, "places")), trees(join_path(root, "trees")),
-      tmp(join_path(root, "tmp")), database(join_path(root, "shale.db")),
-      lock(join_path(root, "lock")), update_lock(join_path(root, "update.lock")),
+Layout::Layout(const std::string& root_directory, const std::string& derived_in)
+    : root(absolute(root_directory)), blobs(join_path(root, "blobs/sha256")),
+      frames(join_path(derived_in, "frames")), places(join_path(derived_in, "places")),
+      trees(join_path(derived_in, "trees")), tmp(join_path(derived_in, "tmp")),
+      database(join_path(derived_in, "shale.db")), lock(join_path(root, "lock")),
+      update_lock(join_path(root, "update.lock")), reserve(join_path(root, "reserve")),
       cache_mounts(join_path(root, "cache-mounts")), git_mirrors(join_path(root, "remotes/git")),
-      downloads(join_path(root, "remotes/http")), contents(join_path(root, "contents")) {}
+      downloads(join_path(root, "remotes/http")),
+      contents(join_path(root, "contents")), framed{frames, blobs} {
+    if (derived_in != root) framed.insert(framed.begin(), join_path(root, "frames"));
+}
 
-Store::State::State(const std::string& root) : layout(root) {
-    make_directories(layout.root);
-    // Waits while a collection is under way.
-    in_use = std::make_unique<FileLock>(layout.lock, FileLock::Mode::Shared);
-    prepare();
+Store::State::State(const std::string& root)
+    : beside(place_beside(root)), layout(root, beside ? beside->path() : absolute(root)) {
+    if (beside) {
+        prepare_beside();
+    } else {
+        make_directories(layout.root);
+        // Waits while a collection is under way.
+        in_use = std::make_unique<FileLock>(layout.lock, FileLock::Mode::Shared);
+        prepare();
+    }
     const LayerHome home{layout.blobs, layout.frames, layout.places, blobs,
                          framed,       session,       *database};
     tocs = std::make_unique<LayerTocs>(home);
     contents = std::make_unique<ContentTables>(home, *tocs);
-    remove_leftovers(layout.tmp, system_clock().now_ns());
+    if (!beside) remove_leftovers(layout.tmp, system_clock().now_ns());
 }
 
 void Store::State::prepare() {
@@ -63,7 +97,45 @@ void Store::State::prepare() {
         publish_file(session, "layout", marker, as_bytes(R"({"imageLayoutVersion":"1.0.0"})"));
     }
     tags.create();
-    database = std::make_unique<Database>(layout.database);
+    open_database();
+    keep_reserve(layout.reserve);
+}
+
+// What the store has made of its blobs is seen through links, what is missing comes beside them,
+// and what is known about layers is a copy: there is no writer, or none that would wait for us.
+void Store::State::prepare_beside() {
+    check_layout_version(join_path(layout.root, "oci-layout"));
+    make_directories(layout.tmp);
+    for (const std::string name : {"frames", "places", "trees"}) {
+        const auto derived = join_path(beside->path(), name);
+        make_directories(derived);
+        std::error_code none;  // it may be missing, or not ours to list
+        for (const auto& file :
+             std::filesystem::directory_iterator(join_path(layout.root, name), none))
+            std::filesystem::create_symlink(
+                file.path(), join_path(derived, file.path().filename().string()), none);
+    }
+    for (const char* suffix : {"", "-wal"})
+        copy_if_readable(join_path(layout.root, "shale.db") + suffix, layout.database + suffix);
+    open_database();
+}
+
+void Store::State::open_database() {
+    try {
+        database = std::make_unique<Database>(layout.database);
+    } catch (const Error& error) {
+        if (!is_full(layout.root)) throw;
+        if (!use_reserve(layout.reserve))
+            throw Error(ErrorKind::System, std::string(error.what()) + ": the disk is full",
+                        ENOSPC);
+        log(LogLevel::Warn, "the disk is full; the store's reserve is in use: `shale "
+                            "prune` and `shale rm` make room");
+        database = std::make_unique<Database>(layout.database);
+    }
+}
+
+void Store::State::require_writable() const {
+    if (beside) fail(ErrorKind::Denied, "the store '" + layout.root + "' can only be read");
 }
 
 Store::Store(const std::string& root)
@@ -91,21 +163,25 @@ std::string Store::default_root() {
 }
 
 void Store::tag(const oci::Reference& name, const oci::Descriptor& manifest) {
+    state_->require_writable();
     if (!has_blob(manifest.digest))
         fail(ErrorKind::NotFound, "cannot tag " + name.familiar() + ": manifest " +
                                       manifest.digest.str() + " is not in the store");
     state_->tags.set(name, manifest);
 }
 bool Store::untag(const oci::Reference& name) {
+    state_->require_writable();
     return state_->tags.remove(name);
 }
 void Store::keep(const oci::Descriptor& manifest) {
+    state_->require_writable();
     if (!has_blob(manifest.digest))
         fail(ErrorKind::NotFound,
              "cannot keep an image: manifest " + manifest.digest.str() + " is not in the store");
     state_->tags.keep(manifest);
 }
 bool Store::forget(const Digest& manifest) {
+    state_->require_writable();
     return state_->tags.forget(manifest);
 }
 std::vector<oci::Descriptor> Store::unnamed() const {
@@ -134,8 +210,10 @@ std::optional<StepRecord> Store::find_step(const Digest& key) {
     if (!record || !has_tree(record->tree)) return std::nullopt;
     const auto present = [&](const Digest& blob) { return has_blob(blob); };
     if (!std::all_of(record->sources.begin(), record->sources.end(), present)) return std::nullopt;
-    if (record->layer && !has_blob(record->layer->digest)) {
-        record->layer.reset();  // it can be made again from the tree and its sources
+    if (record->layer && !has_whole(*record->layer)) {
+        // A layer can be made again from the tree and its sources, unless it is one of them.
+        if (std::ranges::count(record->sources, record->layer->digest) != 0) return std::nullopt;
+        record->layer.reset();
         record->diff_id.reset();
     }
     state_->database->touch_step(key, system_clock().now_ns());

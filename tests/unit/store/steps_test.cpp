@@ -132,6 +132,21 @@ TEST_F(StepTest, ALayerThatIsGoneIsNotReported) {
     EXPECT_FALSE(found->diff_id);
 }
 
+TEST_F(StepTest, ALayerThatWasCutShortIsAsGoodAsGone) {
+    Store store(root());
+    const auto record = make_record(store, "step");
+    store.put_step(key_, record);
+    std::filesystem::resize_file(store.blob_path(record.layer->digest), 1);
+    EXPECT_FALSE(store.find_step(key_)) << "the contents of the tree are in it";
+    auto elsewhere = record;
+    elsewhere.sources.pop_back();
+    store.put_step(key_, elsewhere);
+    const auto found = store.find_step(key_);
+    ASSERT_TRUE(found);
+    EXPECT_FALSE(found->layer) << "it can be made again";
+    EXPECT_FALSE(found->diff_id);
+}
+
 TEST_F(StepTest, DamagedRowsAreMisses) {
     Store store(root());
     const StepRecord record = make_record(store, "npm");

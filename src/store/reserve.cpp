@@ -1,0 +1,48 @@
+#include "reserve.hpp"
+
+#include <shale/base.hpp>
+
+#include <fcntl.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cstdint>
+
+namespace shale::store {
+
+namespace {
+
+// What SQLite takes to open a database and to forget some records, and a new index.
+constexpr std::uint64_t kReserveBytes = 512 << 10;
+constexpr std::uint64_t kPlenty = 64 << 20;
+// No command gets anywhere with less.
+constexpr std::uint64_t kNothing = 256 << 10;
+
+std::uint64_t free_bytes(const std::string& path) noexcept {
+    struct statvfs status {};
+    if (::statvfs(path.c_str(), &status) != 0) return UINT64_MAX;
+    return static_cast<std::uint64_t>(status.f_bavail) * status.f_frsize;
+}
+
+std::string directory_of(const std::string& path) {
+    return path.substr(0, path.rfind('/'));
+}
+
+}  // namespace
+
+void keep_reserve(const std::string& path) noexcept {
+    if (::access(path.c_str(), F_OK) == 0 || free_bytes(directory_of(path)) < kPlenty) return;
+    const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    // Not posix_fallocate(), which would write zeros where the file system cannot set blocks aside.
+    if (file && ::fallocate(file.get(), 0, 0, kReserveBytes) != 0) ::unlink(path.c_str());
+}
+
+bool use_reserve(const std::string& path) noexcept {
+    return is_full(directory_of(path)) && ::unlink(path.c_str()) == 0;
+}
+
+bool is_full(const std::string& path) noexcept {
+    return free_bytes(path) < kNothing;
+}
+
+}  // namespace shale::store
