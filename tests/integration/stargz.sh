@@ -41,6 +41,9 @@ state = "$T/ctr/state"
 disabled_plugins = ["io.containerd.grpc.v1.cri"]
 [grpc]
 address = "$T/ctr/sock"
+[plugins."io.containerd.gc.v1.scheduler"]
+startup_delay = "1h"
+mutation_threshold = 1000000
 [proxy_plugins.stargz]
 type = "snapshot"
 address = "$T/ctr/stargz"
