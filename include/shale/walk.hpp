@@ -57,6 +57,10 @@ struct Options {
     // The filter may instead be called on any of the walk's threads and by several at once; still
     // about a directory before anything in it. Then whole subtrees are read ahead.
     bool filter_is_concurrent = false;
+    // For who knows which names of a directory matter: it is not read, and only those, sorted, are
+    // looked for. Null for a directory of which all do. Called on any of the walk's threads with
+    // the directory's path; what it points at stays as it is until the walk has ended.
+    std::function<const std::vector<std::string>*(std::string_view directory)> only;
 };
 
 struct Stats {

@@ -76,11 +76,11 @@ Record record_of(const Attributes& from) {
 }  // namespace
 
 std::shared_ptr<Listing> ListingReader::read(int parent_fd, const char* name,
-                                             const std::string& where) {
+                                             const std::string& path, const std::string& where) {
     auto listing = std::make_shared<Listing>();
     const long slept = sleeps();
     try {
-        fill(*listing, parent_fd, name, where);
+        fill(*listing, parent_fd, name, path, where);
     } catch (...) {  // rethrown on the walking thread, in its place in the stream
         listing->failure = std::current_exception();
     }
@@ -89,7 +89,7 @@ std::shared_ptr<Listing> ListingReader::read(int parent_fd, const char* name,
     return listing;
 }
 
-void ListingReader::fill(Listing& listing, int parent_fd, const char* name,
+void ListingReader::fill(Listing& listing, int parent_fd, const char* name, const std::string& path,
                          const std::string& where) {
     const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
     listing.fd.reset(::openat(parent_fd, name, flags));
@@ -99,7 +99,13 @@ void ListingReader::fill(Listing& listing, int parent_fd, const char* name,
     }
     if (!listing.fd) throw_errno("open directory", where);
     ++stats_.directories_opened;
-    const auto names = read_names(listing, where);
+    const auto* const only = options_.only ? options_.only(path) : nullptr;
+    std::vector<Name> names;
+    if (only == nullptr)
+        names = read_names(listing, where);
+    else
+        for (const std::string& wanted : *only)
+            names.push_back(append_name(listing, wanted, where));
     listing.records.reserve(names.size());
     const int fd = listing.fd.get();
     for (std::size_t first = 0; first < names.size(); first += kBatch) {
@@ -114,6 +120,16 @@ void ListingReader::fill(Listing& listing, int parent_fd, const char* name,
         for (std::size_t at = 0; at < count; ++at)
             append_record(listing, fd, names[first + at], batch_[at], where);
     }
+}
+
+ListingReader::Name ListingReader::append_name(Listing& listing, std::string_view name,
+                                               const std::string& where) {
+    if (listing.text.size() > std::numeric_limits<std::uint32_t>::max() - PATH_MAX)
+        fail(ErrorKind::Unsupported, "'" + where + "' holds more than 4 GiB of names");
+    const Name entry{static_cast<std::uint32_t>(listing.text.size()),
+                     static_cast<std::uint16_t>(name.size())};
+    listing.text.append(name).push_back('\0');
+    return entry;
 }
 
 std::vector<ListingReader::Name> ListingReader::read_names(Listing& listing,
@@ -132,11 +148,7 @@ std::vector<ListingReader::Name> ListingReader::read_names(Listing& listing,
             const std::string_view name = buffer_.data() + at + kDirentNameOffset;
             at += head.bytes;
             if (name == "." || name == "..") continue;
-            if (listing.text.size() > std::numeric_limits<std::uint32_t>::max() - PATH_MAX)
-                fail(ErrorKind::Unsupported, "'" + where + "' holds more than 4 GiB of names");
-            names.push_back({static_cast<std::uint32_t>(listing.text.size()),
-                             static_cast<std::uint16_t>(name.size())});
-            listing.text.append(name).push_back('\0');
+            names.push_back(append_name(listing, name, where));
         }
     }
     std::sort(names.begin(), names.end(), [&](const Name& a, const Name& b) {

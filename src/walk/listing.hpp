@@ -54,8 +54,10 @@ class ListingReader {
         : options_(options), attributes_(create_attribute_reader(engine)),
           xattrs_(options.keep_xattr) {}
 
-    // Never throws for what is wrong with the directory: the listing carries it.
-    std::shared_ptr<Listing> read(int parent_fd, const char* name, const std::string& where);
+    // `path` from the root of the walk, `where` for messages. Never throws for what is wrong with
+    // the directory: the listing carries it.
+    std::shared_ptr<Listing> read(int parent_fd, const char* name, const std::string& path,
+                                  const std::string& where);
     // The entry `name` of `dir_fd` ("" for the directory itself), appended to `listing`. False if
     // it has vanished.
     bool append_record(Listing& listing, int dir_fd, std::uint32_t name_offset,
@@ -71,8 +73,10 @@ class ListingReader {
     };
     bool append_record(Listing& listing, int dir_fd, const Name& name, const Attributes& attributes,
                        const std::string& where);
-    void fill(Listing& listing, int parent_fd, const char* name, const std::string& where);
+    void fill(Listing& listing, int parent_fd, const char* name, const std::string& path,
+              const std::string& where);
     std::vector<Name> read_names(Listing& listing, const std::string& where);
+    static Name append_name(Listing& listing, std::string_view name, const std::string& where);
     bool read_target(Listing& listing, Record& record, int dir_fd, const std::string& where);
 
     const Options& options_;

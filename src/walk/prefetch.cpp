@@ -97,7 +97,7 @@ void Prefetch::warm() {
 
 bool Prefetch::warm_below(ListingReader& reader, const Listing& parent, const char* name,
                           const std::string& path, unsigned levels) {
-    const auto listing = reader.read(parent.fd.get(), name, join_path(root_, path));
+    const auto listing = reader.read(parent.fd.get(), name, path, join_path(root_, path));
     const std::uint64_t read = reader.stats().directories_opened;
     if (read % kWarmerSample == 0 && reader.directories_blocked() * 4 < read) return false;
     for (const Record& record : listing->records) {
@@ -162,7 +162,7 @@ std::shared_ptr<Listing> Prefetch::take(Job& job) {
 }
 
 std::shared_ptr<Listing> Prefetch::read(ListingReader& reader, const Job& job) const {
-    return reader.read(job.parent->fd.get(), job.name, join_path(root_, job.path));
+    return reader.read(job.parent->fd.get(), job.name, job.path, join_path(root_, job.path));
 }
 
 void Prefetch::fill_plan(Job& job, const std::shared_ptr<Listing>& listing) const {

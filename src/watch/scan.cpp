@@ -1,8 +1,9 @@
 // A snapshot with the help of a watcher: scan what changed, edit the last full snapshot.
 //
-// What is looked at are the paths the watcher named, and every path of a file that had several
-// names. If a file that was looked at turns out to have several names and was not known for it,
-// another name of it may lie anywhere, and only a full walk finds it.
+// What is looked at are the paths the watcher named and the directories above them, of which
+// nothing else is asked, and every path of a file that had several names. If a file that was looked
+// at turns out to have several names and was not known for it, another name of it may lie anywhere,
+// and only a full walk finds it.
 //
 // The base and its token stay as they are while few paths have changed since; an incremental
 // snapshot writes nothing. When many have, the new tree becomes the base.
@@ -17,6 +18,7 @@
 #include <map>
 #include <set>
 #include <unordered_map>
+#include <vector>
 
 namespace shale::watch {
 
@@ -82,6 +84,7 @@ class Incremental {
             add(change.path, change.with_subtree);
         for (const auto& path : base.linked)
             add(path, false);
+        find_wanted();
     }
 
     std::size_t paths() const { return dirty_.size(); }
@@ -94,6 +97,10 @@ class Incremental {
         options.walk.filter_is_concurrent = false;
         options.walk.filter = [this](std::string_view path, bool is_directory) {
             return decide(path, is_directory);
+        };
+        options.walk.only = [this](std::string_view directory) {
+            const auto found = wanted_.find(directory);
+            return found == wanted_.end() ? nullptr : &found->second;
         };
         const Tree seen = snapshot::scan(root_, options, stats);
         if (!left_out_.empty()) {
@@ -118,6 +125,25 @@ class Incremental {
             above_.insert(path.substr(0, slash));
     }
 
+    // Which names lead to what is dirty, of every directory on the way. Of one that is to be looked
+    // through there is no such list, and of one that changed itself, and nothing in it, an empty
+    // one.
+    void find_wanted() {
+        std::map<std::string, std::set<std::string>, std::less<>> names;
+        for (const auto& [path, with_subtree] : dirty_) {
+            if (!with_subtree) names[path];
+            for (std::string_view left = path; !left.empty();) {
+                const auto slash = left.rfind('/');
+                const bool at_root = slash == std::string_view::npos;
+                const auto name = left.substr(at_root ? 0 : slash + 1);
+                left = at_root ? std::string_view() : left.substr(0, slash);
+                names[std::string(left)].emplace(name);
+            }
+        }
+        for (const auto& [directory, wanted] : names)
+            if (!is_in_subtree(directory)) wanted_[directory].assign(wanted.begin(), wanted.end());
+    }
+
     // The caller's filter is asked as in a full walk, about every path on the way.
     walk::Decision decide(std::string_view path, bool is_directory) {
         const bool dirty = is_dirty(path);
@@ -130,7 +156,12 @@ class Incremental {
     }
 
     bool is_dirty(std::string_view path) const {
-        if (dirty_.contains(path)) return true;
+        return dirty_.contains(path) || is_in_subtree(path);
+    }
+
+    // At the top of one or below.
+    bool is_in_subtree(std::string_view path) const {
+        if (subtrees_.contains(path)) return true;
         for (auto slash = path.find('/'); slash != std::string_view::npos;
              slash = path.find('/', slash + 1))
             if (subtrees_.contains(path.substr(0, slash))) return true;
@@ -171,6 +202,7 @@ class Incremental {
     const ScanOptions& options_;
     std::map<std::string, bool, std::less<>> dirty_;  // path -> with all below
     std::set<std::string, std::less<>> subtrees_, above_;
+    std::map<std::string, std::vector<std::string>, std::less<>> wanted_;  // by directory
     std::unordered_map<std::uint64_t, std::uint64_t> groups_;  // of the scan -> of the builder
     std::string left_out_;  // a directory that the filter skips without pruning it
 };

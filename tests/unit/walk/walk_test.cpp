@@ -51,6 +51,28 @@ TEST_F(Walk, EmptyDirectoryIsItsRoot) {
     EXPECT_EQ(stats.entries, 1u);
 }
 
+TEST_F(Walk, OnlyTheNamesThatMatterAreLookedFor) {
+    for (const char* name : {"a/b/c", "a/x", "d/e", "f"})
+        mkdir(name);
+    for (const char* name : {"a/b/1", "a/b/2", "a/b/c/3", "d/e/4", "g", "h"})
+        write(name);
+    const std::map<std::string, std::vector<std::string>, std::less<>> wanted = {
+        {"", {"a", "f", "g", "gone"}}, {"a", {"b"}}, {"f", {}}};
+    for (const unsigned threads : {1u, 4u}) {
+        Options options;
+        options.threads = threads;
+        options.only = [&](std::string_view directory) {
+            const auto found = wanted.find(directory);
+            return found == wanted.end() ? nullptr : &found->second;
+        };
+        Stats stats;
+        EXPECT_EQ(paths(options, &stats),
+                  (Paths{"", "a", "a/b", "a/b/1", "a/b/2", "a/b/c", "a/b/c/3", "f", "g"}));
+        // The root, four names in it, one in a, three in a/b and one in a/b/c.
+        EXPECT_EQ(stats.stat_calls, 10u);
+    }
+}
+
 TEST_F(Walk, DepthFirstWithByteSortedNames) {
     for (const char* name : {"a", "a-b", "a.b", "B"})
         mkdir(name);

@@ -191,6 +191,7 @@ TEST_P(Watched, SnapshotLooksOnlyAtWhatChanged) {
     EXPECT_EQ(result.looked_at, 1u);
     EXPECT_EQ(stats.files_hashed, 1u);
     EXPECT_EQ(stats.walk.directories_opened, 2u);  // the root and d7
+    EXPECT_EQ(stats.walk.stat_calls, 3u) << "those and the file, none of their neighbours";
     EXPECT_EQ(result.tree.digest(), snapshot::scan(root_).digest());
 }
 
