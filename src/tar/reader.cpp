@@ -158,6 +158,9 @@ struct Reader::State {
     std::uint64_t header_offset = 0, content_offset = 0;
     bool exhausted = false;
     std::uint64_t size = 0, delivered = 0;
+    // Of the last member, also while the next one is looked for.
+    bool has_plain_content = false;
+    std::uint64_t pulled = 0;  // bytes that libarchive has got
 
     std::uint64_t position() const {
         return static_cast<std::uint64_t>(libarchive().filter_bytes(reader.get(), 0));
@@ -179,6 +182,7 @@ struct Reader::State {
     Member convert();
     std::size_t read_some(MutableBytes out);
     void finish_content();
+    std::size_t pull_some();
     static la_ssize_t pull(archive* reader, void* state, const void** bytes) noexcept;
 };
 
@@ -190,11 +194,24 @@ void Reader::State::open() {
     check(libarchive().read_open(reader.get(), this, nullptr, &State::pull, nullptr));
 }
 
+// An archive may end with the last byte of its last content: umoci's `insert` writes such layers,
+// and every other reader takes them. A content that is cut short is not completed.
+std::size_t Reader::State::pull_some() {
+    std::size_t count = source(buffer);
+    const std::uint64_t end = content_offset + size;
+    if (count == 0 && has_plain_content && pulled >= end && pulled < end + padding(size)) {
+        count = static_cast<std::size_t>(end + padding(size) - pulled);
+        std::fill_n(buffer.begin(), count, std::byte{0});
+    }
+    pulled += count;
+    return count;
+}
+
 la_ssize_t Reader::State::pull(archive* reader, void* state, const void** bytes) noexcept {
     auto& self = *static_cast<State*>(state);
     try {
         *bytes = self.buffer.data();
-        return static_cast<la_ssize_t>(self.source(self.buffer));
+        return static_cast<la_ssize_t>(self.pull_some());
     } catch (...) {  // C frames lie between here and our caller; raise() rethrows
         self.source_error = std::current_exception();
         libarchive().set_error(reader, EIO, "reading the archive failed");
@@ -301,6 +318,7 @@ std::optional<Member> Reader::next() {
     if (state.sparse && member.size > kMaxSparseBytes)
         fail(ErrorKind::Unsupported,
              fmt::format("{}: sparse file \"{}\" of {} bytes", where(), member.path, member.size));
+    state.has_plain_content = state.regular && !state.sparse;
     state.size = member.size;
     state.delivered = 0;
     state.exhausted = false;

@@ -168,6 +168,10 @@ if command -v umoci > /dev/null && command -v skopeo > /dev/null; then
     # umoci 0.4 knows gzip only.
     skopeo copy -q "oci-archive:$T/gzip.tar" "oci:$T/umoci:app" > /dev/null 2>&1
     check "umoci unpacks the image" umoci unpack --image "$T/umoci:app" "$T/bundle"
+    # Its layer ends with the last byte of the file.
+    printf 'no block' > "$T/inserted"
+    check "umoci inserts a file" umoci insert --image "$T/umoci:app" --tag more "$T/inserted" /in/it
+    check "which can be read" equal "$("$SHALE" cat "oci:$T/umoci:more:/in/it")" "no block"
     check "mount again" "$SHALE" mount app:prod "$m"
     check "the mount equals umoci's unpacking" "$SHALE" diff "$m" "$T/bundle/rootfs"
     check "unmount again" "$SHALE" umount "$m"

@@ -130,5 +130,30 @@ TEST(TarReader, NamesAreNormalised) {
     }
 }
 
+// umoci's `insert` ends its layers so.
+TEST(TarReader, PaddingOfTheLastContentMayBeMissing) {
+    for (const std::size_t bytes : {1u, 6u, 511u, 512u, 513u, 200'000u}) {
+        Item item;
+        item.member.path = "f";
+        item.member.mode = 0644;
+        item.member.size = bytes;
+        item.content.assign(bytes, 'x');
+        const std::string whole = archive_of({item, item});
+        const std::size_t end = whole.size() - kTrailerBytes - padding(bytes);
+        const auto items = read_archive(whole.substr(0, end), 700);
+        ASSERT_EQ(items.size(), 2u) << bytes;
+        EXPECT_EQ(items[1].content, item.content);
+        Reader skipping(source_of(whole.substr(0, end)), "test archive");
+        EXPECT_TRUE(skipping.next() && skipping.next() && !skipping.next()) << bytes;
+        // But not the last byte of the content itself, be it read or skipped.
+        const std::string cut = whole.substr(0, end - 1);
+        EXPECT_THROW(read_archive(cut), Error) << bytes;
+        Reader cut_short(source_of(cut), "test archive");
+        cut_short.next();
+        cut_short.next();
+        EXPECT_THROW(cut_short.next(), Error) << bytes;
+    }
+}
+
 }  // namespace
 }  // namespace shale::tar
