@@ -89,7 +89,7 @@ void check_request(const Request& request) {
     for (const auto& output : request.outputs.empty() ? one_image : request.outputs) {
         for (const auto& name : output.names)
             oci::Reference::parse(name);
-        check_annotations(request, output, as_index);
+        check_annotations(request, output, as_index || request.attestations.any());
         if (output.delete_stale) check_deletion(request, output);
     }
 }

@@ -72,6 +72,13 @@ check "and the lines of each" equal "$(said provenance app \
      sort | map(tostring) | join(" ")')" "2 3 6 8"
 check "it is not hermetic" equal "$(said provenance app .runDetails.metadata.buildkit_hermetic)" \
     false
+printf 'FROM scratch\nCOPY busybox /b\n' > "$T/annotated.Dockerfile"
+check "annotations of the index that comes of it" build annotated -t annotated \
+    --provenance=true --annotation index:org.example.a=b
+check "the index has its annotation" sh -c "cat '$SHALE_ROOT'/blobs/sha256/* 2>/dev/null |
+    grep -aq '\"annotations\":{\"org.example.a\":\"b\"}'"
+check_fails "without one there is none" 1 "index annotations" \
+    build annotated -t annotated --annotation index:a=b
 check "the small form" build app -t app --provenance=mode=min --build-arg WHO=me \
     --secret "id=key,src=$T/key"
 check "says none of that" equal "$(said provenance app \
