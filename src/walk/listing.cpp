@@ -4,10 +4,14 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
 #include <linux/stat.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -33,8 +37,23 @@ struct DirentHead {  // struct linux_dirent64 up to the name
 };
 constexpr std::size_t kDirentNameOffset = 19;
 
+// ENAMETOOLONG: of a name that somebody else gave.
 bool is_gone(int error) {
-    return error == ENOENT || error == ENOTDIR || error == ELOOP;
+    return error == ENOENT || error == ENOTDIR || error == ELOOP || error == ENAMETOOLONG;
+}
+
+// File systems that take "Foo" for "foo" (linux/magic.h; exFAT, NTFS and SMB2 are in fs/ only), and
+// directories of others that were told to. There a name can be found that is not one.
+bool folds_case(int directory) {
+    constexpr long kExfat = 0x2011BAB0, kNtfs = 0x5346544e, kNtfs3 = 0x7366746e;
+    constexpr long kCifs = 0xFF534D42, kSmb2 = 0xFE534D42;
+    unsigned flags = 0;
+    if (::ioctl(directory, FS_IOC_GETFLAGS, &flags) == 0 && (flags & FS_CASEFOLD_FL)) return true;
+    struct statfs status {};
+    if (::fstatfs(directory, &status) != 0) return true;
+    const long type = status.f_type;
+    return type == MSDOS_SUPER_MAGIC || type == kExfat || type == kNtfs || type == kNtfs3 ||
+           type == kCifs || type == kSmb2 || type == SMB_SUPER_MAGIC;
 }
 
 // How often this thread has gone to sleep of its own accord. Reading a directory takes no lock of
@@ -101,11 +120,17 @@ void ListingReader::fill(Listing& listing, int parent_fd, const char* name, cons
     ++stats_.directories_opened;
     const auto* const only = options_.only ? options_.only(path) : nullptr;
     std::vector<Name> names;
-    if (only == nullptr)
+    if (only == nullptr || folds_case(listing.fd.get())) {
         names = read_names(listing, where);
-    else
+        if (only != nullptr)
+            std::erase_if(names, [&](const Name& found) {
+                const std::string_view text = listing.text;
+                return !std::ranges::binary_search(*only, text.substr(found.offset, found.bytes));
+            });
+    } else {
         for (const std::string& wanted : *only)
             names.push_back(append_name(listing, wanted, where));
+    }
     listing.records.reserve(names.size());
     const int fd = listing.fd.get();
     for (std::size_t first = 0; first < names.size(); first += kBatch) {

@@ -129,7 +129,7 @@ class Incremental {
     // through there is no such list, and of one that changed itself, and nothing in it, an empty
     // one.
     void find_wanted() {
-        std::map<std::string, std::set<std::string>, std::less<>> names;
+        std::map<std::string, std::set<std::string>, std::less<>> names = {{"", {}}};
         for (const auto& [path, with_subtree] : dirty_) {
             if (!with_subtree) names[path];
             for (std::string_view left = path; !left.empty();) {

@@ -3,6 +3,8 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -71,6 +73,28 @@ TEST_F(Walk, OnlyTheNamesThatMatterAreLookedFor) {
         // The root, four names in it, one in a, three in a/b and one in a/b/c.
         EXPECT_EQ(stats.stat_calls, 10u);
     }
+}
+
+// "Foo" opens a file that is called "foo" there, and is no name of it.
+TEST_F(Walk, OnlyNamesThatAreThereCountWhereCaseIsFolded) {
+    if (::geteuid() != 0) GTEST_SKIP() << "a file system of its own needs root";
+    if (::mount("none", dir_.path().c_str(), "tmpfs", 0, "casefold") != 0)
+        GTEST_SKIP() << "tmpfs that folds case: " << std::strerror(errno);
+    mkdir("d");
+    const UniqueFd directory = open_file(path("d"), O_RDONLY | O_DIRECTORY);
+    int flags = FS_CASEFOLD_FL;
+    const bool folds = ::ioctl(directory.get(), FS_IOC_SETFLAGS, &flags) == 0;
+    const std::string why = std::strerror(errno);
+    write("d/foo");
+    const std::vector<std::string> wanted = {"Foo", "foo"}, top = {"d"};
+    Options options;
+    options.only = [&](std::string_view path) { return path.empty() ? &top : &wanted; };
+    const auto seen = paths(options);
+    const UniqueFd found(::open(path("d/FOO").c_str(), O_RDONLY | O_CLOEXEC));
+    ::umount2(dir_.path().c_str(), MNT_DETACH);
+    if (!folds) GTEST_SKIP() << "a directory that folds case: " << why;
+    EXPECT_TRUE(found) << "or the test shows nothing";
+    EXPECT_EQ(seen, (Paths{"", "d", "d/foo"}));
 }
 
 TEST_F(Walk, DepthFirstWithByteSortedNames) {

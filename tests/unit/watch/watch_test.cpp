@@ -195,6 +195,18 @@ TEST_P(Watched, SnapshotLooksOnlyAtWhatChanged) {
     EXPECT_EQ(result.tree.digest(), snapshot::scan(root_).digest());
 }
 
+TEST_P(Watched, ATreeInWhichNothingChangedIsNotLookedAt) {
+    for (const char* name : {"a", "b", "c"})
+        write(path(name), "same");
+    serve();
+    const auto base = scan();
+    snapshot::ScanStats stats;
+    const auto result = scan(&stats);
+    EXPECT_TRUE(result.incremental) << result.why;
+    EXPECT_EQ(stats.walk.stat_calls, 1u) << "the root";
+    EXPECT_EQ(result.tree.digest(), base.tree.digest());
+}
+
 TEST_P(Watched, SnapshotWithoutAWatcherOrAfterItsDeathWalks) {
     write(path("f"), "1");
     EXPECT_FALSE(scan().incremental);
