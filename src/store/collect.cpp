@@ -2,7 +2,7 @@
 // then every file that nothing refers to.
 //
 // It has the store for itself: an exclusive lock that every open Store excludes, except readers
-// that have pinned what they need. Records go first, in one transaction, then the names of images,
+// that have pinned what they need. The names of images go first, then records, in one transaction,
 // then files: killed anywhere in between, a collection leaves files that nobody refers to and the
 // next one finds.
 //
@@ -131,17 +131,15 @@ class Collection {
         Digests kept;
         for (const auto& [digest, file] : census_.blobs)
             if (ledger_.has_blob(digest)) kept.insert(digest);
-        const auto forget = [&] {
-            database.forget(doomed_keys_, census_.images.chains, kept);
-            for (const auto& image : done_.images)
-                tags.forget(image.digest);
-        };
+        for (const auto& image : done_.images)
+            tags.forget(image.digest);
+        const auto forget = [&] { database.forget(doomed_keys_, census_.images.chains, kept); };
         bool has_room = true;
         try {
             forget();
         } catch (const Error& error) {
             // Not even for that. Records whose files are gone mean nothing, so they may wait.
-            if (error.sys_errno() != ENOSPC || !done_.images.empty()) throw;
+            if (error.sys_errno() != ENOSPC) throw;
             has_room = false;
         }
         for (const StoredFile* file : doomed_)

@@ -40,7 +40,8 @@ ContentTables::Table ContentTables::get(const Digest& blob) {
     // Another process may have made the twin while we had the plain blob open.
     if (of_twin) home_.framed.forget(blob);
     home_.framed.blob_size(blob);  // or it is not there
-    if (auto stored = load(home_.places_path(blob, of_twin))) return keep(blob, std::move(stored));
+    if (auto stored = load(home_.places.find(LayerHome::places_name(blob, of_twin))))
+        return keep(blob, std::move(stored));
     oci::Descriptor layer;
     layer.digest = blob;
     auto made = std::make_shared<const layer::ContentTable>(*tocs_.get(layer, std::nullopt));
@@ -50,7 +51,8 @@ ContentTables::Table ContentTables::get(const Digest& blob) {
 
 void ContentTables::put(const Digest& blob, Table table) {
     if (table->size() >= kLeastContents) {
-        const std::string path = home_.places_path(blob, tocs_.has_twin(blob));
+        const std::string path =
+            home_.places.path(LayerHome::places_name(blob, tocs_.has_twin(blob)));
         try {
             TempFile file(home_.session, "places");
             file.write(table->bytes());

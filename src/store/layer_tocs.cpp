@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 
 namespace shale::store {
 
@@ -58,11 +60,12 @@ class HashedBlob {
         if (found == blob_) return;
         // Whatever these bytes are, they are not the blob; while they have its name no pull brings
         // the blob itself.
-        ::unlink(path_.c_str());
+        const bool is_removed = ::unlink(path_.c_str()) == 0;
         blobs_.forget(blob_);
-        fail(ErrorKind::Corrupt, describe(blob_) +
-                                     ": digest mismatch: its bytes in the store hash to " +
-                                     found.str() + "; they were removed, pull the image again");
+        fail(ErrorKind::Corrupt,
+             describe(blob_) + ": digest mismatch: its bytes in the store hash to " + found.str() +
+                 (is_removed ? "; they were removed, pull the image again"
+                             : "; they cannot be removed: " + std::string(std::strerror(errno))));
     }
 
   private:
@@ -98,16 +101,16 @@ Digest hash_stream(const codec::Source& source) {
 
 }  // namespace
 
-std::string LayerHome::places_path(const Digest& blob, bool of_twin) const {
+std::string LayerHome::places_name(const Digest& blob, bool of_twin) {
     std::string name = blob.hex();
     if (of_twin) name.append(kTwinSuffix);
-    return join_path(places_directory, name);
+    return name;
 }
 
 LayerTocs::LayerTocs(const LayerHome& home) : home_(home), cache_(kCachedEntries) {}
 
 std::string LayerTocs::twin_path(const Digest& blob) const {
-    return join_path(home_.frames_directory, blob.hex());
+    return home_.frames.find(blob.hex());
 }
 
 bool LayerTocs::has_twin(const Digest& blob) const {
@@ -272,8 +275,8 @@ layer::Written LayerTocs::make_twin(const Digest& blob, const std::optional<Dige
     bytes.verify_rest();
     if (diff_id && written.diff_id != *diff_id) fail_diff_id(blob, written.diff_id, *diff_id);
     // What was known of an earlier twin does not hold for this one.
-    ::unlink(home_.places_path(blob, true).c_str());
-    twin.publish(twin_path(blob));
+    ::unlink(home_.places.path(LayerHome::places_name(blob, true)).c_str());
+    twin.publish(home_.frames.path(blob.hex()));
     home_.framed.forget(blob);
     remember(blob, written.diff_id);
     return written;

@@ -3,6 +3,7 @@
 
 #include "blob_files.hpp"
 #include "database.hpp"
+#include "derived_files.hpp"
 #include "durable.hpp"
 #include "lru_cache.hpp"
 
@@ -24,9 +25,10 @@ inline constexpr std::string_view kTwinSuffix = ".twin";
 
 // What LayerTocs stands on; all of it outlives it.
 struct LayerHome {
-    std::string blobs_directory, frames_directory, places_directory;
-    // The table of places of a layer, or of its twin, whose frames lie elsewhere.
-    std::string places_path(const Digest& blob, bool of_twin) const;
+    std::string blobs_directory;
+    DerivedFiles frames, places;
+    // Of the table of places of a layer, or of its twin, whose frames lie elsewhere.
+    static std::string places_name(const Digest& blob, bool of_twin);
     BlobFiles& blobs;   // blobs as they came
     BlobFiles& framed;  // the twin where there is one
     Session& session;

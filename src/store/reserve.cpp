@@ -3,6 +3,7 @@
 #include <shale/base.hpp>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -30,9 +31,12 @@ std::string directory_of(const std::string& path) {
 
 }  // namespace
 
+// One that was killed between its steps leaves a file without blocks.
 void keep_reserve(const std::string& path) noexcept {
-    if (::access(path.c_str(), F_OK) == 0 || free_bytes(directory_of(path)) < kPlenty) return;
-    const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    struct stat info {};
+    const bool is_there = ::stat(path.c_str(), &info) == 0 && info.st_blocks != 0;
+    if (is_there || free_bytes(directory_of(path)) < kPlenty) return;
+    const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     // Not posix_fallocate(), which would write zeros where the file system cannot set blocks aside.
     if (file && ::fallocate(file.get(), 0, 0, kReserveBytes) != 0) ::unlink(path.c_str());
 }

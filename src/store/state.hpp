@@ -4,6 +4,7 @@
 #include "blob_files.hpp"
 #include "content_tables.hpp"
 #include "database.hpp"
+#include "derived_files.hpp"
 #include "durable.hpp"
 #include "layer_tocs.hpp"
 #include "tags.hpp"
@@ -22,8 +23,14 @@ struct Layout {
     Layout(const std::string& root_directory, const std::string& derived_in);
     std::string root, blobs, frames, places, trees, tmp, database, lock, update_lock, reserve;
     std::string cache_mounts, git_mirrors, downloads, contents;
+
+    // What is derived, and where else there is more of it.
+    DerivedFiles derived(const std::string& name) const;
     // Where the frames of a layer are looked for: its twin, wherever that is, then itself.
-    std::vector<std::string> framed;
+    std::vector<std::string> framed() const;
+
+  private:
+    std::string derived_in_;
 };
 
 struct Store::State {
@@ -42,9 +49,9 @@ struct Store::State {
     Layout layout;
     Session session{layout.tmp};
     BlobFiles blobs{{layout.blobs}};
-    BlobFiles framed{layout.framed};
+    BlobFiles framed{layout.framed()};
     Tags tags{layout.root, layout.update_lock, session};
-    Trees trees{layout.trees, session};
+    Trees trees{layout.derived("trees"), session};
     // Below: made once the directories exist.
     std::unique_ptr<FileLock> in_use;  // shared, for the life of the Store; null with `beside`
     std::unique_ptr<Database> database;

@@ -61,9 +61,17 @@ Layout::Layout(const std::string& root_directory, const std::string& derived_in)
       database(join_path(derived_in, "shale.db")), lock(join_path(root, "lock")),
       update_lock(join_path(root, "update.lock")), reserve(join_path(root, "reserve")),
       cache_mounts(join_path(root, "cache-mounts")), git_mirrors(join_path(root, "remotes/git")),
-      downloads(join_path(root, "remotes/http")),
-      contents(join_path(root, "contents")), framed{frames, blobs} {
-    if (derived_in != root) framed.insert(framed.begin(), join_path(root, "frames"));
+      downloads(join_path(root, "remotes/http")), contents(join_path(root, "contents")),
+      derived_in_(derived_in) {}
+
+DerivedFiles Layout::derived(const std::string& name) const {
+    return {join_path(derived_in_, name), derived_in_ == root ? "" : join_path(root, name)};
+}
+
+std::vector<std::string> Layout::framed() const {
+    const auto twins = derived("frames");
+    if (twins.also.empty()) return {twins.own, blobs};
+    return {twins.own, twins.also, blobs};
 }
 
 Store::State::State(const std::string& root)
@@ -76,8 +84,9 @@ Store::State::State(const std::string& root)
         in_use = std::make_unique<FileLock>(layout.lock, FileLock::Mode::Shared);
         prepare();
     }
-    const LayerHome home{layout.blobs, layout.frames, layout.places, blobs,
-                         framed,       session,       *database};
+    const LayerHome home{
+        layout.blobs, layout.derived("frames"), layout.derived("places"), blobs, framed, session,
+        *database};
     tocs = std::make_unique<LayerTocs>(home);
     contents = std::make_unique<ContentTables>(home, *tocs);
     if (!beside) remove_leftovers(layout.tmp, system_clock().now_ns());
@@ -101,30 +110,33 @@ void Store::State::prepare() {
     keep_reserve(layout.reserve);
 }
 
-// What the store has made of its blobs is seen through links, what is missing comes beside them,
-// and what is known about layers is a copy: there is no writer, or none that would wait for us.
+// What the store has made of its blobs is read where it is (DerivedFiles); what is known about
+// layers is a copy. Whoever may write does not wait for us, so the copy may be torn; without it
+// layers are verified again.
 void Store::State::prepare_beside() {
     check_layout_version(join_path(layout.root, "oci-layout"));
-    make_directories(layout.tmp);
-    for (const std::string name : {"frames", "places", "trees"}) {
-        const auto derived = join_path(beside->path(), name);
-        make_directories(derived);
-        std::error_code none;  // it may be missing, or not ours to list
-        for (const auto& file :
-             std::filesystem::directory_iterator(join_path(layout.root, name), none))
-            std::filesystem::create_symlink(
-                file.path(), join_path(derived, file.path().filename().string()), none);
-    }
+    for (const std::string& directory : {layout.frames, layout.places, layout.trees, layout.tmp})
+        make_directories(directory);
     for (const char* suffix : {"", "-wal"})
         copy_if_readable(join_path(layout.root, "shale.db") + suffix, layout.database + suffix);
-    open_database();
+    try {
+        database = std::make_unique<Database>(layout.database);
+    } catch (const Error& error) {
+        log(LogLevel::Debug, std::string("not used: ") + error.what());
+        for (const char* suffix : {"", "-wal", "-shm"})
+            ::unlink((layout.database + suffix).c_str());
+        database = std::make_unique<Database>(layout.database);
+    }
 }
 
 void Store::State::open_database() {
     try {
         database = std::make_unique<Database>(layout.database);
     } catch (const Error& error) {
-        if (!is_full(layout.root)) throw;
+        // SQLite says "disk I/O error", or "unable to open".
+        const bool may_be_full =
+            error.kind() == ErrorKind::System || error.kind() == ErrorKind::Denied;
+        if (!may_be_full || !is_full(layout.root)) throw;
         if (!use_reserve(layout.reserve))
             throw Error(ErrorKind::System, std::string(error.what()) + ": the disk is full",
                         ENOSPC);

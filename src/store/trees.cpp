@@ -20,11 +20,11 @@ std::size_t nodes_of(const snapshot::Tree& tree) {
 }
 }  // namespace
 
-Trees::Trees(std::string directory, Session& session)
-    : directory_(std::move(directory)), session_(session), cache_(kCachedNodes) {}
+Trees::Trees(DerivedFiles files, Session& session)
+    : files_(std::move(files)), session_(session), cache_(kCachedNodes) {}
 
 std::string Trees::path(const Digest& digest) const {
-    return join_path(directory_, digest.hex());
+    return files_.find(digest.hex());
 }
 
 // A patch whose base is not there as a whole tree is as good as absent, and is written again.
@@ -56,7 +56,7 @@ Digest Trees::put(const snapshot::Tree& tree) {
     if (has(digest))
         sync_directory_of(path(digest));  // whoever wrote it may not have got that far yet
     else
-        write(tree, path(digest));
+        write(tree, files_.path(digest.hex()));
     return digest;
 }
 

@@ -1,6 +1,7 @@
 // The snapshots kept under trees/, by digest.
 #pragma once
 
+#include "derived_files.hpp"
 #include "durable.hpp"
 #include "lru_cache.hpp"
 
@@ -16,7 +17,7 @@ namespace shale::store {
 // Safe from any thread.
 class Trees {
   public:
-    Trees(std::string directory, Session& session);
+    Trees(DerivedFiles files, Session& session);
     bool has(const Digest& digest) const;
     Digest put(const snapshot::Tree& tree);
     // As put(), and keeps the tree at hand.
@@ -25,12 +26,12 @@ class Trees {
     std::shared_ptr<const snapshot::Tree> find(const Digest& digest);
 
   private:
-    std::string path(const Digest& digest) const;
+    std::string path(const Digest& digest) const;  // to read
     void write(const snapshot::Tree& tree, const std::string& path);
     bool is_whole(const Digest& digest) const;
     std::shared_ptr<const snapshot::Tree> load(const Digest& digest);
 
-    std::string directory_;
+    const DerivedFiles files_;
     Session& session_;
     std::mutex mutex_;
     LruCache<Digest, std::shared_ptr<const snapshot::Tree>, DigestHash> cache_;

@@ -330,7 +330,6 @@ TEST_F(LeftoverTest, OfDeadProcessesGoOnceOld) {
     write_file_atomic(tmp + "/old-file", as_bytes("x"));
     age(tmp + "/old-session", 2 * kMinuteNs);
     age(tmp + "/old-file", 2 * kMinuteNs);
-    age(tmp + "/fresh-session", kLeftoverAgeNs / 2);
     Store store(root());
     EXPECT_EQ(names_in(tmp), std::vector<std::string>{"fresh-session"});
 }
