@@ -3,7 +3,7 @@
 #include "acl.hpp"
 
 #include <algorithm>
-#include <optional>
+#include <limits>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -54,7 +54,8 @@ std::vector<AclEntry> acl_of(archive_entry* entry, int type) {
            ARCHIVE_OK) {
         AclEntry one{tag_of(tag), static_cast<std::uint16_t>(rights & 7), kNobody};
         if (one.tag == User || one.tag == Group) {
-            if (id < 0) return {};
+            // libarchive has no larger number; it makes this one of those.
+            if (id < 0 || id == std::numeric_limits<int>::max()) return {};
             one.id = static_cast<std::uint32_t>(id);
         }
         if (one.tag == 0) return {};

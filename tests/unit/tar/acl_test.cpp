@@ -76,8 +76,10 @@ TEST(Acl, NamesWithoutANumberLeaveTheNarrowerMode) {
 }
 
 TEST(Acl, WhatTheKernelWouldRefuseIsLeftOut) {
-    // The first has names and no mask.
-    for (const char* text : {"user::rw-\nuser:1:rwx\ngroup::r--\nother::---\n", "rubbish", ""})
+    // The first has names and no mask, the second an ID that libarchive cannot hold.
+    for (const char* text :
+         {"user::rw-\nuser:1:rwx\ngroup::r--\nother::---\n",
+          "user::rw-\nuser:4000000000:rwx\ngroup::r--\nmask::rwx\nother::---\n", "rubbish", ""})
         EXPECT_TRUE(read_back(MemberType::Directory, kDefault, text).xattrs.empty()) << text;
 }
 
