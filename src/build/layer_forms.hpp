@@ -35,7 +35,8 @@ FormedLayer form_layer(Services& services, const FormedLayer& layer, const Layer
 // what they were before: directories that a step wrote into and emptied again, mostly. Whether a
 // layer has them depends on whether two steps fell into one second, so a layer that is to be the
 // same every time has none, but for directories above something else that it has. `base` is the
-// tree below all new layers; what is of the base keeps its time.
+// tree below all new layers: what is as it was there is no member of time alone, and is not left
+// out unless the layer only repeats it.
 std::vector<std::string> members_of_time_alone(store::Store& store, const FormedLayer& layer,
                                                const snapshot::Tree& base,
                                                const snapshot::Tree& before,

@@ -56,10 +56,6 @@ void reject_unstorable(const std::string& path) {
                          path.substr(0, 64), path.size()));
 }
 
-}  // namespace
-
-namespace {
-
 // The directory in which `change` happens; kNoNode for the root itself.
 snapshot::NodeId directory_of(const diff::Change& change, const snapshot::Tree& after) {
     if (!is_removal(change)) return after.parent(change.after);

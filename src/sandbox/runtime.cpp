@@ -20,8 +20,9 @@ constexpr std::int64_t kBrokenNs = 60 * kNsPerSecond;
 
 bool is_stale(const std::string& findings) {
     struct stat info {};
-    return ::stat(findings.c_str(), &info) != 0 ||
-           system_clock().now_ns() - to_ns(info.st_mtim) > kBrokenNs;
+    if (::stat(findings.c_str(), &info) != 0) return true;
+    const auto age_ns = system_clock().now_ns() - to_ns(info.st_mtim);
+    return age_ns > kBrokenNs || age_ns < 0;
 }
 
 }  // namespace
@@ -64,7 +65,11 @@ Runtime Runtime::probe(const std::string& state_directory) {
         if (auto known = decode_findings(read_file(cache), fingerprint)) {
             if (known->slirp_program.empty() && is_stale(cache)) {
                 probe_network(*known);
-                keep(*known);
+                try {
+                    keep(*known);
+                } catch (const Error& error) {  // they are of use as they are
+                    log(LogLevel::Debug, error.what());
+                }
             }
             return Runtime(std::make_unique<State>(directory, std::move(*known)));
         }

@@ -49,7 +49,7 @@ UniqueFd open_blob(const std::string& name) {
     if (S_ISREG(status.st_mode)) return fd;
     UniqueFd spool = anonymous_file(TempDir::default_parent());
     std::vector<std::byte> buffer(kBufferBytes);
-    for (bool is_empty = true;; is_empty = false) {
+    for (bool is_empty = true;;) {
         const auto count = ::read(fd.get(), buffer.data(), buffer.size());
         if (count < 0 && errno == EINTR) continue;
         if (count < 0) throw_errno("read", name);
@@ -58,6 +58,7 @@ UniqueFd open_blob(const std::string& name) {
             fail(ErrorKind::Corrupt, (name == "-" ? "standard input" : name) + ": nothing came");
         if (count == 0) return spool;
         write_all(spool.get(), Bytes(buffer).first(static_cast<std::size_t>(count)), "spool file");
+        is_empty = false;
     }
 }
 

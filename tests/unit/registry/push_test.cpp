@@ -152,6 +152,14 @@ TEST_F(Push, BytesThatChangedMeanwhileAreCorrupt) {
                  [&] { push(); });
 }
 
+TEST_F(Push, UploadAcceptedTooEarlyIsAnError) {
+    Step early{"PUT " + kHost + "/up/1?digest=" + encoded, 201};
+    early.reads = 7;
+    script = {{head, 404}, {"POST " + kUploads, 202, {{"location", "/up/1"}}}, early};
+    expect_error(ErrorKind::Network, kHost + "/up/1: accepted after 7 of 20 bytes",
+                 [&] { push(); });
+}
+
 // A peer would wait for the rest, and so would we.
 TEST_F(Push, BlobThatWasCutShortIsGivenUpAtOnce) {
     bytes = "the by";

@@ -16,7 +16,8 @@ struct Step {
     int status = 200;     // 0: no response at all
     std::map<std::string, std::string> headers{};
     std::string body{};
-    bool breaks = false;  // the connection breaks after the body
+    bool breaks = false;           // the connection breaks after the body
+    std::size_t reads = SIZE_MAX;  // so much of the request's body before it answers
 };
 
 struct Asked {
@@ -33,7 +34,8 @@ class ScriptedTransport final : public HttpTransport {
     void perform(const HttpRequest& request,
                  const std::function<void(const HttpResponse&)>& on_head,
                  const std::function<void(Bytes)>& on_body) override {
-        Asked asked{request.method + " " + request.url, {}, read_body(request)};
+        const std::size_t most = script_.empty() ? SIZE_MAX : script_.front().reads;
+        Asked asked{request.method + " " + request.url, {}, read_body(request, most)};
         for (const auto& [name, value] : request.headers)
             asked.headers[name] = value;
         asked_.push_back(asked);
@@ -51,10 +53,10 @@ class ScriptedTransport final : public HttpTransport {
     }
 
   private:
-    static std::string read_body(const HttpRequest& request) {
+    static std::string read_body(const HttpRequest& request, std::size_t most) {
         std::string out;
         std::byte buffer[7];  // odd and small, so that pieces do not line up with anything
-        while (request.body && out.size() < request.body_bytes) {
+        while (request.body && out.size() < std::min<std::uint64_t>(most, request.body_bytes)) {
             const std::size_t want =
                 std::min<std::size_t>(sizeof buffer, request.body_bytes - out.size());
             const std::size_t count = request.body({buffer, want});
