@@ -125,9 +125,9 @@ class Collection {
         done_.files = doomed_.size();
         done_.left = total - done_.bytes;
     }
-    // `tmp`: where what takes long to remove is moved first.
+    // What takes long to remove is moved to the session first.
     void remove(Database& database, Tags& tags, BlobFiles& blobs, BlobFiles& framed,
-                const std::string& tmp) {
+                Session& session) {
         Digests kept;
         for (const auto& [digest, file] : census_.blobs)
             if (ledger_.has_blob(digest)) kept.insert(digest);
@@ -140,6 +140,7 @@ class Collection {
         } catch (const Error& error) {
             // Not even for that. Records whose files are gone mean nothing, so they may wait.
             if (error.sys_errno() != ENOSPC) throw;
+            log(LogLevel::Debug, std::string("files are removed first: ") + error.what());
             has_room = false;
         }
         for (const StoredFile* file : doomed_)
@@ -153,7 +154,7 @@ class Collection {
             if (!kept.contains(digest)) blobs.forget(digest), framed.forget(digest);
         for (const CacheDirectory* directory : doomed_directories_)
             try {
-                remove_cache_directory(*directory, tmp);
+                remove_cache_directory(*directory, session.directory());
             } catch (const Error& error) {
                 if (!is_refusal(error.sys_errno())) throw;
                 stays(directory->paths.front(), directory->record.bytes, error.what());
@@ -321,7 +322,7 @@ Collected Store::collect(const CollectOptions& options, std::chrono::millisecond
     if (options.dry_run) return std::move(collection.done());
     collection.done().bytes += unfinished - std::min(unfinished, blocks_below(tmp));
     collection.remove(*state_->database, state_->tags, state_->blobs, state_->framed,
-                      state_->session.directory());
+                      state_->session);
     return std::move(collection.done());
 }
 

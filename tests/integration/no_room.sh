@@ -45,6 +45,30 @@ check "which made room" test "$(free)" -gt 2500
 check "the rest is whole" equal "$("$SHALE" cat app:3:/text)" "$(cat "$ctx/text")"
 rm -f "$T"/disk/fill*
 
+# While somebody has the database open, opening it takes no space, so the reserve stays; but to
+# forget records does.
+check "one more image" "$SHALE" build -q -t app:4 "$ctx"
+check "whose name goes" "$SHALE" rm app:4
+python3 - "$SHALE_ROOT/shale.db" "$T/holds" <<'P' &
+import sqlite3, sys, time
+database = sqlite3.connect(sys.argv[1])
+database.execute("SELECT count(*) FROM steps").fetchall()
+open(sys.argv[2], "w").close()
+time.sleep(120)
+P
+holder=$!
+wait_for 10 test -e "$T/holds"
+fill 1 1M
+fill 2 4k
+check "full, with the database open" equal "$(free)" 0
+check "prune removes files first" contains "$("$SHALE" -D prune -af 2>&1)" "removed first"
+check "then it forgets" equal "$("$SHALE" du --json | python3 -c 'import json, sys
+print(len(json.load(sys.stdin)["records"]))')" 0
+check "which made room, too" test "$(free)" -gt 1000
+check "without the reserve" test -s "$SHALE_ROOT/reserve"
+kill $holder
+rm -f "$T"/disk/fill*
+
 # --------------------------------------------------------------------------- a read-only store
 check "another image, of gzip layers" "$SHALE" build -q --output \
     type=image,name=zip:1,compression=gzip,force-compression=true "$ctx"
