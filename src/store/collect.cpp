@@ -11,8 +11,8 @@
 // another stands is not looked at before that one is gone, because without it the other would
 // hardly be found again. What a cache mount or a mirror would take is a guess (beside.cpp).
 #include "census.hpp"
+#include "reserve.hpp"
 
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -35,12 +35,6 @@ double price(const CacheRecord& record, std::int64_t now_ns) {
     const double per_byte = (1 + static_cast<double>(record.cost_ms)) /
                             (kLeastBytes + static_cast<double>(record.bytes));
     return per_byte * std::exp2(-age / kHalfLifeNs);
-}
-
-std::uint64_t free_bytes(const std::string& path) {
-    struct statvfs status {};
-    if (::statvfs(path.c_str(), &status) != 0) throw_errno("statvfs", path);
-    return static_cast<std::uint64_t>(status.f_bavail) * status.f_frsize;
 }
 
 // Counts who refers to what, and what would be free if a record went.

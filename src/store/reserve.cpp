@@ -7,8 +7,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include <cstdint>
-
 namespace shale::store {
 
 namespace {
@@ -19,34 +17,35 @@ constexpr std::uint64_t kPlenty = 64 << 20;
 // No command gets anywhere with less.
 constexpr std::uint64_t kNothing = 256 << 10;
 
-std::uint64_t free_bytes(const std::string& path) noexcept {
-    struct statvfs status {};
-    if (::statvfs(path.c_str(), &status) != 0) return UINT64_MAX;
-    return static_cast<std::uint64_t>(status.f_bavail) * status.f_frsize;
-}
-
-std::string directory_of(const std::string& path) {
-    return path.substr(0, path.rfind('/'));
+std::string reserve_of(const std::string& root) {
+    return join_path(root, "reserve");
 }
 
 }  // namespace
 
 // One that was killed between its steps leaves a file without blocks.
-void keep_reserve(const std::string& path) noexcept {
+void keep_reserve(const std::string& root) {
+    const std::string path = reserve_of(root);
     struct stat info {};
     const bool is_there = ::stat(path.c_str(), &info) == 0 && info.st_blocks != 0;
-    if (is_there || free_bytes(directory_of(path)) < kPlenty) return;
+    if (is_there || free_bytes(root) < kPlenty) return;
     const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     // Not posix_fallocate(), which would write zeros where the file system cannot set blocks aside.
     if (file && ::fallocate(file.get(), 0, 0, kReserveBytes) != 0) ::unlink(path.c_str());
 }
 
-bool use_reserve(const std::string& path) noexcept {
-    return is_full(directory_of(path)) && ::unlink(path.c_str()) == 0;
+bool use_reserve(const std::string& root) {
+    return is_full(root) && ::unlink(reserve_of(root).c_str()) == 0;
 }
 
-bool is_full(const std::string& path) noexcept {
+bool is_full(const std::string& path) {
     return free_bytes(path) < kNothing;
+}
+
+std::uint64_t free_bytes(const std::string& path) {
+    struct statvfs status {};
+    if (::statvfs(path.c_str(), &status) != 0) throw_errno("statvfs", path);
+    return static_cast<std::uint64_t>(status.f_bavail) * status.f_frsize;
 }
 
 }  // namespace shale::store

@@ -2,16 +2,19 @@
 // SQLite cannot open a database, and nothing can be removed from an index that cannot be written.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace shale::store {
 
-// Makes the file at `path` while the disk has plenty. Without it nothing is lost but this way out,
-// so failures are none.
-void keep_reserve(const std::string& path) noexcept;
+// Makes the file in the store at `root` while the disk has plenty. Without it nothing is lost but
+// this way out, so it is no fault if it cannot be made.
+void keep_reserve(const std::string& root);
 // Gives it up, if the disk is so full that this is worth it. False if nothing was gained.
-bool use_reserve(const std::string& path) noexcept;
+bool use_reserve(const std::string& root);
 // Whether the file system of `path` has next to nothing free.
-bool is_full(const std::string& path) noexcept;
+bool is_full(const std::string& path);
+// What may still be written to it.
+std::uint64_t free_bytes(const std::string& path);
 
 }  // namespace shale::store

@@ -21,13 +21,16 @@ namespace shale::store {
 // Absolute paths of everything below the root, or, of what can be made again, below `derived_in`.
 struct Layout {
     Layout(const std::string& root_directory, const std::string& derived_in);
-    std::string root, blobs, frames, places, trees, tmp, database, lock, update_lock, reserve;
+    std::string root, blobs, frames, places, trees, tmp, database, lock, update_lock;
     std::string cache_mounts, git_mirrors, downloads, contents;
 
     // What is derived, and where else there is more of it.
     DerivedFiles derived(const std::string& name) const;
     // Where the frames of a layer are looked for: its twin, wherever that is, then itself.
     std::vector<std::string> framed() const;
+    // Of a store that can only be read: its root, if its owner's word about the blobs is good for
+    // us; else empty. Blobs are known by their digests, what was made of them is not.
+    std::string derived_also;
 
   private:
     std::string derived_in_;

@@ -6,6 +6,7 @@
 #include <shale/store.hpp>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -37,6 +38,11 @@ std::optional<TempDir> place_beside(const std::string& root) {
     return std::optional<TempDir>(std::in_place, TempDir::default_parent(), "shale-store-");
 }
 
+bool is_ours_or_roots(const std::string& path) {
+    struct stat info {};
+    return ::stat(path.c_str(), &info) == 0 && (info.st_uid == 0 || info.st_uid == ::geteuid());
+}
+
 std::string absolute(const std::string& path) {
     return std::filesystem::absolute(path).lexically_normal().string();
 }
@@ -59,13 +65,15 @@ Layout::Layout(const std::string& root_directory, const std::string& derived_in)
       frames(join_path(derived_in, "frames")), places(join_path(derived_in, "places")),
       trees(join_path(derived_in, "trees")), tmp(join_path(derived_in, "tmp")),
       database(join_path(derived_in, "shale.db")), lock(join_path(root, "lock")),
-      update_lock(join_path(root, "update.lock")), reserve(join_path(root, "reserve")),
-      cache_mounts(join_path(root, "cache-mounts")), git_mirrors(join_path(root, "remotes/git")),
-      downloads(join_path(root, "remotes/http")), contents(join_path(root, "contents")),
+      update_lock(join_path(root, "update.lock")), cache_mounts(join_path(root, "cache-mounts")),
+      git_mirrors(join_path(root, "remotes/git")), downloads(join_path(root, "remotes/http")),
+      contents(join_path(root, "contents")),
+      derived_also(derived_in != root && is_ours_or_roots(root) ? root : ""),
       derived_in_(derived_in) {}
 
 DerivedFiles Layout::derived(const std::string& name) const {
-    return {join_path(derived_in_, name), derived_in_ == root ? "" : join_path(root, name)};
+    return {join_path(derived_in_, name),
+            derived_also.empty() ? "" : join_path(derived_also, name)};
 }
 
 std::vector<std::string> Layout::framed() const {
@@ -107,18 +115,19 @@ void Store::State::prepare() {
     }
     tags.create();
     open_database();
-    keep_reserve(layout.reserve);
+    keep_reserve(layout.root);
 }
 
-// What the store has made of its blobs is read where it is (DerivedFiles); what is known about
-// layers is a copy. Whoever may write does not wait for us, so the copy may be torn; without it
-// layers are verified again.
+// What the store has made of its blobs is read where it is (DerivedFiles), if its owner may be
+// believed; what is known about layers is a copy. Whoever may write does not wait for us, so the
+// copy may be torn; without it layers are verified again.
 void Store::State::prepare_beside() {
     check_layout_version(join_path(layout.root, "oci-layout"));
     for (const std::string& directory : {layout.frames, layout.places, layout.trees, layout.tmp})
         make_directories(directory);
-    for (const char* suffix : {"", "-wal"})
-        copy_if_readable(join_path(layout.root, "shale.db") + suffix, layout.database + suffix);
+    if (!layout.derived_also.empty())
+        for (const char* suffix : {"", "-wal"})
+            copy_if_readable(join_path(layout.root, "shale.db") + suffix, layout.database + suffix);
     try {
         database = std::make_unique<Database>(layout.database);
     } catch (const Error& error) {
@@ -137,7 +146,7 @@ void Store::State::open_database() {
         const bool may_be_full =
             error.kind() == ErrorKind::System || error.kind() == ErrorKind::Denied;
         if (!may_be_full || !is_full(layout.root)) throw;
-        if (!use_reserve(layout.reserve))
+        if (!use_reserve(layout.root))
             throw Error(ErrorKind::System, std::string(error.what()) + ": the disk is full",
                         ENOSPC);
         log(LogLevel::Warn, "the disk is full; the store's reserve is in use: `shale "

@@ -100,7 +100,7 @@ check "out of one that is made for this once" equal "$("$SHALE" cat zip:1:/7)" 7
 check_fails "tag" 1 "can only be read" "$SHALE" tag app:3 other:1
 check_fails "rm" 1 "can only be read" "$SHALE" rm app:3
 check_fails "prune" 1 "can only be read" "$SHALE" prune -f
-check_fails "build" 1 "" "$SHALE" build -q "$ctx"
+check_fails "build" 1 "can only be read" "$SHALE" build -q "$ctx"
 beside_is_empty() { [ -z "$(ls "$TMPDIR")" ]; }
 check "nothing is left beside it" wait_for 5 beside_is_empty
 unset TMPDIR

@@ -291,12 +291,39 @@ TEST_F(OpenTest, AnotherUsersStoreCanBeReadOnly) {
     EXPECT_EQ(tree_listing(root()), before);
 }
 
+// A stranger's twin may hold what he likes; it has no digest that anybody knows.
+TEST_F(OpenTest, OfAStrangersStoreOnlyBlobsAreTaken) {
+    if (::geteuid() != 0) GTEST_SKIP() << "needs root to become somebody else";
+    std::filesystem::permissions(std::filesystem::path(root()).parent_path(),
+                                 std::filesystem::perms(0755));
+    Digest layer;
+    {
+        Store store(root());
+        layer = put_layer(store, compress(codec::StreamFormat::Gzip, make_tar({{"f", "text"}})),
+                          oci::media::kLayerGzip)
+                    .digest;
+        store.content_index({layer});
+        ASSERT_TRUE(store.has_twin(layer));
+    }
+    const auto has_twin_for_another = [&](bool expected) {
+        return exited_cleanly(run_in_child([&] {
+            if (::setuid(65534) != 0) throw_errno("setuid");
+            Store store(root());
+            if (!store.has_blob(layer) || store.has_twin(layer) != expected)
+                fail(ErrorKind::Failed, "not so");
+        }));
+    };
+    EXPECT_TRUE(has_twin_for_another(true)) << "root's may be believed";
+    ASSERT_EQ(::chown(root().c_str(), 1234, 1234), 0);
+    EXPECT_TRUE(has_twin_for_another(false));
+}
+
 TEST_F(OpenTest, AReserveIsKeptAndGivenUpOnlyWhenTheDiskIsFull) {
     { Store store(root()); }
     const std::string reserve = root() + "/reserve";
     EXPECT_EQ(std::filesystem::file_size(reserve), 512u << 10);
     EXPECT_FALSE(is_full(root()));
-    EXPECT_FALSE(use_reserve(reserve));
+    EXPECT_FALSE(use_reserve(root()));
     EXPECT_TRUE(path_exists(reserve));
     std::filesystem::remove(reserve);
     { Store store(root()); }
