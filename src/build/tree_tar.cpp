@@ -15,7 +15,8 @@ class TreeTar {
   public:
     TreeTar(const snapshot::Tree& tree, layer::ContentReader& contents,
             const TreeTarOptions& options)
-        : tree_(tree), contents_(contents), options_(options) {}
+        : tree_(tree), contents_(contents), options_(options), is_machines_root_(outer_uid() == 0) {
+    }
 
     std::size_t read(MutableBytes out) {
         for (;;) {
@@ -106,12 +107,11 @@ class TreeTar {
     }
 
     // A program that lends its owner's rights must not lend the caller's.
-    static std::uint32_t mode_for_caller(const snapshot::Entry& entry) {
+    std::uint32_t mode_for_caller(const snapshot::Entry& entry) const {
         std::uint32_t mode = entry.mode;
         if (entry.type == FileType::Directory) return mode;
-        const bool is_machines_root = outer_uid() == 0;
-        if (entry.uid != 0 || !is_machines_root) mode &= ~std::uint32_t{S_ISUID};
-        if (entry.gid != 0 || !is_machines_root) mode &= ~std::uint32_t{S_ISGID};
+        if (entry.uid != 0 || !is_machines_root_) mode &= ~std::uint32_t{S_ISUID};
+        if (entry.gid != 0 || !is_machines_root_) mode &= ~std::uint32_t{S_ISGID};
         return mode;
     }
 
@@ -122,7 +122,8 @@ class TreeTar {
 
     const snapshot::Tree& tree_;
     layer::ContentReader& contents_;
-    TreeTarOptions options_;
+    const TreeTarOptions options_;
+    const bool is_machines_root_;
     snapshot::NodeId node_ = 1;  // the root directory itself is not a member
     std::unordered_map<std::uint64_t, std::string> groups_;
     std::string pending_;
