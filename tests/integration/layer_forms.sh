@@ -2,6 +2,7 @@
 # Layers in the forms of other programs, as those read them: containerd unpacks each, podman pulls
 # zstd:chunked and estargz in parts where they are installed, skopeo cuts contents where we do.
 . "$(dirname "$0")/../support/harness.sh"
+. "$(dirname "$0")/../support/containerd.sh"
 [ "$(id -u)" -eq 0 ] || skip "needs root to keep owners"
 command -v zstd > /dev/null || skip "needs zstd"
 judge() { python3 "$(dirname "$0")/../support/seekable_layer.py" "$@"; }
@@ -92,7 +93,7 @@ if command -v skopeo > /dev/null; then
     check "skopeo copies zstd:chunked" skopeo copy -q "oci-archive:$T/chunked.tar" "dir:$T/dir"
     check "and plain zstd" skopeo copy -q "oci-archive:$T/plain.tar" "dir:$T/dir-plain"
 fi
-# containerd's own unpacking, with a daemon that has nothing else.
+# containerd's own unpacking.
 # Each form in a namespace of its own: snapshots go by the digest of a layer's tar, which most forms
 # share, and what has been unpacked before is not unpacked again.
 containerd_unpacks() {
@@ -108,18 +109,9 @@ containerd_unpacks() {
     return $code
 }
 if command -v containerd > /dev/null && command -v ctr > /dev/null; then
-    mkdir "$T/ctr" "$T/seen"
-    cat > "$T/ctr/config.toml" <<E
-version = 2
-root = "$T/ctr/root"
-state = "$T/ctr/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri"]
-[grpc]
-address = "$T/ctr/sock"
-E
-    containerd -c "$T/ctr/config.toml" > "$T/ctr/log" 2>&1 &
-    daemon=$!
-    on_exit='kill $daemon; wait $daemon'
+    mkdir "$T/seen"
+    start_containerd
+    on_exit='kill $containerd; wait $containerd'
     if wait_for 20 ctr -a "$T/ctr/sock" version > /dev/null 2>&1; then
         for form in zstd zstd:chunked estargz zstd-plain gzip; do
             check "containerd unpacks $form" containerd_unpacks "$form"
@@ -127,8 +119,8 @@ E
     else
         echo "note: containerd does not start; it was not asked"
     fi
-    kill $daemon
-    wait $daemon 2> /dev/null
+    kill $containerd
+    wait $containerd 2> /dev/null
     on_exit=
 else
     echo "note: containerd is not installed; it was not asked"

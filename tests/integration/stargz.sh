@@ -2,6 +2,7 @@
 # Images whose layers containerd mounts lazily, by stargz-snapshotter: it fetches no layer, shows
 # the tree that went in, and finds the table of contents to be the one that the manifest names.
 . "$(dirname "$0")/../support/harness.sh"
+. "$(dirname "$0")/../support/containerd.sh"
 [ "$(id -u)" -eq 0 ] || skip "needs root for overlayfs"
 [ -e /dev/fuse ] || skip "needs /dev/fuse"
 library=/usr/share/gocode/src/github.com/containerd/stargz-snapshotter
@@ -34,26 +35,17 @@ cp -a --remove-destination "$ctx/new/text" "$T/wanted/lib/text"
 dev=$here/../../tools/dev
 address=$("$dev" registry start "$T/registry") || exit 1
 mkdir "$T/ctr"
-cat > "$T/ctr/config.toml" <<C
-version = 2
-root = "$T/ctr/root"
-state = "$T/ctr/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri"]
-[grpc]
-address = "$T/ctr/sock"
-[plugins."io.containerd.gc.v1.scheduler"]
+"$T/snapshotter" "$T/ctr/stargz-state" "$T/ctr/stargz" > "$T/ctr/stargz.log" 2>&1 &
+snapshotter=$!
+# The view of a snapshot that is looked at belongs to no image, so nothing may be collected.
+start_containerd '[plugins."io.containerd.gc.v1.scheduler"]
 startup_delay = "1h"
 mutation_threshold = 1000000
 [proxy_plugins.stargz]
 type = "snapshot"
-address = "$T/ctr/stargz"
-C
-"$T/snapshotter" "$T/ctr/stargz-state" "$T/ctr/stargz" > "$T/ctr/stargz.log" 2>&1 &
-snapshotter=$!
-containerd -c "$T/ctr/config.toml" > "$T/ctr/log" 2>&1 &
-daemon=$!
+address = "'"$T/ctr/stargz"'"'
 # A snapshotter that was told to end leaves its mounts to the next one.
-on_exit='umount "$T/seen" 2> /dev/null; kill $daemon $snapshotter; wait $daemon $snapshotter
+on_exit='umount "$T/seen" 2> /dev/null; kill $containerd $snapshotter; wait $containerd $snapshotter
     grep -o "$T/ctr/stargz-state[^ ]*" /proc/self/mountinfo | xargs -r -n 1 umount
     "$dev" registry stop "$T/registry"'
 check "containerd and stargz-snapshotter run" wait_for 20 ctr-remote -a "$T/ctr/sock" \
