@@ -28,7 +28,8 @@ struct Change {
     snapshot::NodeId after = snapshot::kNoNode;   // kNoNode for Removed
     bool content_changed = false;
     bool metadata_changed = false;
-    std::string removed_path;  // of Removed; others are where `after` has them
+    std::string removed_path;     // of Removed; others are where `after` has them
+    bool with_all_below = false;  // see Options::whole_subtrees
 
     // From the root, without a leading slash, "" for the root itself. `after`: the tree it is in.
     std::string path(const snapshot::Tree& after) const;
@@ -36,6 +37,9 @@ struct Change {
 
 struct Options {
     bool ignore_mtime = false;  // an entry that differs in mtime only is unchanged
+    // An added directory stands for everything below it, which is not listed then. For who makes a
+    // layer of the changes: one of a million files is one change.
+    bool whole_subtrees = false;
 };
 
 // Changes in path order (depth-first, byte-sorted). A file that became a directory, or the reverse,

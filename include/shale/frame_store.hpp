@@ -26,12 +26,45 @@ struct StoredFrame {
     std::array<std::byte, codec::Sha256Stream::kStateBytes> tar_state{};
 };
 
+// A stretch of some layer: a few thousand nodes of its tree that follow each other, and what became
+// of them. Where a later tree has the same nodes in the same place, their members need not be
+// planned, encoded and described again; the layer's bytes follow from this.
+struct StoredSection {
+    // The members of one frame. Of a large content the header alone, at the end of its group; its
+    // own frames follow.
+    struct Group {
+        Digest key;
+        std::uint64_t tar_bytes = 0;
+        std::uint32_t members = 0;
+        bool ends_in_large = false;
+    };
+    // What lies before a content that does not lie one header behind the one before.
+    struct Gap {
+        std::uint32_t content = 0;  // which of the section's contents
+        std::uint64_t bytes = 0;
+    };
+    Digest nodes;  // all that the members say
+    Digest next;   // path and size of the member behind them, on which the last group's end depends
+    std::vector<Group> groups;
+    // Keys of the frames in which the table of contents has their text and their digests (zero
+    // without contents), and how long the text is.
+    Digest text, digests;
+    std::uint64_t text_bytes = 0;
+    std::vector<Gap> gaps;
+    std::uint64_t gap_behind = 0;  // tar bytes behind the last content, or since the one before
+    // What the rule for groups knows behind the last member.
+    std::uint64_t directory_bytes = 0, group_bytes = 0;
+};
+
 // What find() says is checked before it is used, so a store may lose or damage frames at any time.
-// Only one that was damaged before it was stored gets past that, see DamagedFrame.
+// Only one that was damaged before it was stored gets past that, see DamagedFrame. find() and
+// read() are called from two threads.
 class FrameStore {
   public:
     virtual ~FrameStore() = default;
     virtual std::optional<StoredFrame> find(const Digest& key) = 0;
+    // By where it begins: path and what led up to it.
+    virtual std::optional<StoredSection> find_section(const Digest& key) = 0;
     // The compressed bytes; throws if they cannot be had.
     virtual void read(const StoredFrame& frame, MutableBytes out) = 0;
 };
@@ -41,6 +74,7 @@ struct WriteStats {
     std::uint64_t bytes_compressed = 0;  // of tar
     std::uint64_t bytes_skipped = 0;     // of tar, neither read nor hashed: an unchanged beginning
     std::uint64_t files_opened = 0;
+    std::uint64_t members_reused = 0;  // in sections of earlier layers: not even planned
 };
 
 struct Rewritten {
@@ -48,6 +82,7 @@ struct Rewritten {
     std::shared_ptr<const ContentTable> contents;
     // What a FrameStore may remember about the blob, under each frame's keys.
     std::vector<std::pair<Digest, StoredFrame>> frames;
+    std::vector<std::pair<Digest, StoredSection>> sections;
     WriteStats stats;
 };
 
@@ -58,7 +93,8 @@ class DamagedFrame : public Error {
     using Error::Error;
 };
 
-// write_layer() with frames from `store`, which may be null. DamagedFrame, too.
+// write_layer() with frames from `store`, which may be null. DamagedFrame, too. Changes may be
+// those of Options::whole_subtrees.
 Rewritten rewrite_layer(const std::vector<diff::Change>& changes, const snapshot::Tree& after,
                         const OpenContent& open, const WriteOptions& options, FrameStore* store,
                         const codec::Sink& out);

@@ -104,7 +104,8 @@ using OpenContent =
 // Reads files below a directory without following symlinks (an overlay upper, a build context).
 OpenContent content_from_directory(const std::string& root);
 
-// The layer that turns `before` into `after`, `changes` being diff::compare of the two. Members are
+// The layer that turns `before` into `after`, `changes` being diff::compare of the two, with or
+// without whole subtrees. Members are
 // in path order, whiteouts before their siblings; the directories above a change are stated even if
 // they are as they were, for programs that unpack each layer by itself. A hardlink group's first
 // name carries the data. Deterministic.

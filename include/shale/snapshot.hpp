@@ -97,6 +97,9 @@ class Tree {
     // is empty if an earlier one is missing or is no directory.
     NodeId resolve(std::string_view path, std::string* path_out = nullptr) const;
 
+    // Nodes with a link_group, ascending. A pass over all nodes, if there is any.
+    std::vector<NodeId> hard_links() const;
+
     // SHA-256 over everything in the subtree (names below the node, all metadata incl. mtime,
     // content): equal digests mean equal subtrees. O(1), computed when the tree was built. Members
     // of a hardlink group also cover the paths of the whole group, from the root: equal digests at

@@ -378,9 +378,12 @@ StepResult run_step(Session& session, const std::shared_ptr<Root>& parent, const
 StoredLayer store_layer(Session& session, const snapshot::Tree& before, const snapshot::Tree& after,
                         const std::vector<Digest>& sources, const layer::OpenContent& content) {
     auto& store = session.services.store;
-    // The step's record will want it. Of a million entries it is as large as many a layer, and the
-    // disk has time while the layer is made.
-    auto tree = std::async(std::launch::async, [&] { return store.put_tree(after); });
+    // The step's record will want it, and the next step the digests that its content key is made
+    // of, which stay with the tree. Of a million entries both take a while.
+    auto tree = std::async(std::launch::async, [&] {
+        store.put_tree(after);
+        after.key_digest(snapshot::kRoot);
+    });
     auto stored = store_layer(store, before, after, sources, content, session.stop);
     tree.get();
     return stored;
@@ -394,7 +397,7 @@ StoredLayer store_layer(store::Store& store, const snapshot::Tree& before,
         if (!content || reader.index().find(entry.content)) return reader.open(entry.content);
         return content(path, entry);
     };
-    const auto changes = diff::compare(before, after);
+    const auto changes = diff::compare(before, after, {.whole_subtrees = true});
     store::FrameIndex frames(store);
     layer::WriteOptions options;
     options.keep_entries = false;
@@ -418,7 +421,7 @@ StoredLayer store_layer(store::Store& store, const snapshot::Tree& before,
                                [&] { store.put_contents(written.blob, rewritten.contents); });
     writer->commit(written.blob);
     constexpr std::int64_t kNsPerDay = 86'400'000'000'000;
-    frames.put(rewritten.frames, system_clock().now_ns() / kNsPerDay);
+    frames.put(rewritten.frames, rewritten.sections, system_clock().now_ns() / kNsPerDay);
     contents.get();
     oci::Descriptor descriptor;
     descriptor.media_type = oci::layer_media_type(oci::Compression::Zstd);

@@ -98,6 +98,7 @@ class Comparison {
 
     std::vector<Change> run() {
         if (before_.digest() == after_.digest()) return {};
+        if (options_.whole_subtrees) hard_links_ = after_.hard_links();
         changes_.reserve(after_.size());  // address space; what is not used costs no memory
         compare_nodes(kRoot, kRoot);
         return merge_linked();
@@ -148,11 +149,20 @@ class Comparison {
     }
 
     void add_subtree(NodeId after) {
+        if (options_.whole_subtrees) return add_whole_subtree(after);
         changes_.push_back({ChangeKind::Added, kNoNode, after, true, true, {}});
         links_.add_stated(after_.entry(after).link_group);
         for (NodeId child = after_.first_child(after); child != kNoNode;
              child = after_.next_sibling(child))
             add_subtree(child);
+    }
+
+    void add_whole_subtree(NodeId after) {
+        const NodeId end = after_.end(after);
+        changes_.push_back({ChangeKind::Added, kNoNode, after, true, true, {}, end - after > 1});
+        for (auto link = std::ranges::lower_bound(hard_links_, after);
+             link != hard_links_.end() && *link < end; ++link)
+            links_.add_stated(after_.entry(*link).link_group);
     }
 
     std::vector<Change> merge_linked() {
@@ -175,6 +185,7 @@ class Comparison {
     const Tree& after_;
     const Options& options_;
     std::vector<Change> changes_;
+    std::vector<NodeId> hard_links_;  // of `after`, if subtrees are not descended into
     LinkStructure links_;
 };
 

@@ -20,8 +20,7 @@ std::size_t checked_frame_bytes(const WriteOptions& options) {
     return options.frame_bytes;
 }
 
-// How much text of the table of contents is compressed at once. Tables up to this, of some 40,000
-// files, are one frame.
+// The most text of the table of contents that is compressed at once.
 constexpr std::size_t kTablePieceBytes = 4 << 20;
 
 // The compressed bytes, as they were when they were stored.
@@ -38,8 +37,8 @@ std::string read_packed(FrameStore& store, const StoredFrame& stored) {
 
 }  // namespace
 
-FrameBuilder::FrameBuilder(const WriteOptions& options, const codec::Sink& sink)
-    : sink_(sink), level_(options.level), keep_entries_(options.keep_entries),
+FrameBuilder::FrameBuilder(const WriteOptions& options, const codec::Sink& sink, FrameStore* store)
+    : sink_(sink), store_(store), level_(options.level), keep_entries_(options.keep_entries),
       frame_bytes_(checked_frame_bytes(options)), pipeline_(options, sink) {}
 
 FrameJob& FrameBuilder::current_job() {
@@ -191,26 +190,79 @@ void FrameBuilder::describe(TocEntry entry) {
         entry.content_offset = (entry.content_offset & ~kBesideTar) + tar_offset_;
     encoder_.add(entry);
     if (keep_entries_) entries_.push_back(std::move(entry));
-    if (encoder_.text_bytes() >= kTablePieceBytes) submit_table();
+    if (encoder_.text_bytes() < kTablePieceBytes) return;
+    submit_table();
+    is_piece_cut_ = true;
 }
 
-// The text so far, as a frame of its own.
-void FrameBuilder::submit_table() {
+bool FrameBuilder::end_piece(const Digest& text, const Digest& digests) {
+    const bool is_whole = !std::exchange(is_piece_cut_, false);
+    submit_table(is_whole ? std::optional(text) : std::nullopt);
+    pieces_.push_back({digests, encoder_.contents().size()});
+    return is_whole;
+}
+
+bool FrameBuilder::append_piece(const StoredSection& section, std::uint64_t members,
+                                std::span<const ContentTable::Content> contents) {
+    if (!submit_stored_table(section.text, section.text_bytes)) return false;
+    encoder_.skip(members, section.text_bytes, contents);
+    pieces_.push_back({section.digests, encoder_.contents().size()});
+    return true;
+}
+
+void FrameBuilder::submit_table(const std::optional<Digest>& key) {
     const std::string text = encoder_.take();
+    if (text.empty() || (key && submit_stored_table(*key, text.size()))) return;
     FrameJob* const job = pipeline_.acquire();
     job->kind = FrameKind::Table;
+    if (key) job->name.keys = {*key};
     const MutableBytes room = job->raw.room(text.size());
     std::copy(as_bytes(text).begin(), as_bytes(text).end(), room.begin());
     job->raw.commit(text.size());
     pipeline_.submit(job);
 }
 
+bool FrameBuilder::submit_stored_table(const Digest& key, std::uint64_t text_bytes) {
+    if (store_ == nullptr) return false;
+    const auto stored = store_->find(key);
+    if (!stored || stored->frame.tar_bytes != text_bytes) return false;
+    std::string packed;
+    try {
+        packed = read_packed(*store_, *stored);
+    } catch (const Error&) {  // as in append_stored()
+        return false;
+    }
+    FrameJob* const job = pipeline_.acquire();
+    job->kind = FrameKind::Table;
+    job->name.keys = {key};
+    job->unseen_bytes = text_bytes;
+    job->packed = std::move(packed);
+    pipeline_.submit(job);
+    return true;
+}
+
+void FrameBuilder::write_digests() {
+    encoder_.begin_digests();
+    if (!pieces_.empty()) submit_table();
+    std::size_t from = 0;
+    for (const Piece& piece : pieces_) {
+        const std::size_t count = piece.contents_end - std::exchange(from, piece.contents_end);
+        if (count == 0) continue;
+        if (submit_stored_table(piece.digests, count * 2 * sizeof(Digest::bytes))) {
+            encoder_.skip_digests(piece.contents_end);
+            continue;
+        }
+        encoder_.add_digests(piece.contents_end, SIZE_MAX);
+        submit_table(piece.digests);
+    }
+    while (encoder_.add_digests(SIZE_MAX, kTablePieceBytes))
+        submit_table();
+}
+
 Rewritten FrameBuilder::finish() {
     cut();
     cut_side();
-    encoder_.begin_digests();
-    while (encoder_.add_digests(kTablePieceBytes))
-        submit_table();
+    write_digests();
     auto result = pipeline_.finish();
 
     Rewritten rewritten;
@@ -224,6 +276,10 @@ Rewritten FrameBuilder::finish() {
     write_tail(result, written);
     rewritten.contents = contents.get();
     rewritten.frames = std::move(result.stored_frames);
+    for (auto& [key, frame] : result.table_frames) {
+        frame.frame.blob_offset += result.blob_bytes + kSkippableHeaderBytes;
+        rewritten.frames.emplace_back(key, frame);
+    }
     for (auto& [key, frame] : rewritten.frames)
         frame.blob = written.blob;
     rewritten.stats = result.stats;

@@ -9,7 +9,9 @@ namespace shale::layer {
 
 class FrameBuilder {
   public:
-    FrameBuilder(const WriteOptions& options, const codec::Sink& sink);
+    // Pieces of the table of contents that have a key come from `store` if it is not null and has
+    // them.
+    FrameBuilder(const WriteOptions& options, const codec::Sink& sink, FrameStore* store = nullptr);
 
     std::uint64_t tar_offset() const { return tar_offset_; }
     std::size_t frame_bytes() const { return frame_bytes_; }
@@ -52,6 +54,15 @@ class FrameBuilder {
     // files never has all of it in memory. Until finish() it may be called on another thread than
     // the rest.
     void describe(TocEntry entry);
+    // Ends a piece of its text, and later of its digests, under these keys. Both are true of what
+    // was described since the piece before. False if the text was too long to be one piece.
+    bool end_piece(const Digest& text, const Digest& digests);
+    // A section in place of describe() and end_piece(), with its contents where they lie now.
+    // False, and nothing has happened, if the store cannot give its text unharmed. The caller must
+    // have ended the piece before.
+    bool append_piece(const StoredSection& section, std::uint64_t members,
+                      std::span<const ContentTable::Content> contents);
+    const TocEncoder& table() const { return encoder_; }
     // How many there will be at most: so that a table of many is not moved while it grows.
     void expect(std::size_t entries) { encoder_.expect(entries); }
 
@@ -68,10 +79,20 @@ class FrameBuilder {
     FrameJob& current_job();
     void submit(FrameJob* job, std::vector<Digest> keys);
     void cut_side();
-    void submit_table();
+    // The text at hand, as a frame of its own; under a key if it has one.
+    void submit_table(const std::optional<Digest>& key = std::nullopt);
+    bool submit_stored_table(const Digest& key, std::uint64_t text_bytes);
+    void write_digests();
     void write_tail(FramePipeline::Result& result, Written& written);
 
+    // Where the digests of a piece end among all contents.
+    struct Piece {
+        Digest digests;
+        std::size_t contents_end;
+    };
+
     const codec::Sink& sink_;
+    FrameStore* const store_;  // or null
     int level_;
     bool keep_entries_;
     std::size_t frame_bytes_;
@@ -84,6 +105,8 @@ class FrameBuilder {
     codec::FrameDecompressor decompressor_;
     std::string stored_tar_;
     TocEncoder encoder_;
+    std::vector<Piece> pieces_;
+    bool is_piece_cut_ = false;  // part of the one at hand was submitted
     std::vector<TocEntry> entries_;
 };
 

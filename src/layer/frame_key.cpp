@@ -4,10 +4,18 @@ namespace shale::layer {
 
 namespace {
 
-// Changes whenever the same members would be cut or encoded differently.
+// Changes whenever the same members would be cut, encoded or described differently.
 constexpr std::string_view kScheme = "shale frame 1\n";
 
-enum class Part : std::uint8_t { Member, EndOfArchive, Chunk, Similar };
+enum class Part : std::uint8_t {
+    Member,
+    EndOfArchive,
+    Chunk,
+    Similar,
+    Section,
+    Text,
+    Digests,
+};
 
 void put(codec::Sha256Stream& hash, Part part) {
     hash.update(std::as_bytes(std::span(&part, 1)));
@@ -39,6 +47,37 @@ void FrameKeys::Group::add(std::string_view header, const Digest& content) {
 
 void FrameKeys::Group::add_end_of_archive() {
     put(hash_, Part::EndOfArchive);
+}
+
+Digest FrameKeys::section(std::string_view path, bool is_first, std::uint64_t gap,
+                          std::uint64_t directory_bytes) const {
+    codec::Sha256Stream hash(seed_);
+    put(hash, Part::Section);
+    put(hash, std::uint64_t{is_first});
+    put(hash, gap);
+    put(hash, directory_bytes);
+    hash.update(as_bytes(path));
+    return hash.finish();
+}
+
+FrameKeys::Text FrameKeys::text(bool is_first, std::uint64_t gap) const {
+    codec::Sha256Stream hash(seed_);
+    put(hash, Part::Text);
+    put(hash, std::uint64_t{is_first});
+    put(hash, gap);
+    return Text(hash);
+}
+
+void FrameKeys::Text::add(const Digest& part) {
+    put(hash_, part);
+}
+
+Digest FrameKeys::digests(std::span<const ContentTable::Content> contents) const {
+    codec::Sha256Stream hash(seed_);
+    put(hash, Part::Digests);
+    for (const auto& content : contents)
+        put(hash, content.digest);
+    return hash.finish();
 }
 
 Digest FrameKeys::chunk(const Digest& content, std::uint64_t ordinal) const {

@@ -239,10 +239,7 @@ void FramePipeline::end_frame_digest() {
 
 void FramePipeline::finish_frame(FrameJob& job) {
     if (job.kind == FrameKind::Side) return finish_side_frame(job);
-    if (job.kind == FrameKind::Table) {
-        result_.table.append(job.packed);
-        return;
-    }
+    if (job.kind == FrameKind::Table) return finish_table_frame(job);
     std::uint64_t blob_offset = result_.blob_bytes;
     const auto add = [&](std::uint64_t packed_bytes, std::uint64_t raw_bytes) {
         result_.frames.push_back({blob_offset, packed_bytes, result_.tar_bytes, raw_bytes});
@@ -271,6 +268,15 @@ void FramePipeline::finish_side_frame(FrameJob& job) {
         side_frames_.empty() ? 0 : side_frames_.back().tar_offset + side_frames_.back().tar_bytes;
     side_frames_.push_back(frame);
     emit(skippable_);
+}
+
+void FramePipeline::finish_table_frame(const FrameJob& job) {
+    StoredFrame stored;
+    stored.frame = {result_.table.size(), job.packed.size(), 0, job.raw.size() + job.unseen_bytes};
+    stored.check = codec::xxh3_128(as_bytes(job.packed));
+    for (const Digest& key : job.name.keys)
+        result_.table_frames.emplace_back(key, stored);
+    result_.table.append(job.packed);
 }
 
 void FramePipeline::remember(const FrameJob& job, const Frame& frame) {

@@ -72,7 +72,8 @@ struct FrameJob {
     std::vector<std::size_t> packed_cuts;  // as `cuts`, in `packed`; the compressor's
     FrameKind kind = FrameKind::Data;
     FrameName name;
-    // Set for a frame whose tar bytes are not at hand: how many they are, and the hash behind them.
+    // Set for a frame whose uncompressed bytes are not at hand: how many they are, and, of tar, the
+    // hash behind them.
     std::uint64_t unseen_bytes = 0;
     std::optional<codec::Sha256Stream> hash_behind;
     std::atomic<bool> done = false;
@@ -87,6 +88,8 @@ class FramePipeline {
         codec::Sha256Stream blob_hash;  // continues with what follows the frames
         std::uint64_t blob_bytes = 0;
         std::string table;
+        // Pieces of it that have a name; their blob offset counts from its beginning.
+        std::vector<std::pair<Digest, StoredFrame>> table_frames;
         std::vector<std::pair<Digest, StoredFrame>> stored_frames;  // blob not yet known
         WriteStats stats;
     };
@@ -107,6 +110,7 @@ class FramePipeline {
     void digest_stored_frames();
     void finish_frame(FrameJob& job);
     void finish_side_frame(FrameJob& job);
+    void finish_table_frame(const FrameJob& job);
     void remember(const FrameJob& job, const Frame& frame);
     void emit(std::string& bytes);
     void record_failure();

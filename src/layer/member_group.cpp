@@ -42,6 +42,13 @@ bool MemberGroups::is_boundary(const tar::Member& member, std::uint64_t tar_byte
     return group_bytes_ >= target_ && chosen(member.path, tar_bytes);
 }
 
+void MemberGroups::resume(const tar::Member& last, std::uint64_t group_bytes,
+                          std::uint64_t directory_bytes) {
+    directory_ = directory_of(last);
+    group_bytes_ = group_bytes;
+    directory_bytes_ = directory_bytes;
+}
+
 bool MemberGroups::begins_group(const tar::Member& member, std::uint64_t tar_bytes) {
     const bool begins = is_boundary(member, tar_bytes);
     if (begins) group_bytes_ = 0;

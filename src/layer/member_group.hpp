@@ -26,6 +26,12 @@ class MemberGroups {
     // Something else ended the frame.
     void close() { group_bytes_ = 0; }
 
+    // What the rules know between two members, besides the directory of the one before.
+    std::uint64_t group_bytes() const { return group_bytes_; }
+    std::uint64_t directory_bytes() const { return directory_bytes_; }
+    // As if the members up to `last` had been seen.
+    void resume(const tar::Member& last, std::uint64_t group_bytes, std::uint64_t directory_bytes);
+
   private:
     bool is_boundary(const tar::Member& member, std::uint64_t tar_bytes);
     bool chosen(const std::string& path, std::uint64_t bytes) const;

@@ -95,46 +95,55 @@ std::vector<const diff::Change*> by_path(const std::vector<diff::Change>& change
 
 }  // namespace
 
-MemberOrder::MemberOrder(const std::vector<diff::Change>& changes, const snapshot::Tree& after)
-    : after_(after), members_(by_path(changes, after)) {
-    state_directories();
+MemberOrder::MemberOrder(const std::vector<diff::Change>& changes, const snapshot::Tree& after) {
+    add(by_path(changes, after), after);
 }
 
-void MemberOrder::state_directories() {
+void MemberOrder::add_nodes(snapshot::NodeId first, snapshot::NodeId end) {
+    if (!spans_.empty() && spans_.back().end == first && spans_.back().removal == nullptr)
+        spans_.back().end = end;
+    else
+        spans_.push_back({first, end, nullptr});
+}
+
+// With the directories that they lie in, where those are not stated anyway.
+void MemberOrder::add(const std::vector<const diff::Change*>& changes,
+                      const snapshot::Tree& after) {
     struct Stated {
         snapshot::NodeId node, end;
     };
-    std::vector<Stated> stated = {
-        {snapshot::kRoot, after_.end(snapshot::kRoot)}};  // innermost last
-    std::vector<const diff::Change*> all;
+    std::vector<Stated> stated = {{snapshot::kRoot, after.end(snapshot::kRoot)}};  // innermost last
     std::vector<snapshot::NodeId> missing;
-    for (const diff::Change* change : std::exchange(members_, {})) {
-        const auto directory = directory_of(*change, after_);
+    for (const diff::Change* change : changes) {
+        const auto directory = directory_of(*change, after);
         if (directory != snapshot::kNoNode) {
             while (directory < stated.back().node || directory >= stated.back().end)
                 stated.pop_back();
-            for (auto node = directory; node != stated.back().node; node = after_.parent(node))
+            for (auto node = directory; node != stated.back().node; node = after.parent(node))
                 missing.push_back(node);
             for (; !missing.empty(); missing.pop_back()) {
                 const auto node = missing.back();
-                unchanged_.push_back(
-                    {diff::ChangeKind::Modified, snapshot::kNoNode, node, false, false, {}});
-                all.push_back(&unchanged_.back());
-                stated.push_back({node, after_.end(node)});
+                add_nodes(node, node + 1);
+                stated.push_back({node, after.end(node)});
             }
         }
-        all.push_back(change);
-        if (directory != snapshot::kNoNode && !is_removal(*change))
-            stated.push_back({change->after, after_.end(change->after)});
+        if (is_removal(*change)) {
+            spans_.push_back({snapshot::kNoNode, snapshot::kNoNode, change});
+            continue;
+        }
+        const auto node = change->after, end = after.end(node);
+        add_nodes(node, change->with_all_below ? end : node + 1);
+        if (directory != snapshot::kNoNode) stated.push_back({node, end});
     }
-    members_ = std::move(all);
 }
 
-tar::Member MemberPlan::member(const diff::Change& change) {
-    if (is_removal(change)) return whiteout_of(change.removed_path);
-    const std::string path = change.path(after_);
+tar::Member MemberPlan::whiteout(const diff::Change& removal) {
+    return whiteout_of(removal.removed_path);
+}
+
+tar::Member MemberPlan::member(snapshot::NodeId node, const snapshot::Entry& entry) {
+    const std::string path = after_.path(node);
     reject_unstorable(path);
-    const snapshot::Entry entry = after_.entry(change.after);
     tar::Member member;
     member.path = path;
     member.type = member_type(entry.type, path);

@@ -3,7 +3,6 @@
 
 #include <shale/layer.hpp>
 
-#include <deque>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -19,18 +18,21 @@ namespace shale::layer {
 // hides the one below.
 class MemberOrder {
   public:
-    // Both must outlive it.
+    // Nodes in a row, each of them a member, or a removal.
+    struct Span {
+        snapshot::NodeId first = snapshot::kNoNode, end = snapshot::kNoNode;
+        const diff::Change* removal = nullptr;
+    };
+    // `changes` must outlive it.
     MemberOrder(const std::vector<diff::Change>& changes, const snapshot::Tree& after);
 
-    // Of a directory that did not change `kind` is Modified, with nothing of it changed.
-    const std::vector<const diff::Change*>& members() const { return members_; }
+    const std::vector<Span>& spans() const { return spans_; }
 
   private:
-    void state_directories();
+    void add(const std::vector<const diff::Change*>& changes, const snapshot::Tree& after);
+    void add_nodes(snapshot::NodeId first, snapshot::NodeId end);
 
-    const snapshot::Tree& after_;
-    std::vector<const diff::Change*> members_;
-    std::deque<diff::Change> unchanged_;
+    std::vector<Span> spans_;
 };
 
 class MemberPlan {
@@ -38,8 +40,9 @@ class MemberPlan {
     explicit MemberPlan(const snapshot::Tree& after) : after_(after) {}
 
     // Must be called in MemberOrder's order: the first name of a hardlink group becomes the member
-    // that carries the data, later ones link to it. Unsupported if the change cannot be stored.
-    tar::Member member(const diff::Change& change);
+    // that carries the data, later ones link to it. Unsupported if the node cannot be stored.
+    tar::Member member(snapshot::NodeId node, const snapshot::Entry& entry);
+    static tar::Member whiteout(const diff::Change& removal);
 
   private:
     const snapshot::Tree& after_;

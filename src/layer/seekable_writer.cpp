@@ -226,20 +226,20 @@ struct TocMembers {
 };
 
 struct ChangedMembers {
-    MemberOrder order;
-    std::vector<tar::Member> planned;
     const snapshot::Tree& after;
     const OpenContent& opener;
+    std::vector<tar::Member> planned;
+    std::vector<snapshot::NodeId> nodes;  // kNoNode for a whiteout
     std::size_t size() const { return planned.size(); }
     const tar::Member& member(std::size_t i) const { return planned[i]; }
     Digest content(std::size_t i) const {
-        const bool is_file = planned[i].type == tar::MemberType::Regular;
-        return is_file && planned[i].size > 0 ? after.entry(change(i).after).content : Digest();
+        return has_content(planned[i]) && nodes[i] != snapshot::kNoNode
+                   ? after.entry(nodes[i]).content
+                   : Digest();
     }
     codec::Source open(std::size_t i) const {
-        return opener(change(i).path(after), after.entry(change(i).after));
+        return opener(after.path(nodes[i]), after.entry(nodes[i]));
     }
-    const diff::Change& change(std::size_t i) const { return *order.members()[i]; }
 };
 
 }  // namespace
@@ -251,10 +251,19 @@ Formed write_seekable(const std::vector<TocEntry>& members, const OpenMember& op
 
 Formed write_seekable(const std::vector<diff::Change>& changes, const snapshot::Tree& after,
                       const OpenContent& open, const FormOptions& options, const codec::Sink& out) {
-    ChangedMembers members{MemberOrder(changes, after), {}, after, open};
+    ChangedMembers members{after, open, {}, {}};
     MemberPlan plan(after);
-    for (const diff::Change* change : members.order.members())
-        members.planned.push_back(plan.member(*change));
+    const MemberOrder order(changes, after);
+    for (const auto& span : order.spans()) {
+        if (span.removal != nullptr) {
+            members.planned.push_back(MemberPlan::whiteout(*span.removal));
+            members.nodes.push_back(snapshot::kNoNode);
+        }
+        for (auto node = span.first; node < span.end; ++node) {
+            members.planned.push_back(plan.member(node, after.entry(node)));
+            members.nodes.push_back(node);
+        }
+    }
     return write_members(members, options, out);
 }
 

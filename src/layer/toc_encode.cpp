@@ -8,11 +8,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 namespace shale::layer {
 
 namespace {
+
+constexpr std::string_view kBeginning = "{\"version\":2,\"entries\":[\n";
 
 std::string_view type_name(tar::MemberType type) {
     switch (type) {
@@ -96,18 +99,29 @@ void append_entry_fields(std::string& out, const tar::Member& member, bool alway
     if (!member.xattrs.empty()) append_xattrs(out, member.xattrs);
 }
 
-TocEncoder::TocEncoder() : text_("{\"version\":2,\"entries\":[\n") {}
-
 void TocEncoder::add(const TocEntry& entry) {
-    if (entries_++ > 0) text_.append(",\n");
+    text_.append(entries_++ > 0 ? ",\n" : kBeginning);
     append_entry_fields(text_, entry.member, false);
     if (has_content(entry.member)) {
         append_place(text_, entry, previous_end_);
-        const std::uint64_t size = entry.member.size;
-        previous_end_ = entry.content_offset + size + tar::padding(size);
-        contents_.push_back({entry.content, {entry.content_offset, size}});
+        add_content({entry.content, {entry.content_offset, entry.member.size}});
     }
     text_.push_back('}');
+}
+
+void TocEncoder::add_content(const ContentTable::Content& content) {
+    const auto& range = content.range;
+    previous_end_ = range.tar_offset + range.size + tar::padding(range.size);
+    contents_.push_back(content);
+}
+
+void TocEncoder::skip(std::uint64_t entries, std::uint64_t text_bytes,
+                      std::span<const ContentTable::Content> contents) {
+    SHALE_ENSURE(text_.empty());
+    entries_ += entries;
+    taken_ += text_bytes;
+    for (const auto& content : contents)
+        add_content(content);
 }
 
 std::string TocEncoder::take() {
@@ -116,13 +130,21 @@ std::string TocEncoder::take() {
 }
 
 void TocEncoder::begin_digests() {
+    if (entries_ == 0) text_.append(kBeginning);
     text_.append("],\n\"digests\":\"");
 }
 
-bool TocEncoder::add_digests(std::size_t room) {
-    while (digests_ < contents_.size() && text_.size() < room)
+bool TocEncoder::add_digests(std::size_t end, std::size_t room) {
+    end = std::min(end, contents_.size());
+    while (digests_ < end && text_.size() < room)
         text_.append(contents_[digests_++].digest.hex());
-    return digests_ < contents_.size();
+    return digests_ < end;
+}
+
+void TocEncoder::skip_digests(std::size_t end) {
+    SHALE_ENSURE(text_.empty() && digests_ <= end && end <= contents_.size());
+    taken_ += (end - digests_) * 2 * sizeof(Digest::bytes);
+    digests_ = end;
 }
 
 void TocEncoder::end(const FrameTable& table) {
@@ -143,7 +165,7 @@ std::string encode_toc(const Toc& toc) {
     for (const TocEntry& entry : toc.entries)
         encoder.add(entry);
     encoder.begin_digests();
-    encoder.add_digests(SIZE_MAX);
+    encoder.add_digests(SIZE_MAX, SIZE_MAX);
     encoder.end(toc);
     return encoder.take();
 }

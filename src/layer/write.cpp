@@ -29,35 +29,47 @@ constexpr std::uint64_t kReadBytes = 128 << 10;
 // kilobytes of many large files.
 constexpr std::uint64_t kChunkFactor = 4;
 
+using snapshot::NodeId;
+
 class LayerWriter {
   public:
     LayerWriter(const snapshot::Tree& after, const OpenContent& open, const WriteOptions& options,
                 FrameStore* store, const codec::Sink& out)
-        : after_(after), open_(open), options_(options), store_(store), builder_(options, out),
-          keys_(options) {}
+        : after_(after), open_(open), options_(options), store_(store),
+          builder_(options, out, store), keys_(options) {}
 
     Rewritten write(const std::vector<diff::Change>& changes) {
-        builder_.expect(changes.size());
+        std::size_t members = 0;
+        for (const auto& change : changes)
+            members += change.with_all_below ? after_.end(change.after) - change.after : 1;
+        builder_.expect(members);
+        std::vector<std::pair<Digest, StoredSection>> sections;
+        std::uint64_t members_reused = 0;
         {
-            MemberFeed feed(changes, after_, options_, builder_);
-            while (const auto group = feed.next()) {
+            MemberFeed feed(changes, after_, options_, builder_, store_);
+            while (auto group = feed.next()) {
                 SHALE_ENSURE(group->tar_offset == builder_.tar_offset());
                 write_group(*group);
-                if (group->large) write_large(*group->large);
+                if (group->large != snapshot::kNoNode) write_large(group->large);
             }
+            sections = feed.take_sections();
+            members_reused = feed.members_reused();
         }
         Rewritten rewritten = builder_.finish();
+        rewritten.sections = std::move(sections);
         rewritten.stats.files_opened = files_opened_;
+        rewritten.stats.members_reused = members_reused;
         return rewritten;
     }
 
   private:
-    void write_group(const FrameGroup& group) {
+    void write_group(FrameGroup& group) {
         if (reuse(group.key, group.tar_bytes)) return;
+        if (group.first != snapshot::kNoNode) plan_members(group, after_, options_);
         builder_.room_in_frame(static_cast<std::size_t>(group.tar_bytes));  // grows once
         for (const auto& member : group.members) {
             builder_.append(as_bytes(member.header));
-            if (!member.content.is_zero()) write_small(*member.change);
+            if (!member.content.is_zero()) write_small(member.node);
         }
         if (group.ends_archive) builder_.append(kZeros);
         builder_.cut({group.key});
@@ -70,29 +82,29 @@ class LayerWriter {
                builder_.append_stored(*store_, *stored, key);
     }
 
-    void write_small(const diff::Change& change) {
-        const snapshot::Entry entry = after_.entry(change.after);
-        read_small(change, entry);
+    void write_small(NodeId node) {
+        const snapshot::Entry entry = after_.entry(node);
+        read_small(node, entry);
         builder_.append(Bytes(kZeros).first(tar::padding(entry.size)));
     }
 
-    void read_small(const diff::Change& change, const snapshot::Entry& entry) {
-        const codec::Source source = open(change, entry);
+    void read_small(NodeId node, const snapshot::Entry& entry) {
+        const codec::Source source = open(node, entry);
         const MutableBytes room = builder_.room_in_frame(static_cast<std::size_t>(entry.size));
         for (std::size_t filled = 0; filled < room.size();) {
             const std::size_t got = checked_read(source, room.subspan(filled));
-            if (got == 0) reject_short(change, room.size() - filled, entry.size);
+            if (got == 0) reject_short(node, room.size() - filled, entry.size);
             filled += got;
         }
         hash_.update(room);
         builder_.commit_in_frame(room.size());
-        verify_end(change, entry, source);
+        verify_end(node, entry, source);
     }
 
-    void write_large(const diff::Change& change) {
-        const snapshot::Entry entry = after_.entry(change.after);
+    void write_large(NodeId node) {
+        const snapshot::Entry entry = after_.entry(node);
         const std::uint64_t done = reuse_chunks(entry);
-        if (done < entry.size + tar::padding(entry.size)) read_large(change, entry, done);
+        if (done < entry.size + tar::padding(entry.size)) read_large(node, entry, done);
     }
 
     // All chunks, from an earlier layer that held the same content. Returns how many bytes of tar
@@ -117,15 +129,15 @@ class LayerWriter {
     }
 
     // The chunks of a content from its bytes, except those within the first `done` bytes.
-    void read_large(const diff::Change& change, const snapshot::Entry& entry, std::uint64_t done) {
-        const codec::Source source = open(change, entry);
+    void read_large(NodeId node, const snapshot::Entry& entry, std::uint64_t done) {
+        const codec::Source source = open(node, entry);
         codec::Chunker chunker(kChunkFactor * options_.frame_bytes);
         Chunks chunks{entry.content, 0, 0, done};
         for (std::uint64_t left = entry.size; left > 0;) {
             const MutableBytes room =
                 builder_.room_in_frame(static_cast<std::size_t>(std::min(left, kReadBytes)));
             const std::size_t got = checked_read(source, room);
-            if (got == 0) reject_short(change, left, entry.size);
+            if (got == 0) reject_short(node, left, entry.size);
             hash_.update(Bytes(room).first(got));
             builder_.commit_in_frame(got);
             left -= got;
@@ -135,7 +147,7 @@ class LayerWriter {
                 if (chunker.is_complete() && !is_last) fresh = end_chunk(chunks, fresh.size());
             }
         }
-        verify_end(change, entry, source);
+        verify_end(node, entry, source);
         builder_.append(Bytes(kZeros).first(tar::padding(entry.size)));
         end_chunk(chunks, 0);
     }
@@ -162,19 +174,17 @@ class LayerWriter {
         return builder_.cut_before(rest, {keys_.chunk(chunks.content, ordinal), similar});
     }
 
-    codec::Source open(const diff::Change& change, const snapshot::Entry& entry) {
+    codec::Source open(NodeId node, const snapshot::Entry& entry) {
         ++files_opened_;
-        return open_(change.path(after_), entry);
+        return open_(after_.path(node), entry);
     }
 
-    void verify_end(const diff::Change& change, const snapshot::Entry& entry,
-                    const codec::Source& source) {
+    void verify_end(NodeId node, const snapshot::Entry& entry, const codec::Source& source) {
         std::byte extra;
-        if (source({&extra, 1}) != 0)
-            reject(change, fmt::format("longer than {} bytes", entry.size));
+        if (source({&extra, 1}) != 0) reject(node, fmt::format("longer than {} bytes", entry.size));
         const Digest content = hash_.finish();
         if (content != entry.content)
-            reject(change,
+            reject(node,
                    fmt::format("{} where the tree says {}", content.str(), entry.content.str()));
     }
 
@@ -184,14 +194,13 @@ class LayerWriter {
         return got;
     }
 
-    [[noreturn]] void reject_short(const diff::Change& change, std::uint64_t missing,
-                                   std::uint64_t size) const {
-        reject(change, fmt::format("{} bytes short of {}", missing, size));
+    [[noreturn]] void reject_short(NodeId node, std::uint64_t missing, std::uint64_t size) const {
+        reject(node, fmt::format("{} bytes short of {}", missing, size));
     }
 
-    [[noreturn]] void reject(const diff::Change& change, const std::string& how) const {
+    [[noreturn]] void reject(NodeId node, const std::string& how) const {
         fail(ErrorKind::Corrupt,
-             fmt::format("'{}' is not the file that was scanned: {}", change.path(after_), how));
+             fmt::format("'{}' is not the file that was scanned: {}", after_.path(node), how));
     }
 
     const snapshot::Tree& after_;

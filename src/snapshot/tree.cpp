@@ -2,6 +2,7 @@
 //
 // Nothing here changes a tree; what a mapped file must prove first is in tree_data.cpp.
 #include "digests.hpp"
+#include "patch.hpp"
 #include "tree_data.hpp"
 
 #include <algorithm>
@@ -107,6 +108,22 @@ NodeId Tree::find(std::string_view path) const {
         if (!part.empty()) at = data_->child(at, part);
     }
     return at;
+}
+
+std::vector<NodeId> Tree::hard_links() const {
+    std::vector<NodeId> links;
+    if (data_->group_count() == 0) return links;
+    const auto look = [&](const Data& tree, NodeId from, NodeId count, NodeId first) {
+        for (NodeId i = 0; i < count; ++i)
+            if (tree.node(from + i).link_group != 0) links.push_back(first + i);
+    };
+    if (!data_->patch) {
+        look(*data_, 0, data_->size(), 0);
+        return links;
+    }
+    for (const Run& run : data_->patch->runs)  // its own nodes are none
+        if (!run.is_own) look(*data_->patch->base, run.from, run.count, run.first);
+    return links;
 }
 
 const Digest& Tree::digest(NodeId node) const {

@@ -19,9 +19,13 @@ constexpr std::uint64_t kMostSkipped = 2 << 20;
 
 }  // namespace
 
+bool SequentialReader::is_near(const std::string& path, std::uint64_t offset) const {
+    return path == path_ && offset >= end_ && offset - end_ <= kMostSkipped;
+}
+
 bool SequentialReader::continues(const std::string& path, std::uint64_t offset,
                                  std::uint64_t bytes) {
-    const bool does = path == path_ && offset >= end_ && offset - end_ <= kMostSkipped;
+    const bool does = is_near(path, offset);
     if (path != path_) {
         path_ = path;
         fd_.reset();

@@ -20,6 +20,8 @@ class SequentialReader {
     // which is in the cache; where the last read did not end; or where the file system cannot do
     // it. Then `out` holds nothing.
     bool read(const std::string& path, std::uint64_t offset, MutableBytes out);
+    // Whether a read there would follow on the last one.
+    bool is_near(const std::string& path, std::uint64_t offset) const;
     std::uint64_t direct_bytes() const { return direct_bytes_; }
 
   private:

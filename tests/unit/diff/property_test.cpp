@@ -146,6 +146,28 @@ TEST_P(DiffProperties, ApplyingChangesGivesTheOtherTree) {
     }
 }
 
+TEST_P(DiffProperties, WholeSubtreesStandForAllBelow) {
+    TreeGenerator generator(testing::seed_for_test(GetParam()) + 7,
+                            {.entries = 60, .max_depth = 4, .max_content = 40});
+    for (int round = 0; round < kRounds; ++round) {
+        Model model = generator.tree();
+        const Tree before = tree_of(model);
+        generator.mutate(model, 1 + static_cast<unsigned>(generator.below(12)));
+        const Tree after = tree_of(model);
+        std::vector<Change> expanded;
+        for (const Change& change : compare(before, after, {.whole_subtrees = true})) {
+            const NodeId end = change.with_all_below ? after.end(change.after) : change.after + 1;
+            expanded.push_back(change);
+            if (!change.with_all_below) continue;
+            ASSERT_EQ(change.kind, ChangeKind::Added);
+            for (NodeId node = change.after + 1; node < end; ++node)
+                expanded.push_back({ChangeKind::Added, kNoNode, node, true, true, {}});
+        }
+        ASSERT_EQ(to_text(expanded, after), to_text(compare(before, after), after))
+            << "round " << round;
+    }
+}
+
 TEST_P(DiffProperties, AgreesWithNaiveSetDifference) {
     TreeGenerator generator(testing::seed_for_test(GetParam()) + 1,
                             {.entries = 60, .max_depth = 4, .max_content = 40});

@@ -1,68 +1,13 @@
 // Rebuilt layers: which frames are made again, and that the blob is the one a cold build gives.
+#include "memory_frames.hpp"
 #include "trees.hpp"
 
-#include <shale/frame_store.hpp>
-
 #include <map>
-#include <set>
 
 namespace shale::layer {
 namespace {
 
 using namespace testing;
-
-struct Result {
-    Rewritten layer;
-    std::string blob;
-    const WriteStats& stats() const { return layer.stats; }
-};
-
-// Remembers frames of layers in memory, and can damage them.
-class MemoryFrames final : public FrameStore {
-  public:
-    void put(const Result& result) {
-        blobs_[result.layer.written.blob] = result.blob;
-        for (const auto& [key, frame] : result.layer.frames)
-            frames_[key] = frame;
-    }
-    std::optional<StoredFrame> find(const Digest& key) override {
-        const auto found = frames_.find(key);
-        return found == frames_.end() ? std::nullopt : std::optional(found->second);
-    }
-    void read(const StoredFrame& stored, MutableBytes out) override {
-        if (is_damaged) fail(ErrorKind::Corrupt, "disk error");
-        const std::string& blob = blobs_.at(stored.blob);
-        const Bytes bytes = as_bytes(blob).subspan(stored.frame.blob_offset, out.size());
-        std::copy(bytes.begin(), bytes.end(), out.begin());
-    }
-    // Flips one byte in the middle of every frame.
-    void corrupt() {
-        for (auto& [key, stored] : frames_) {
-            char& byte =
-                blobs_.at(stored.blob)[stored.frame.blob_offset + stored.frame.blob_bytes / 2];
-            if (!corrupted_.insert(&byte).second) continue;
-            byte = static_cast<char>(byte ^ 1);
-        }
-    }
-    // As if they had been damaged before.
-    void vouch_for_all() {
-        for (auto& [key, stored] : frames_)
-            stored.check =
-                codec::xxh3_128(as_bytes(blobs_.at(stored.blob))
-                                    .subspan(stored.frame.blob_offset, stored.frame.blob_bytes));
-    }
-    // As if a row named another place than it should.
-    void forget_prefixes() {
-        for (auto& [key, stored] : frames_)
-            stored.prefix = {};
-    }
-    bool is_damaged = false;
-
-  private:
-    std::map<Digest, StoredFrame> frames_;
-    std::map<Digest, std::string> blobs_;
-    std::set<const char*> corrupted_;
-};
 
 std::string noise(unsigned seed, std::size_t bytes) {
     std::mt19937_64 random(seed);

@@ -41,7 +41,7 @@ class FrameIndexTest : public StoreTest {
 
 TEST_F(FrameIndexTest, FindsWhatWasPutAlsoAfterReopening) {
     const auto stored = frame("some blob", 5);
-    FrameIndex(store_).put({{key(1), stored}}, 100);
+    FrameIndex(store_).put({{key(1), stored}}, {}, 100);
     FrameIndex again(store_);
     const auto found = again.find(key(1));
     ASSERT_TRUE(found);
@@ -54,15 +54,15 @@ TEST_F(FrameIndexTest, FindsWhatWasPutAlsoAfterReopening) {
 
 TEST_F(FrameIndexTest, LaterLayerTakesAFrameOver) {
     FrameIndex index(store_);
-    index.put({{key(1), frame("first", 0)}}, 100);
+    index.put({{key(1), frame("first", 0)}}, {}, 100);
     const auto second = frame("second", 2);
-    index.put({{key(1), second}}, 101);
+    index.put({{key(1), second}}, {}, 101);
     EXPECT_TRUE(same(*index.find(key(1)), second));
 }
 
 TEST_F(FrameIndexTest, FramesOfARemovedBlobAreForgotten) {
     const auto stored = frame("removed", 1);
-    FrameIndex(store_).put({{key(1), stored}, {key(2), stored}}, 100);
+    FrameIndex(store_).put({{key(1), stored}, {key(2), stored}}, {}, 100);
     ::unlink(store_.blob_path(stored.blob).c_str());
     Store fresh(root());  // has not opened the blob before
     FrameIndex index(fresh);
@@ -73,10 +73,10 @@ TEST_F(FrameIndexTest, FramesOfARemovedBlobAreForgotten) {
 
 TEST_F(FrameIndexTest, RowsUnusedForAMonthGo) {
     FrameIndex index(store_);
-    index.put({{key(1), frame("old", 0)}}, 100);
-    index.put({{key(2), frame("new", 0)}}, 100 + FrameIndex::kKeepDays);
+    index.put({{key(1), frame("old", 0)}}, {}, 100);
+    index.put({{key(2), frame("new", 0)}}, {}, 100 + FrameIndex::kKeepDays);
     EXPECT_TRUE(index.find(key(1)));
-    index.put({{key(3), frame("newer", 0)}}, 101 + FrameIndex::kKeepDays);
+    index.put({{key(3), frame("newer", 0)}}, {}, 101 + FrameIndex::kKeepDays);
     EXPECT_FALSE(index.find(key(1)));
     EXPECT_TRUE(index.find(key(2)));
 }
@@ -84,7 +84,7 @@ TEST_F(FrameIndexTest, RowsUnusedForAMonthGo) {
 TEST_F(FrameIndexTest, LongestUnusedRowsGoBeyondTheLimit) {
     FrameIndex index(store_, 3);
     for (int i = 0; i < 5; ++i)
-        index.put({{key(i), frame("blob", i)}}, 100 + i);
+        index.put({{key(i), frame("blob", i)}}, {}, 100 + i);
     EXPECT_FALSE(index.find(key(0)));
     EXPECT_FALSE(index.find(key(1)));
     for (int i = 2; i < 5; ++i)
@@ -92,7 +92,7 @@ TEST_F(FrameIndexTest, LongestUnusedRowsGoBeyondTheLimit) {
 }
 
 TEST_F(FrameIndexTest, DamagedRowIsUnknown) {
-    FrameIndex(store_).put({{key(1), frame("blob", 0)}}, 100);
+    FrameIndex(store_).put({{key(1), frame("blob", 0)}}, {}, 100);
     {
         SqliteConnection raw(path(), 1000);
         raw.run("UPDATE frames SET record = substr(record, 1, 3) || x'07' || substr(record, 5)");
@@ -100,12 +100,81 @@ TEST_F(FrameIndexTest, DamagedRowIsUnknown) {
     EXPECT_FALSE(FrameIndex(store_).find(key(1)));
 }
 
+TEST_F(FrameIndexTest, SectionsComeBackAsTheyWere) {
+    layer::StoredSection section;
+    section.nodes = key(10);
+    section.next = key(11);
+    section.text = key(12);
+    section.digests = key(13);
+    section.text_bytes = 700'000;
+    section.gap_behind = 1024;
+    section.directory_bytes = 5;
+    section.group_bytes = 6;
+    section.groups = {{key(20), 4096, 3, false}, {key(21), 8192, 1, true}};
+    section.gaps = {{0, 1024}, {7, 1536}};
+    FrameIndex(store_).put({}, {{key(1), section}}, 100);
+    const auto found = FrameIndex(store_).find_section(key(1));
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->nodes, section.nodes);
+    EXPECT_EQ(found->next, section.next);
+    EXPECT_EQ(found->text, section.text);
+    EXPECT_EQ(found->digests, section.digests);
+    EXPECT_EQ(found->text_bytes, section.text_bytes);
+    EXPECT_EQ(found->gap_behind, section.gap_behind);
+    EXPECT_EQ(found->directory_bytes, section.directory_bytes);
+    EXPECT_EQ(found->group_bytes, section.group_bytes);
+    ASSERT_EQ(found->groups.size(), 2u);
+    EXPECT_EQ(found->groups[1].key, key(21));
+    EXPECT_EQ(found->groups[1].tar_bytes, 8192u);
+    EXPECT_EQ(found->groups[1].members, 1u);
+    EXPECT_FALSE(found->groups[0].ends_in_large);
+    EXPECT_TRUE(found->groups[1].ends_in_large);
+    ASSERT_EQ(found->gaps.size(), 2u);
+    EXPECT_EQ(found->gaps[1].content, 7u);
+    EXPECT_EQ(found->gaps[1].bytes, 1536u);
+    EXPECT_FALSE(FrameIndex(store_).find_section(key(2)));
+    EXPECT_FALSE(FrameIndex(store_).find(key(1)));
+}
+
+// Whatever part of a row is lost or altered, the row is none.
+TEST_F(FrameIndexTest, DamagedSectionIsUnknown) {
+    layer::StoredSection section;
+    section.groups = {{key(20), 4096, 3, false}};
+    section.gaps = {{0, 1024}};
+    const auto is_found_after = [&](const std::string& change) {
+        FrameIndex(store_).put({}, {{key(1), section}}, 100);
+        SqliteConnection(path(), 1000).run("UPDATE sections SET record = " + change);
+        return FrameIndex(store_).find_section(key(1)).has_value();
+    };
+    EXPECT_TRUE(is_found_after("record"));
+    EXPECT_FALSE(is_found_after("x''"));
+    EXPECT_FALSE(is_found_after("substr(record, 1, length(record) - 1)"));
+    EXPECT_FALSE(is_found_after("record || x'00'"));
+    for (const int at : {1, 130, 160, 165, 170, 210, 222, 230})
+        EXPECT_FALSE(is_found_after("substr(record, 1, " + std::to_string(at) +
+                                    ") || x'07' || substr(record, " + std::to_string(at + 2) + ")"))
+            << at;
+    // A count that would have it read beyond its end, or take a very long time.
+    EXPECT_FALSE(is_found_after("substr(record, 1, 160) || x'ffffffff' || substr(record, 165)"));
+}
+
+TEST_F(FrameIndexTest, SectionsUnusedForAMonthGo) {
+    FrameIndex index(store_, 2);
+    index.put({}, {{key(1), {}}}, 100);
+    index.put({}, {{key(2), {}}}, 101 + FrameIndex::kKeepDays);
+    EXPECT_FALSE(index.find_section(key(1)));
+    EXPECT_TRUE(index.find_section(key(2)));
+    index.put({}, {{key(3), {}}, {key(4), {}}}, 102 + FrameIndex::kKeepDays);
+    EXPECT_FALSE(index.find_section(key(2)));
+    EXPECT_TRUE(index.find_section(key(4)));
+}
+
 TEST_F(FrameIndexTest, DamagedFileAndOneOfAnotherVersionAreMadeAnew) {
     write_file_atomic(path(), as_bytes(std::string(5000, 'x')));
     {
         FrameIndex index(store_);
         EXPECT_FALSE(index.find(key(1)));
-        index.put({{key(1), frame("blob", 0)}}, 100);
+        index.put({{key(1), frame("blob", 0)}}, {}, 100);
         EXPECT_TRUE(index.find(key(1)));
     }
     {
@@ -119,7 +188,7 @@ TEST_F(FrameIndexTest, DamageBehindTheFirstPageIsMadeAnewToo) {
     std::vector<std::pair<Digest, layer::StoredFrame>> rows;
     for (int i = 0; i < 500; ++i)
         rows.emplace_back(key(i), frame("blob", i));
-    FrameIndex(store_).put(rows, 100);
+    FrameIndex(store_).put(rows, {}, 100);
     const auto damage = [&] {  // what a power loss may leave: the header is whole, pages are not
         SqliteConnection(path(), 1000).run("PRAGMA wal_checkpoint(TRUNCATE)");
         std::string bytes = read_file(path());
@@ -132,12 +201,12 @@ TEST_F(FrameIndexTest, DamageBehindTheFirstPageIsMadeAnewToo) {
     damage();
     FrameIndex index(store_);
     EXPECT_FALSE(index.find(key(1)));
-    index.put(rows, 100);
+    index.put(rows, {}, 100);
     EXPECT_TRUE(index.find(key(1)));
     damage();
     FrameIndex other(store_);
-    other.put(rows, 100);  // gives up what it cannot read
-    other.put(rows, 100);
+    other.put(rows, {}, 100);  // gives up what it cannot read
+    other.put(rows, {}, 100);
     EXPECT_TRUE(other.find(key(1)));
 }
 

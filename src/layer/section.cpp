@@ -1,0 +1,138 @@
+#include "section.hpp"
+
+#include "toc_fields.hpp"
+
+#include <shale/codec_state.hpp>
+
+namespace shale::layer {
+
+namespace {
+
+using snapshot::NodeId;
+
+// Of the members that begin a group, one in so many is chosen.
+constexpr std::uint64_t kCandidates = 8;
+
+class Hash {
+  public:
+    template <typename Number>
+    requires std::is_arithmetic_v<Number> || std::is_enum_v<Number>
+    void put(Number number) { stream_.update(std::as_bytes(std::span(&number, 1))); }
+    void put(std::string_view text) {
+        put(std::uint64_t{text.size()});
+        stream_.update(as_bytes(text));
+    }
+    void put(const Digest& digest) { stream_.update(std::as_bytes(std::span(digest.bytes))); }
+    Digest finish() { return stream_.finish(); }
+
+  private:
+    codec::Sha256Stream stream_;
+};
+
+enum class Part : std::uint8_t { Within, Subtree, Directory };
+
+// Of a directory that is not in the range with all that is below it.
+void put_attributes(Hash& hash, const snapshot::Entry& entry) {
+    hash.put(entry.mode);
+    hash.put(entry.uid);
+    hash.put(entry.gid);
+    hash.put(entry.mtime_ns);
+    hash.put(std::uint64_t{entry.xattrs.size()});
+    for (const Xattr& xattr : entry.xattrs) {
+        hash.put(std::string_view(xattr.name));
+        hash.put(std::string_view(xattr.value));
+    }
+}
+
+}  // namespace
+
+bool SectionRule::ends_before(std::string_view path, std::uint64_t text_bytes) const {
+    if (text_bytes < least_) return false;
+    return text_bytes >= 4 * least_ || codec::xxh3_64(as_bytes(path)) % kCandidates == 0;
+}
+
+Digest nodes_digest(const snapshot::Tree& tree, NodeId first, NodeId end) {
+    Hash hash;
+    hash.put(std::uint64_t{end - first});
+    NodeId parent = tree.parent(first);  // whose path is known
+    for (NodeId node = first; node < end;) {
+        if (const NodeId above = tree.parent(node); above != parent) {
+            parent = above;
+            hash.put(Part::Within);
+            hash.put(std::string_view(tree.path(parent)));
+        }
+        const NodeId behind = tree.end(node);
+        hash.put(behind <= end ? Part::Subtree : Part::Directory);
+        hash.put(tree.name(node));
+        if (behind <= end) {
+            hash.put(tree.digest(node));
+            node = behind;
+        } else {
+            put_attributes(hash, tree.entry(node));
+            ++node;
+        }
+    }
+    return hash.finish();
+}
+
+Digest next_digest(std::string_view path, std::uint64_t tar_bytes) {
+    Hash hash;
+    hash.put(path);
+    hash.put(tar_bytes);
+    return hash.finish();
+}
+
+OpenSection::OpenSection(const Beginning& beginning, const FrameKeys& keys)
+    : place_(keys.section(beginning.path, beginning.is_first, beginning.gap,
+                          beginning.directory_bytes)),
+      first_(beginning.node), end_(beginning.node), is_plain_(beginning.node != snapshot::kNoNode),
+      first_content_(beginning.contents), text_(keys.text(beginning.is_first, beginning.gap)) {}
+
+void OpenSection::add(NodeId node, bool is_hard_link, std::optional<std::uint64_t> gap) {
+    is_plain_ = is_plain_ && node == end_ && !is_hard_link;
+    if (is_plain_) ++end_;
+    if (gap && *gap != kUsualGap) stored_.gaps.push_back({contents_, *gap});
+    if (gap) ++contents_;
+}
+
+void OpenSection::add(const StoredSection::Group& group, const Digest& large) {
+    text_.add(group.key);
+    if (group.ends_in_large) text_.add(large);
+    stored_.groups.push_back(group);
+}
+
+StoredSection OpenSection::finish(const snapshot::Tree& tree) {
+    stored_.nodes = nodes_digest(tree, first_, end_);
+    return std::move(stored_);
+}
+
+std::optional<std::vector<ContentTable::Content>>
+contents_of(const StoredSection& section, const snapshot::Tree& tree, NodeId first,
+            std::uint64_t tar_offset, std::uint64_t gap) {
+    std::vector<ContentTable::Content> contents;
+    std::uint64_t end = tar_offset - gap;  // of the content before
+    std::uint64_t groups_end = tar_offset;
+    auto unusual = section.gaps.begin();
+    NodeId node = first;
+    for (const auto& group : section.groups) {
+        for (std::uint32_t i = 0; i < group.members; ++i, ++node) {
+            const snapshot::Entry entry = tree.entry(node);
+            if (entry.type != FileType::Regular || entry.size == 0) continue;
+            std::uint64_t before = kUsualGap;
+            if (unusual != section.gaps.end() && unusual->content == contents.size())
+                before = (unusual++)->bytes;
+            contents.push_back({entry.content, {end + before, entry.size}});
+            end += before + entry.size + tar::padding(entry.size);
+        }
+        groups_end += group.tar_bytes;
+        if (group.ends_in_large) {
+            const auto size = tree.entry(node - 1).size;
+            groups_end += size + tar::padding(size);
+        }
+    }
+    if (unusual != section.gaps.end() || groups_end - end != section.gap_behind)
+        return std::nullopt;
+    return contents;
+}
+
+}  // namespace shale::layer
