@@ -58,41 +58,77 @@ Mapping::~Mapping() {
 
 namespace {
 
-// Empties the open directory `fd` (consumed). `device` confines the removal to one file system.
-bool remove_children(UniqueFd fd, dev_t device) {
-    DIR* dir = ::fdopendir(fd.get());
-    if (!dir) return false;
-    const int dir_fd = fd.release();
-    bool clean = true;
-    while (const dirent* item = ::readdir(dir)) {
-        const std::string_view name = item->d_name;
-        if (name == "." || name == "..") continue;
-        if (::unlinkat(dir_fd, item->d_name, 0) == 0) continue;
-        if (errno != EISDIR && errno != EPERM) {
-            clean = false;
-            continue;
-        }
-        UniqueFd child(
-            ::openat(dir_fd, item->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+// Levels that are descended into with a directory open for each of them.
+constexpr int kOpenLevels = 32;
+
+// Removes what is below one directory. A command may have nested directories deeper than a process
+// can open; those too deep are moved up into the topmost one, for another round.
+class TreeRemoval {
+  public:
+    explicit TreeRemoval(UniqueFd top) : top_(std::move(top)) {}
+
+    bool run() {
         struct stat status {};
-        const bool same_device =
-            child && ::fstat(child.get(), &status) == 0 && status.st_dev == device;
-        if (!same_device || !remove_children(std::move(child), device) ||
-            ::unlinkat(dir_fd, item->d_name, AT_REMOVEDIR) != 0)
-            clean = false;
+        if (::fstat(top_.get(), &status) != 0) return false;
+        device_ = status.st_dev;
+        do {
+            has_moved_ = false;
+            empty(UniqueFd(::openat(top_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)), 0);
+        } while (has_moved_);
+        return is_clean_;
     }
-    ::closedir(dir);
-    return clean;
-}
+
+  private:
+    // The open directory `fd`. Never beyond one file system.
+    void empty(UniqueFd fd, int depth) {
+        DIR* const dir = fd ? ::fdopendir(fd.get()) : nullptr;
+        if (dir == nullptr) {
+            is_clean_ = false;
+            return;
+        }
+        const int dir_fd = fd.release();
+        while (const dirent* item = ::readdir(dir)) {
+            const std::string_view name = item->d_name;
+            if (name == "." || name == ".." || ::unlinkat(dir_fd, item->d_name, 0) == 0) continue;
+            if ((errno != EISDIR && errno != EPERM) ||
+                !remove_directory(dir_fd, item->d_name, depth))
+                is_clean_ = false;
+        }
+        ::closedir(dir);
+    }
+
+    bool remove_directory(int parent, const char* name, int depth) {
+        if (::unlinkat(parent, name, AT_REMOVEDIR) == 0) return true;
+        if (depth == kOpenLevels) return move_up(parent, name);
+        UniqueFd child(::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+        struct stat status {};
+        if (!child || ::fstat(child.get(), &status) != 0 || status.st_dev != device_) return false;
+        empty(std::move(child), depth + 1);
+        return ::unlinkat(parent, name, AT_REMOVEDIR) == 0 || has_moved_;
+    }
+
+    bool move_up(int parent, const char* name) {
+        for (;;) {
+            const std::string above = "deep-" + std::to_string(++moved_);
+            if (::renameat2(parent, name, top_.get(), above.c_str(), RENAME_NOREPLACE) == 0)
+                return has_moved_ = true;
+            if (errno != EEXIST) return false;
+        }
+    }
+
+    const UniqueFd top_;
+    dev_t device_ = 0;
+    std::uint64_t moved_ = 0;
+    bool has_moved_ = false, is_clean_ = true;
+};
 
 }  // namespace
 
 bool remove_tree(const std::string& path) noexcept {
     if (::unlink(path.c_str()) == 0 || errno == ENOENT) return true;
     UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    struct stat status {};
-    if (!fd || ::fstat(fd.get(), &status) != 0) return false;
-    const bool emptied = remove_children(std::move(fd), status.st_dev);
+    if (!fd) return false;
+    const bool emptied = TreeRemoval(std::move(fd)).run();
     return ::rmdir(path.c_str()) == 0 && emptied;
 }
 

@@ -1,5 +1,7 @@
 #include "beside.hpp"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
 
@@ -66,6 +68,81 @@ void add_all(const std::string& parent, std::vector<CacheDirectory>& into, Descr
     }
 }
 
+// A command may have nested directories deeper than paths are long or descriptors are many: one
+// directory is open at a time, and the way back is checked.
+class BlockCount {
+  public:
+    std::uint64_t count(const std::string& directory) {
+        if (!enter(UniqueFd(::open(directory.c_str(), kDirectory)))) return 0;
+        device_ = levels_.back().device;
+        while (!levels_.empty()) {
+            if (levels_.back().directories.empty()) {
+                if (!leave()) break;
+                continue;
+            }
+            const std::string name = std::move(levels_.back().directories.back());
+            levels_.back().directories.pop_back();
+            enter(UniqueFd(::openat(fd_.get(), name.c_str(), kDirectory)));
+        }
+        return bytes_;
+    }
+
+  private:
+    static constexpr int kDirectory = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    struct Level {
+        dev_t device = 0;
+        ino_t inode = 0;
+        std::vector<std::string> directories;  // still to be entered
+    };
+
+    // What cannot be opened, vanished or is another file system is left out.
+    bool enter(UniqueFd fd) {
+        struct stat status {};
+        if (!fd || ::fstat(fd.get(), &status) != 0) return false;
+        if (!levels_.empty() && status.st_dev != device_) return false;
+        UniqueFd listed(::openat(fd.get(), ".", kDirectory));
+        DIR* const dir = listed ? ::fdopendir(listed.get()) : nullptr;
+        if (dir == nullptr) return false;
+        listed.release();
+        bytes_ += bytes_of(status);
+        levels_.push_back({status.st_dev, status.st_ino, {}});
+        while (const dirent* item = ::readdir(dir)) {
+            const std::string_view name = item->d_name;
+            if (name == "." || name == "..") continue;
+            if (::fstatat(fd.get(), item->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0) continue;
+            if (S_ISDIR(status.st_mode))
+                levels_.back().directories.emplace_back(name);
+            else
+                bytes_ += bytes_of(status);
+        }
+        ::closedir(dir);
+        fd_ = std::move(fd);
+        return true;
+    }
+
+    // False if the directory above is another one than it was: it was moved meanwhile.
+    bool leave() {
+        levels_.pop_back();
+        if (levels_.empty()) return true;
+        UniqueFd above(::openat(fd_.get(), "..", kDirectory));
+        struct stat status {};
+        if (!above || ::fstat(above.get(), &status) != 0 ||
+            status.st_dev != levels_.back().device || status.st_ino != levels_.back().inode)
+            return false;
+        fd_ = std::move(above);
+        return true;
+    }
+
+    static std::uint64_t bytes_of(const struct stat& status) {
+        return static_cast<std::uint64_t>(status.st_blocks) * 512;
+    }
+
+    UniqueFd fd_;  // of the last level
+    std::vector<Level> levels_;
+    dev_t device_ = 0;
+    std::uint64_t bytes_ = 0;
+};
+
 }  // namespace
 
 std::uint64_t blocks_of(const std::string& path) {
@@ -75,13 +152,7 @@ std::uint64_t blocks_of(const std::string& path) {
 }
 
 std::uint64_t blocks_below(const std::string& directory) {
-    std::uint64_t bytes = blocks_of(directory);
-    std::error_code ignored;  // what is being written may vanish under us
-    fs::recursive_directory_iterator at(directory, fs::directory_options::skip_permission_denied,
-                                        ignored);
-    for (const fs::recursive_directory_iterator end; !ignored && at != end; at.increment(ignored))
-        bytes += blocks_of(at->path().string());
-    return bytes;
+    return BlockCount().count(directory);
 }
 
 std::vector<CacheDirectory> cache_directories(const Layout& layout) {

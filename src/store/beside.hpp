@@ -22,7 +22,8 @@ std::vector<CacheDirectory> cache_directories(const Layout& layout);
 // be using it.
 void remove_cache_directory(const CacheDirectory& directory, const std::string& tmp);
 
-// Blocks on disk of a file, or of a directory with all that is below it, in bytes.
+// Blocks on disk of a file, or of a directory with all that is below it on its file system, in
+// bytes.
 std::uint64_t blocks_of(const std::string& path);
 std::uint64_t blocks_below(const std::string& directory);
 

@@ -26,6 +26,8 @@ constexpr std::string_view kKeep = "keep";
 constexpr const char* kBootId = "/proc/sys/kernel/random/boot_id";
 constexpr std::uint64_t kMaxPinBytes = 16u << 20;
 constexpr std::chrono::milliseconds kLockPoll{20};
+// How long one waits before one says so.
+constexpr std::chrono::seconds kSilence{2};
 
 std::atomic<DurableHook> durable_hook{nullptr};
 
@@ -81,8 +83,22 @@ void announce(DurableStep step, const std::string& path) {
     if (const DurableHook hook = durable_hook.load(std::memory_order_relaxed)) hook(step, path);
 }
 
+// Who can open a file can lock it, and a lock of a stranger would stop every build: these are the
+// user's alone, also where an earlier version made them.
 FileLock::FileLock(const std::string& path, Mode mode)
-    : path_(path), fd_(open_file(path, O_RDWR | O_CREAT | O_NOFOLLOW)) {
+    : path_(path), fd_(open_file(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600)) {
+    struct stat status {};
+    if (::fstat(fd_.get(), &status) == 0 && (status.st_mode & 077) != 0)
+        ::fchmod(fd_.get(), 0600);  // or it is not ours
+    if (change(mode, kSilence)) return;
+    std::string owners;
+    try {
+        for (const int pid : holders())
+            owners += (owners.empty() ? "" : ", ") + std::to_string(pid);
+    } catch (const Error&) {  // then we wait for we do not know whom
+    }
+    log(LogLevel::Warn, "waiting for '" + path + "'" +
+                            (owners.empty() ? "" : ", which process " + owners + " holds"));
     lock_fd(fd_.get(), mode == Mode::Shared ? LOCK_SH : LOCK_EX, true, path);
 }
 
