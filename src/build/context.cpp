@@ -1,5 +1,6 @@
 #include "context.hpp"
 
+#include "definition_file.hpp"
 #include "key.hpp"
 #include "sources.hpp"
 
@@ -129,9 +130,10 @@ IgnoreRules Context::load_ignore(const std::string& directory, const std::string
         if (!path.empty() && path_exists(path))
             return in_context([&] { return "failed parsing " + path; },
                               [&] {
-                                  std::string text = read_file(path);
-                                  auto matcher = dockerfile::IgnoreMatcher::parse(text);
-                                  return IgnoreRules{std::move(matcher), std::move(text)};
+                                  auto text = read_definition(path, directory, kMaxSlurpBytes);
+                                  if (!text) return IgnoreRules{};
+                                  auto matcher = dockerfile::IgnoreMatcher::parse(*text);
+                                  return IgnoreRules{std::move(matcher), std::move(*text)};
                               });
     return {};
 }

@@ -4,6 +4,7 @@
 #include "open_context.hpp"
 
 #include "archive.hpp"
+#include "definition_file.hpp"
 #include "stage.hpp"
 
 #include <fcntl.h>
@@ -67,13 +68,12 @@ std::string read_text(const codec::Source& source, const std::string& what) {
          "failed to read dockerfile: open " + name + ": no such file or directory");
 }
 
-Definition read_local(const std::string& path, const std::string& shown) {
-    try {
-        return {path, path.substr(path.rfind('/') + 1), read_file(path, kMaxDockerfileBytes)};
-    } catch (const Error& error) {
-        if (error.kind() != ErrorKind::NotFound) throw;
-        no_dockerfile(shown);
-    }
+Definition read_local(const std::string& path, const std::string& context,
+                      const std::string& shown) {
+    auto text = in_context([] { return std::string("failed to read dockerfile"); },
+                           [&] { return read_definition(path, context, kMaxDockerfileBytes); });
+    if (!text) no_dockerfile(shown);
+    return {path, path.substr(path.rfind('/') + 1), std::move(*text)};
 }
 
 // BUILDKIT_CONTEXT_KEEP_GIT_DIR, if it says something.
@@ -114,8 +114,8 @@ class Opener {
                 path == kDefaultName || path.ends_with("/" + std::string(kDefaultName));
             if (is_default && !path_exists(path) && path_exists(folder + "dockerfile"))
                 path = folder + "dockerfile";
-            definition =
-                read_local(path, request_.dockerfile.empty() ? kDefaultName : request_.dockerfile);
+            definition = read_local(
+                path, directory, request_.dockerfile.empty() ? kDefaultName : request_.dockerfile);
         }
         IgnoreRules ignore;
         tracker_.run("[internal] load .dockerignore", [&](VertexId) {
@@ -182,7 +182,7 @@ class Opener {
     MainContext with_own_dockerfile(const Source& source) {
         auto definition = elsewhere();
         if (!definition && request_.dockerfile.starts_with('/'))
-            definition = read_local(request_.dockerfile, request_.dockerfile);
+            definition = read_local(request_.dockerfile, {}, request_.dockerfile);
         if (!definition) {
             const auto name = request_.dockerfile.empty() ? kDefaultName : request_.dockerfile;
             auto text = sources_.read(source, name, kMaxDockerfileBytes);

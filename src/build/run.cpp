@@ -171,6 +171,10 @@ sandbox::Spec sandbox_spec(const Session& session, const RunSpec& run, const Loa
     spec.cgroup_parent = run.cgroup_parent;
     add_files(session, run, root, spec);
     spec.mounts.insert(spec.mounts.end(), mounts.binds().begin(), mounts.binds().end());
+    for (const auto& mount : spec.mounts)
+        if (leads_into_proc(*parent.tree, mount.target))
+            fail(ErrorKind::Invalid,
+                 "\"" + mount.target + "\" cannot be mounted because it is inside /proc");
     apply_devices(run.devices, session.request.allow, cdi_directories(), spec);
     // What is mounted on a directory must not hide what was mounted below it before.
     std::ranges::stable_sort(spec.mounts, {}, [](const sandbox::BindMount& mount) {

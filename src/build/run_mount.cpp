@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <deque>
 
 namespace shale::build {
 namespace {
@@ -136,6 +137,41 @@ std::optional<FileSelection> selection_of(const RunMount& mount, const Context& 
     else
         read.root = mount.from->key();
     return read;
+}
+
+bool leads_into_proc(const snapshot::Tree& tree, const std::string& target) {
+    constexpr int kMostLinks = 40;  // as the kernel
+    std::deque<std::string> rest;
+    const auto put_before = [&](std::string_view path) {
+        std::vector<std::string> parts;
+        for (std::size_t at = 0; at <= path.size();) {
+            const auto slash = std::min(path.find('/', at), path.size());
+            if (slash > at) parts.emplace_back(path.substr(at, slash - at));
+            at = slash + 1;
+        }
+        rest.insert(rest.begin(), parts.begin(), parts.end());
+    };
+    put_before(target);
+    std::vector<std::string> at;
+    for (int links = 0; !rest.empty() && links <= kMostLinks;) {
+        const std::string part = std::move(rest.front());
+        rest.pop_front();
+        if (part == ".") continue;
+        if (part == "..") {
+            if (!at.empty()) at.pop_back();
+            continue;
+        }
+        at.push_back(part);
+        if (at.front() == "proc") return true;
+        const auto node = tree.find(fmt::format("{}", fmt::join(at, "/")));
+        if (node == snapshot::kNoNode || tree.entry(node).type != FileType::Symlink) continue;
+        const auto link = tree.entry(node).link_target;
+        at.pop_back();
+        if (link.starts_with('/')) at.clear();
+        put_before(link);
+        ++links;
+    }
+    return false;
 }
 
 void sort_by_depth(std::vector<RunMount>& mounts) {

@@ -49,6 +49,10 @@ void add_to_key(Key& key, const RunMount& mount, Context& context, bool by_conte
 // What a bind reads, for the record; nullopt for other mounts.
 std::optional<FileSelection> selection_of(const RunMount& mount, const Context& context);
 
+// Whether what is mounted at `target` would end up inside /proc, as links of `tree` lead: a runtime
+// would put a file of ours over one that the kernel answers from.
+bool leads_into_proc(const snapshot::Tree& tree, const std::string& target);
+
 // A stable order in which a mount below another one's target comes after it.
 void sort_by_depth(std::vector<RunMount>& mounts);
 

@@ -106,6 +106,27 @@ LABEL a=b
 D
 ! grep -q syntax '$T/check.log'"
 
+# --- files of strangers ---------------------------------------------------------------------------
+foreign=$T/foreign
+mkdir "$foreign"
+echo "topsecret42 word" > "$T/victim"
+ln -s "$T/victim" "$foreign/Dockerfile"
+check_fails "a Dockerfile that links out of the context is not read" 1 "which is not followed" \
+    "$SHALE" build "$foreign"
+"$SHALE" build "$foreign" > "$T/leak" 2>&1
+ln -s ../victim "$foreign/other"
+"$SHALE" build -f "$foreign/other" "$foreign" >> "$T/leak" 2>&1
+echo "FROM scratch" > "$foreign/Dockerfile.web"
+ln -s "$T/victim" "$foreign/.dockerignore"
+"$SHALE" build -f "$foreign/Dockerfile.web" "$foreign" >> "$T/leak" 2>&1
+check "and nothing of it is shown" sh -c "! grep -q topsecret '$T/leak'"
+rm "$foreign/.dockerignore" "$foreign/Dockerfile"
+ln -s Dockerfile.web "$foreign/Dockerfile"
+check_fails "one that links within is" 0 "Check complete" "$SHALE" build --check "$foreign"
+mkfifo "$foreign/.dockerignore"
+check_fails "a FIFO is no ignore file, and is not waited for" 1 "not a regular file" \
+    timeout 20 "$SHALE" build "$foreign"
+
 # --- --check and --call --------------------------------------------------------------------------
 call() {  # TEXT FLAG...
     printf '%b' "$1" > "$T/Dockerfile.call"

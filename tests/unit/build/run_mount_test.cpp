@@ -79,6 +79,35 @@ TEST(DecideMount, AgentsAreNumbered) {
     EXPECT_EQ(decide_mount(parsed("type=ssh"), "/", 3).target, "/run/buildkit/ssh_agent.3");
 }
 
+TEST(DecideMount, LinksIntoProcAreSeen) {
+    snapshot::TreeBuilder builder;
+    const auto link = [&](const std::string& path, const std::string& target) {
+        snapshot::EntrySpec spec;
+        spec.type = FileType::Symlink;
+        spec.mode = 0777;
+        spec.link_target = target;
+        builder.put(path, spec);
+    };
+    builder.put("proc", {});
+    builder.put("etc/dir", {});
+    link("etc/hosts", "/proc/self/environ");
+    link("etc/resolv.conf", "../proc/sys/kernel/core_pattern");
+    link("etc/up", "../../../../../../proc/1");
+    link("etc/two", "one");
+    link("etc/one", "hosts");
+    link("etc/loop", "loop");
+    link("etc/fine", "../process");
+    link("p", "proc");
+    link("lib", "usr/lib");
+    const auto tree = builder.finish();
+    for (const char* target : {"/proc", "/proc/sys", "/etc/hosts", "/etc/resolv.conf", "/etc/up",
+                               "/etc/two", "/p/x", "//proc//1"})
+        EXPECT_TRUE(leads_into_proc(tree, target)) << target;
+    for (const char* target : {"/", "/etc/dir", "/etc/fine", "/etc/loop", "/lib/proc", "/srv/new/x",
+                               "/etc/dir/proc", "/processes"})
+        EXPECT_FALSE(leads_into_proc(tree, target)) << target;
+}
+
 TEST(DecideMount, OuterMountsComeFirst) {
     std::vector<RunMount> mounts{decided("target=/a/b/c"), decided("target=/a"),
                                  decided("type=tmpfs,target=/z"), decided("target=/a/b")};
