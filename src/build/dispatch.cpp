@@ -277,10 +277,13 @@ void Dispatcher::operator()(const dockerfile::Healthcheck& check) {
 }
 
 void Dispatcher::operator()(const dockerfile::Workdir& workdir) {
-    const auto path = clean_absolute_path(absolute(expand(workdir.path)));
-    state_.image.config.working_dir = path;
+    // An absolute path stays as it was written, as the reference builder has it.
+    const auto written = expand(workdir.path);
+    const auto path = clean_absolute_path(absolute(written));
+    const auto shown = written.starts_with('/') ? written : path;
+    state_.image.config.working_dir = shown;
     if (path == "/") {
-        add_history("WORKDIR /");
+        add_history("WORKDIR " + shown);
         return;
     }
     const auto user = state_.image.config.user;
@@ -325,7 +328,7 @@ void Dispatcher::operator()(const dockerfile::Workdir& workdir) {
     step.use_cache = true;  // deterministic but for a time; --no-cache is about commands and files
     StepFact fact;
     fact.instruction = "WORKDIR " + path;
-    advance(step, std::move(fact), "WORKDIR " + path);
+    advance(step, std::move(fact), "WORKDIR " + shown);
 }
 
 }  // namespace shale::build

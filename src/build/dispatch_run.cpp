@@ -93,7 +93,7 @@ RunSpec Dispatcher::run_spec(const dockerfile::Run& run) {
     spec.scripts = std::move(made.scripts);
     spec.env = state_.environment.list();
     spec.proxies = session_.arguments.proxies();
-    spec.cwd = config.working_dir.empty() ? "/" : config.working_dir;
+    spec.cwd = clean_absolute_path(config.working_dir);
     spec.user = config.user;
     spec.platform = state_.platform;
     spec.network = sandbox::parse_network(run.network.empty() ? request.network : run.network);
