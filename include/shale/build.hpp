@@ -329,12 +329,13 @@ struct Result {
 class BuildError : public Error {
   public:
     BuildError(const Error& cause, std::string step_name, std::vector<std::string> log_tail,
-               std::string source_excerpt)
+               std::string source_excerpt, dockerfile::LineRange source_lines = {})
         : Error(cause.kind(), cause.what(), cause.sys_errno()), step(std::move(step_name)),
-          log(std::move(log_tail)), excerpt(std::move(source_excerpt)) {}
+          log(std::move(log_tail)), excerpt(std::move(source_excerpt)), lines(source_lines) {}
     std::string step;              // "[builder 3/5] RUN false", or empty
     std::vector<std::string> log;  // its last lines of output
     std::string excerpt;           // Dockerfile lines, or empty
+    dockerfile::LineRange lines;   // their numbers, or 0
 };
 
 struct Services {

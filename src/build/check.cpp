@@ -1,9 +1,13 @@
 // check(): the whole of lint over a Dockerfile, with no more of the world than the configs of base
 // images.
+//
+// Those are asked for first, all at once. Then stages are looked at in their order, each beginning
+// with what its base ends with; what the build would refuse is a problem, as in the build.
 #include "lint.hpp"
 #include "plan.hpp"
 
 #include <algorithm>
+#include <future>
 #include <map>
 #include <optional>
 #include <utility>
@@ -36,10 +40,14 @@ class Checker {
         std::vector<std::uint32_t> reached;
         // Also finds what is wrong with the references between stages.
         attempt({}, [&] { reached = reached_stages(file_, target, *arguments_, contexts()); });
+        const auto is_wanted = [&](const Stage& stage) {
+            return request_.target.empty() ||
+                   std::binary_search(reached.begin(), reached.end(), stage.index);
+        };
         for (const auto& stage : file_.stages)
-            if (request_.target.empty() ||
-                std::binary_search(reached.begin(), reached.end(), stage.index))
-                check_stage(stage);
+            if (is_wanted(stage)) ask_for_base(stage);
+        for (const auto& stage : file_.stages)
+            if (is_wanted(stage)) check_stage(stage);
     }
 
   private:
@@ -58,7 +66,11 @@ class Checker {
             else if (std::holds_alternative<ScratchBase>(base))
                 begin_with(oci::ImageConfig{}, scope);
         });
-        lint_stage(file_, stage, *arguments_, ignore_, scope, result_.warnings);
+        lint_stage(file_, stage, *arguments_, ignore_, scope, result_.warnings,
+                   [&](const dockerfile::Instruction& instruction, const Error& error) {
+                       add({error.what(), instruction.lines,
+                            dockerfile::excerpt(file_, instruction.lines)});
+                   });
         scopes_[stage.index] = std::move(scope);
     }
 
@@ -70,7 +82,7 @@ class Checker {
     }
 
     void begin_with_image(const Stage& stage, const ImageBase& base, LintScope& scope) {
-        const auto wanted = base.platform.empty() ? platform_ : oci::Platform::parse(base.platform);
+        const auto wanted = wanted_platform(base);
         const auto image = config_of(base.reference, wanted);
         if (!image) return;
         begin_with(*image, scope);
@@ -78,18 +90,45 @@ class Checker {
                       result_.warnings);
     }
 
-    // Each image is asked once. Without an answer the check goes on with what the text says.
+    oci::Platform wanted_platform(const ImageBase& base) const {
+        return base.platform.empty() ? platform_ : oci::Platform::parse(base.platform);
+    }
+
+    // Registries take their time, and longer where there are none; all are asked at once. What is
+    // wrong with a FROM is for check_stage() to say.
+    void ask_for_base(const Stage& stage) {
+        try {
+            const auto base = resolve_from(file_, stage.index, *arguments_, contexts());
+            if (const auto* image = std::get_if<ImageBase>(&base))
+                answer(image->reference, wanted_platform(*image));
+        } catch (const Error&) {
+        }
+    }
+
+    // Each image is asked once.
+    using Answer = std::shared_future<std::optional<oci::ImageConfig>>;
+    Answer answer(const oci::Reference& reference, const oci::Platform& platform) {
+        const auto [known, is_new] = configs_.try_emplace(reference.str() + " " + platform.str());
+        if (is_new)
+            known->second = std::async(std::launch::async, [this, reference, platform] {
+                                try {
+                                    return std::optional(
+                                        images_.resolve(reference, platform, request_.pull).config);
+                                } catch (const Error&) {
+                                    return std::optional<oci::ImageConfig>();
+                                }
+                            }).share();
+        return known->second;
+    }
+
+    // Without an answer the check goes on with what the text says.
     std::optional<oci::ImageConfig> config_of(const oci::Reference& reference,
                                               const oci::Platform& platform) {
-        const auto [known, is_new] = configs_.try_emplace(reference.str() + " " + platform.str());
-        if (is_new) {
-            try {
-                known->second = images_.resolve(reference, platform, request_.pull).config;
-            } catch (const Error&) {
-                result_.unknown_images.push_back(reference.familiar());
-            }
-        }
-        return known->second;
+        const auto& config = answer(reference, platform).get();
+        const auto name = reference.familiar();
+        auto& unknown = result_.unknown_images;
+        if (!config && std::ranges::find(unknown, name) == unknown.end()) unknown.push_back(name);
+        return config;
     }
 
     // False if `body` threw: that is a problem at `lines`, if the error does not know better.
@@ -99,7 +138,7 @@ class Checker {
             body();
             return true;
         } catch (const BuildError& error) {
-            add({error.what(), lines, error.excerpt});
+            add({error.what(), error.lines.first != 0 ? error.lines : lines, error.excerpt});
         } catch (const Error& error) {
             add({error.what(), lines, dockerfile::excerpt(file_, lines)});
         }
@@ -122,7 +161,7 @@ class Checker {
     oci::Platform platform_;
     const Arguments* arguments_ = nullptr;
     std::map<std::uint32_t, LintScope> scopes_;
-    std::map<std::string, std::optional<oci::ImageConfig>> configs_;
+    std::map<std::string, Answer> configs_;
 };
 
 }  // namespace

@@ -216,8 +216,7 @@ void Dispatcher::operator()(const dockerfile::Volume& volume) {
     std::vector<std::string> paths;
     for (const auto& path : volume.paths) {
         paths.push_back(expand(path));
-        if (paths.back().empty())
-            fail(ErrorKind::Invalid, "VOLUME specified can not be an empty string");
+        require_volume(paths.back());
         insert_sorted(state_.image.config.volumes, paths.back());
     }
     add_history("VOLUME " + plain_list(paths));

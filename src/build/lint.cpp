@@ -1,6 +1,7 @@
 #include "lint.hpp"
 
 #include "plan.hpp"
+#include "validate.hpp"
 
 #include <fmt/format.h>
 
@@ -43,13 +44,24 @@ class StageLint {
         : file_(file), arguments_(arguments), ignore_(ignore), scope_(scope), out_(out),
           lookup_([this](std::string_view name) { return scope_.environment.get(name); }) {}
 
-    void visit(const Instruction& instruction) {
+    void visit(const Instruction& instruction, const OnRefused& refused) {
         at_ = &instruction;
         reported_.clear();
+        if (refused) try_to_validate(instruction, refused);
         std::visit([this](const auto& value) { check(value); }, instruction.value);
     }
 
   private:
+    // What the base sets is not known where the base is not.
+    void try_to_validate(const Instruction& instruction, const OnRefused& refused) const {
+        if (!scope_.base_known && instruction.original.find('$') != std::string::npos) return;
+        try {
+            validate(instruction, lookup_, file_.escape);
+        } catch (const Error& error) {
+            refused(instruction, error);
+        }
+    }
+
     template <typename T>
     void check(const T&) {}  // expands nothing
     void check(const dockerfile::Shell&) { scope_.shell_set = true; }
@@ -89,7 +101,8 @@ class StageLint {
     void check(const dockerfile::Workdir& workdir) {
         check_word(workdir.path);
         const std::string path = value_of(workdir.path);
-        if (!scope_.workdir_set && !path.starts_with('/'))
+        const bool is_known = scope_.base_known || workdir.path.find('$') == std::string::npos;
+        if (!scope_.workdir_set && is_known && !path.starts_with('/'))
             report("WorkdirRelativePath",
                    fmt::format("Relative workdir \"{}\" can have unexpected results if the base "
                                "image changes",
@@ -231,12 +244,13 @@ void lint_from(const File& file, const Stage& stage, const Arguments& arguments,
 }
 
 void lint_stage(const File& file, const Stage& stage, const Arguments& arguments,
-                const dockerfile::IgnoreMatcher* ignore, LintScope& scope, Findings& out) {
+                const dockerfile::IgnoreMatcher* ignore, LintScope& scope, Findings& out,
+                const OnRefused& refused) {
     for (auto& finding : dockerfile::lint_stage(file, stage.index, scope.shell_set))
         out.push_back(std::move(finding));
     StageLint lint(file, arguments, ignore, scope, out);
     for (const auto& instruction : stage.instructions)
-        lint.visit(instruction);
+        lint.visit(instruction, refused);
 }
 
 void lint_platform(const File& file, const Stage& stage, const std::string& image,

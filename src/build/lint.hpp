@@ -9,6 +9,7 @@
 #include <shale/build.hpp>
 #include <shale/dockerfile.hpp>
 
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -32,11 +33,15 @@ using Findings = std::vector<dockerfile::Diagnostic>;
 void lint_from(const dockerfile::File& file, const dockerfile::Stage& stage,
                const Arguments& arguments, Findings& out);
 
+// Of an instruction that the build would refuse, see validate().
+using OnRefused = std::function<void(const dockerfile::Instruction&, const Error&)>;
+
 // UndefinedVar, WorkdirRelativePath, CopyIgnoredFile and the rules of dockerfile::lint_stage.
-// `scope` is left as the stage ends. `ignore` is null if the context is not a directory.
+// `scope` is left as the stage ends. `ignore` is null if the context is not a directory; without
+// `refused`, nothing is validated.
 void lint_stage(const dockerfile::File& file, const dockerfile::Stage& stage,
                 const Arguments& arguments, const dockerfile::IgnoreMatcher* ignore,
-                LintScope& scope, Findings& out);
+                LintScope& scope, Findings& out, const OnRefused& refused = nullptr);
 
 // InvalidBaseImagePlatform.
 void lint_platform(const dockerfile::File& file, const dockerfile::Stage& stage,

@@ -14,7 +14,7 @@ decltype(auto) located(const dockerfile::File& file, dockerfile::LineRange lines
     } catch (const BuildError&) {
         throw;
     } catch (const Error& error) {
-        throw BuildError(error, {}, {}, dockerfile::excerpt(file, lines));
+        throw BuildError(error, {}, {}, dockerfile::excerpt(file, lines), lines);
     }
 }
 
@@ -27,7 +27,7 @@ decltype(auto) located_at(const dockerfile::File& file, const Line& line, Body&&
         throw;
     } catch (const Error& error) {
         const auto place = dockerfile::find_culprit(line.flags, line.operands, error.what());
-        throw BuildError(error, {}, {}, dockerfile::excerpt(file, line.lines, place));
+        throw BuildError(error, {}, {}, dockerfile::excerpt(file, line.lines, place), line.lines);
     }
 }
 

@@ -80,4 +80,8 @@ void check_signal(std::string_view signal) {
     fail(ErrorKind::Invalid, "invalid signal: " + std::string(signal));
 }
 
+void require_volume(std::string_view path) {
+    if (path.empty()) fail(ErrorKind::Invalid, "VOLUME specified can not be an empty string");
+}
+
 }  // namespace shale::build

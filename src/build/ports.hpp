@@ -14,5 +14,7 @@ std::vector<std::string> parse_ports(std::string_view token);
 // A number other than 0, or a name with or without SIG, RTMIN+n included. Invalid: `invalid signal:
 // X`.
 void check_signal(std::string_view signal);
+// Invalid for an empty one.
+void require_volume(std::string_view path);
 
 }  // namespace shale::build

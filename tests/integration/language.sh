@@ -152,6 +152,8 @@ check_fails "FROM with an argument nobody declared" 1 "FROM argument 'BAS' is no
 check_fails "default that makes no image name" 1 \
     'Default value for ARG $IMAGE results in empty or invalid base image name' \
     call 'ARG IMAGE\nFROM $IMAGE\n' --check --build-arg IMAGE=scratch
+check_fails "--check reports what an instruction would be refused for" 1 'invalid signal: FOO' \
+    call 'FROM scratch\nSTOPSIGNAL FOO\nEXPOSE abc\n' --check
 check_fails "an unknown base silences what needs it" 0 'could not be read' \
     call 'FROM localhost:1/none\nLABEL a=$B\n' --check
 json() {  # TEXT METHOD EXPRESSION: of the answer j
@@ -161,6 +163,9 @@ json() {  # TEXT METHOD EXPRESSION: of the answer j
 check "--call check as JSON" equal "$(json 'FROM scratch AS B\n' check \
     'j["warnings"][0]["ruleName"], j["warnings"][0]["location"]["ranges"][0]["start"]["line"]')" \
     "StageNameCasing 1"
+check "a problem has its line in JSON, too" equal \
+    "$(json 'FROM scratch\nFROM scratch AS a\nCOPY --from=a /x /y\n' check \
+    'j["buildError"]["location"]["ranges"][0]["start"]["line"]')" 3
 text='# base the base\nFROM scratch AS base\nFROM base AS dev\n'
 check "--call targets" equal "$(json "$text" targets \
     '[(t["name"], t["base"], t.get("description"), t.get("default")) for t in j["targets"]]')" \

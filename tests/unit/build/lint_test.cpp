@@ -37,6 +37,57 @@ Texts judge(std::string_view text, const std::vector<KeyValue>& build_args = {},
     return lines_of(findings);
 }
 
+// What the build would refuse of the last stage: "line: message".
+Texts refused(std::string_view text, bool base_known = true) {
+    const auto parsed = dockerfile::parse(text);
+    EXPECT_TRUE(parsed.ok()) << text;
+    const Request request;
+    const Arguments arguments(request, parsed.file, oci::Platform::host(), oci::Platform::host(),
+                              "");
+    Texts errors;
+    for (const auto& stage : parsed.file.stages) {
+        LintScope scope;
+        scope.base_known = base_known;
+        Findings findings;
+        errors.clear();
+        lint_stage(parsed.file, stage, arguments, nullptr, scope, findings,
+                   [&](const dockerfile::Instruction& instruction, const Error& error) {
+                       errors.push_back(std::to_string(instruction.lines.first) + ": " +
+                                        error.what());
+                   });
+    }
+    return errors;
+}
+
+TEST(Validate, FindsWhatTheBuildWouldRefuse) {
+    for (const char* line :
+         {"ENV a=${b!c}", "ENV a=${b:?must}", "LABEL a=${b:?must}", "USER ${b:?must}",
+          "WORKDIR ${b:?must}", "EXPOSE 99999", "EXPOSE abc", "STOPSIGNAL FOO", "VOLUME \"\"",
+          "COPY --chmod=999 a b", "COPY http://x/y /z", "ADD --checksum=foo https://x/y /z",
+          "ADD --checksum=sha256:00 a b", "RUN --mount=type=cache,target=${x:-/} true",
+          "RUN --mount=type=bind,target=${b:?must} true", "COPY ${b:?must} /"}) {
+        const auto errors = refused("FROM scratch\n" + std::string(line) + "\n");
+        ASSERT_EQ(errors.size(), 1u) << line;
+        EXPECT_TRUE(errors[0].starts_with("2: ")) << errors[0];
+    }
+}
+
+TEST(Validate, AcceptsWhatTheBuildAccepts) {
+    EXPECT_EQ(refused("FROM scratch\nARG p=80\nENV m=755 u=1\nEXPOSE $p 81/udp 90-92\n"
+                      "STOPSIGNAL SIGRTMIN+1\nVOLUME /a [\"/b\"]\nCOPY --chmod=$m --chown=$u a /\n"
+                      "ADD --checksum=sha256:"
+                      "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 "
+                      "https://x/y /z\nRUN --mount=type=cache,target=c,sharing=${s:-locked} true\n"
+                      "RUN --mount=type=ssh --mount=type=ssh true\nUSER ${u:?must}\n"),
+              Texts{});
+}
+
+// What the base sets cannot be missed where nobody knows the base.
+TEST(Validate, GuessesNothingAboutAnUnknownBase) {
+    EXPECT_EQ(refused("FROM x\nUSER ${b:?must}\nEXPOSE $p\n", false), Texts{});
+    EXPECT_EQ(refused("FROM x\nEXPOSE abc\n", false).size(), 1u);
+}
+
 TEST(UndefinedVarRule, FindsPlainUsesOnly) {
     EXPECT_EQ(judge("FROM scratch\nCOPY $foo .\nARG foo=bar\nRUN echo $foo $baz\n"),
               Texts{"UndefinedVar: Usage of undefined variable '$foo' (line 2)"});
@@ -60,6 +111,11 @@ TEST(UndefinedVarRule, SaysNothingWithoutTheBase) {
 TEST(UndefinedVarRule, IsSilencedByAComment) {
     EXPECT_EQ(judge("FROM scratch\n# check=skip=UndefinedVar set elsewhere\nLABEL a=$b\n"),
               Texts{});
+}
+
+TEST(WorkdirRelativePathRule, SaysNothingOfAPathThatTheBaseMaySet) {
+    EXPECT_EQ(judge("FROM x\nWORKDIR ${HOME_OF_APP}\n", {}, "", false), Texts{});
+    EXPECT_EQ(judge("FROM x\nWORKDIR app\n", {}, "", false).size(), 1u);
 }
 
 TEST(WorkdirRelativePathRule, JudgesTheFirstOfTheChain) {
