@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace shale::diff {
@@ -69,9 +70,11 @@ snapshot::Tree merge_upper(const snapshot::Tree& parent, const std::string& uppe
 // either kind. Pure.
 snapshot::Tree merge_upper_tree(const snapshot::Tree& parent, const snapshot::Tree& upper);
 
-// Lines for people ("A path", "M path", "D path", "L path") and JSON for programs.
+// Lines for people: "A path", "M path", "D path", "L path".
 std::string to_text(const std::vector<Change>& changes, const snapshot::Tree& after);
-std::string to_json(const std::vector<Change>& changes, const snapshot::Tree& before,
-                    const snapshot::Tree& after);
+// A path, which is any bytes, as text on one line: control characters, backslashes and what is not
+// UTF-8 as \xNN, so that a hostile name cannot move the terminal's cursor or fake a line. "." for
+// the root.
+std::string printable_path(std::string_view path);
 
 }  // namespace shale::diff

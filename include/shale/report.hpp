@@ -44,6 +44,12 @@ std::string to_tree_text(const std::vector<diff::Change>& changes, const snapsho
                          const snapshot::Tree& after, const Ignored& ignored = {},
                          const Style& style = {});
 
+// For programs: a list of objects with kind, path, and the entry before and after; of a Modified
+// one also the reasons. What is ignored is no reason. Text that is not UTF-8 is shown with U+FFFD
+// in place of what is broken, and its exact bytes follow under the key with "_hex" behind it.
+std::string to_json(const std::vector<diff::Change>& changes, const snapshot::Tree& before,
+                    const snapshot::Tree& after, const Ignored& ignored = {});
+
 // Two texts as a unified diff with three lines of context; "" if they are equal. Lines are compared
 // as bytes; labels go into the "---" and "+++" lines as they are.
 std::string unified_text(std::string_view before, std::string_view after, std::string_view label_a,

@@ -20,24 +20,11 @@ namespace {
 
 using diff::Change;
 using diff::ChangeKind;
+using diff::printable_path;
 using snapshot::Entry;
 using snapshot::kNoNode;
 using snapshot::NodeId;
 using snapshot::Tree;
-
-// Control characters are escaped, so that a hostile name cannot move the terminal's cursor or fake
-// a line.
-std::string printable(std::string_view path) {
-    std::string out;
-    for (const char c : path) {
-        const auto byte = static_cast<std::uint8_t>(c);
-        if (byte < 0x20 || byte == 0x7f || c == '\\')
-            out += fmt::format("\\x{:02x}", byte);
-        else
-            out.push_back(c);
-    }
-    return out.empty() ? "." : out;
-}
 
 char letter(ChangeKind kind) {
     switch (kind) {
@@ -98,7 +85,7 @@ std::string what_it_is(const Entry& entry) {
     case FileType::Regular:
         return format_size(entry.size);
     case FileType::Symlink:
-        return "-> " + printable(entry.link_target);
+        return "-> " + printable_path(entry.link_target);
     case FileType::CharDevice:
     case FileType::BlockDevice:
         return fmt::format("device {}:{}", entry.device_major, entry.device_minor);
@@ -124,8 +111,8 @@ std::string note_on_content(const Entry& before, const Entry& after) {
         if (before.size == after.size) return format_size(after.size) + "  content";
         return fmt::format("{} -> {}  content", format_size(before.size), format_size(after.size));
     case FileType::Symlink:
-        return fmt::format("-> {}, was {}", printable(after.link_target),
-                           printable(before.link_target));
+        return fmt::format("-> {}, was {}", printable_path(after.link_target),
+                           printable_path(before.link_target));
     default:
         return fmt::format("device {}:{}, was {}:{}", after.device_major, after.device_minor,
                            before.device_major, before.device_minor);
@@ -136,7 +123,7 @@ std::string note_on_content(const Entry& before, const Entry& after) {
 std::string note_on_xattrs(const Entry& before, const Entry& after) {
     std::string names;
     const auto add = [&](char sign, const Xattr& xattr) {
-        names += fmt::format("{}{}{}", names.empty() ? "" : " ", sign, printable(xattr.name));
+        names += fmt::format("{}{}{}", names.empty() ? "" : " ", sign, printable_path(xattr.name));
     };
     auto old_one = before.xattrs.begin(), new_one = after.xattrs.begin();
     while (old_one != before.xattrs.end() || new_one != after.xattrs.end()) {
@@ -235,7 +222,7 @@ class TreeText {
     }
 
     static std::string indented(std::size_t depth, std::string_view name, bool is_directory) {
-        return std::string(2 * depth, ' ') + printable(name) +
+        return std::string(2 * depth, ' ') + printable_path(name) +
                (is_directory && !name.empty() ? "/" : "");
     }
 

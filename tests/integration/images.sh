@@ -34,8 +34,25 @@ remote=localhost:$port/team/app:v1
 
 check "build" "$SHALE" build -q -t app:v1 "$ctx"
 check "tag" "$SHALE" tag app:v1 "$remote"
+printf 'FROM app:v1\nENV WHO=moon\nUSER 7\n' > "$T/other"
+check "the same files, another config" "$SHALE" build -q -t app:other -f "$T/other" "$ctx"
+check_fails "diff tells configs apart" 1 "C Env.WHO  world -> moon" "$SHALE" diff app:v1 app:other
+check_fails "and in JSON" 1 '"config":"User","after":"7"' "$SHALE" diff --json app:v1 app:other
+check_fails "as lines" 1 "C User" "$SHALE" diff --lines app:v1 app:other
+check_fails "in the totals" 1 "2 fields of the config" "$SHALE" diff --stat app:v1 app:other
+check "unless that is ignored" "$SHALE" diff --ignore config app:v1 app:other
+check "files alone are asked for" "$SHALE" diff --only hello.txt app:v1 app:other
+check_fails "two forms at once" 2 "one or the other" \
+    "$SHALE" diff --json --content app:v1 app:other
 check "push" "$SHALE" push -q "$remote"
 check "push again sends nothing" "$SHALE" push -q "$remote"
+elsewhere() { "$SHALE" --root "$T/elsewhere" "$@"; }
+check "inspect asks a registry" contains "$(elsewhere inspect "docker://$remote")" '"WHO=world"'
+check "so does history" contains "$(elsewhere history "docker://$remote")" "echo hello"
+check "whose layers stay there" sh -c "! find '$T/elsewhere/blobs' -size +100k | grep -q ."
+check "a saved image has its history, too" sh -c "
+    '$SHALE' build -q -o type=docker,dest='$T/saved.tar' -f '$T/other' '$ctx'
+    '$SHALE' --root '$T/elsewhere' history --json 'docker-archive:$T/saved.tar' | grep -q 'USER 7'"
 if command -v skopeo > /dev/null; then
     check "skopeo inspects the pushed image" skopeo inspect --tls-verify=false "docker://$remote"
     check "skopeo reads the store in place" skopeo inspect "oci:$SHALE_ROOT:app:v1"

@@ -206,6 +206,17 @@ origins() {
         cp -a "$m/data/new" "$T/copy" && equal "$(listed "$T/copy/file")" "[]"
 }
 check "origins of files" with_mount lay:1 -- origins
+origins_of_views() {
+    equal "$(attribute "$m/merged/data/link" layer)" 5 &&
+        equal "$(attribute "$m/2/data/big" step)" 2 &&
+        equal "$(attribute "$m/.shale/3/wasted/data/gone" layer)" 3 &&
+        contains "$(attribute "$m/.shale/5/added/data/new" instruction)" "rm /data/gone" &&
+        equal "$(attribute "$m/.shale/5/deleted/data/gone" layer)" "No data available" &&
+        equal "$(attribute "$m/.shale" layer)" "No data available"
+}
+check "and where layers lie beside each other" with_mount --layers lay:1 -- origins_of_views
+origin_of_layer() { equal "$(attribute "$m/data/big" layer)" 5; }
+check "and of one alone" with_mount --layer 5 lay:1 -- origin_of_layer
 no_origins() { case $(attribute "$m/bin/sh" layer) in 1) return 1 ;; esac; }
 none_listed() { equal "$(listed "$m/bin/sh")" "[]" && equal "$(listed "$m/data")" "[]"; }
 check "none is listed" with_mount lay:1 -- none_listed

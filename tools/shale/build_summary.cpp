@@ -1,6 +1,7 @@
 #include "build_summary.hpp"
 
 #include "build_lookup.hpp"
+#include "json_text.hpp"
 #include "terminal_text.hpp"
 
 #include <fmt/format.h>
@@ -179,7 +180,7 @@ std::string build_trace(const BuildRecord& record) {
     for (auto row = stages.size() + 1; row < rows.end(); ++row)
         events.push_back(row_name(row, "work"));
     const Json json = {{"displayTimeUnit", "ms"}, {"traceEvents", std::move(events)}};
-    return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    return json_text(json, -1);
 }
 
 }  // namespace shale::cli

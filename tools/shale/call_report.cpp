@@ -1,5 +1,6 @@
 #include "call_report.hpp"
 
+#include "json_text.hpp"
 #include "table.hpp"
 #include "terminal_text.hpp"
 
@@ -11,10 +12,6 @@ namespace shale::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string dump(const Json& json) {
-    return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-}
 
 // Text of several lines, each made printable.
 std::string printable_lines(std::string_view text) {
@@ -101,7 +98,7 @@ std::string check_json(const build::CheckResult& result) {
         json["buildError"] = {{"message", result.problems.front().message},
                               {"location", location(result.problems.front().lines)}};
     if (!result.unknown_images.empty()) json["shale.unknownImages"] = result.unknown_images;
-    return dump(json);
+    return json_text(json);
 }
 
 std::string targets_text(const std::vector<build::Target>& targets) {
@@ -126,7 +123,7 @@ std::string targets_json(const std::vector<build::Target>& targets, const docker
         item["location"] = location(target.lines);
         list.push_back(std::move(item));
     }
-    return dump({{"targets", std::move(list)}, {"sources", sources(file)}});
+    return json_text(Json{{"targets", std::move(list)}, {"sources", sources(file)}});
 }
 
 std::string outline_text(const build::Outline& outline) {
@@ -180,7 +177,7 @@ std::string outline_json(const build::Outline& outline, const dockerfile::File& 
         json[key] = std::move(list);
     }
     json["sources"] = sources(file);
-    return dump(json);
+    return json_text(json);
 }
 
 namespace {
@@ -211,7 +208,7 @@ std::string methods_json() {
                         {"version", "1.0.0"},
                         {"type", "rpc"},
                         {"description", method.description}});
-    return dump(list);
+    return json_text(list);
 }
 
 }  // namespace shale::cli

@@ -6,6 +6,7 @@
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
+#include "json_text.hpp"
 #include "table.hpp"
 
 #include <shale/base.hpp>
@@ -200,7 +201,7 @@ std::string render_json(const std::vector<Series>& all) {
                         {"note", series.note},
                         {"runs", std::move(runs)}});
     }
-    return list.dump(2) + "\n";
+    return json_text(list);
 }
 
 int run(const Flags& flags) {

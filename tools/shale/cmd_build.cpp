@@ -9,6 +9,7 @@
 #include "disk_ceiling.hpp"
 #include "image_lookup.hpp"
 #include "interrupts.hpp"
+#include "json_text.hpp"
 #include "progress.hpp"
 #include "terminal_text.hpp"
 #include "tree_server.hpp"
@@ -96,7 +97,7 @@ void write_metadata(const std::string& path, const build::Result& result) {
     if (!names.empty()) json["image.name"] = names;
     json["shale.steps"] = result.steps;
     json["shale.steps.cached"] = result.cached_steps;
-    write_output_file(path, as_bytes(json.dump(2) + "\n"));
+    write_output_file(path, as_bytes(json_text(json)));
 }
 
 // The ID of an earlier build must not be taken for that of one that failed. Only a file of ours is

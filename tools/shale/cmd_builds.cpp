@@ -6,6 +6,7 @@
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
+#include "json_text.hpp"
 #include "table.hpp"
 #include "terminal_text.hpp"
 
@@ -25,10 +26,6 @@ struct Flags {
     std::vector<std::string> words, filters;
     bool json = false, all = false, no_trunc = false;
 };
-
-std::string dump(const Json& json) {
-    return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-}
 
 using Outcome = build::BuildRecord::Outcome;
 constexpr Outcome kOutcomes[] = {Outcome::Completed, Outcome::Failed, Outcome::Cancelled};
@@ -80,7 +77,7 @@ int list(const Flags& flags, const std::vector<build::BuildRecord>& builds) {
         Json array = Json::array();
         for (const auto* build : wanted)
             array.push_back(summary_json(*build));
-        print_result(dump(array));
+        print_result(json_text(array));
         return kOk;
     }
     Table table({"BUILD ID", "NAME", "STATUS", "CACHED", "CREATED", "DURATION"});
@@ -166,7 +163,7 @@ int show(const Flags& flags, const build::BuildRecord& build) {
     json["steps"] = Json::array();
     for (const auto& step : build.steps)
         json["steps"].push_back(step_json(step));
-    print_result(dump(json));
+    print_result(json_text(json));
     return kOk;
 }
 

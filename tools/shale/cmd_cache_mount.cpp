@@ -7,6 +7,7 @@
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
+#include "json_text.hpp"
 #include "layer_output.hpp"
 #include "table.hpp"
 #include "workspace.hpp"
@@ -114,7 +115,7 @@ int list(const Flags& flags, Workspace& workspace) {
                              {"copies", known.copies},
                              {"inUse", known.in_use},
                              {"used", format_rfc3339(known.used_ns)}});
-        print_result(array.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+        print_result(json_text(array));
         return kOk;
     }
     Table table({"ID", "NAMESPACE", "DIGEST", "SIZE", "USED", "STATE"});

@@ -4,9 +4,11 @@
 // people, lines for scripts, JSON for programs, totals, or the changed text files line by line.
 // diff(1)'s exit status tells whether anything is left.
 #include "command.hpp"
+#include "config_diff.hpp"
 #include "console.hpp"
 #include "content_diff.hpp"
 #include "flags.hpp"
+#include "json_text.hpp"
 #include "terminal_text.hpp"
 #include "tree_argument.hpp"
 
@@ -17,7 +19,9 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
+#include <optional>
 #include <unordered_set>
 
 namespace shale::cli {
@@ -87,19 +91,59 @@ Totals count(const std::vector<diff::Change>& changes, const snapshot::Tree& bef
     return totals;
 }
 
-std::string render_totals(const Totals& totals, bool json) {
-    if (json) {
-        const nlohmann::ordered_json value = {{"added", totals.added},
-                                              {"modified", totals.modified},
-                                              {"removed", totals.removed},
-                                              {"linked", totals.linked},
-                                              {"bytesBefore", totals.bytes_before},
-                                              {"bytesAfter", totals.bytes_after}};
-        return value.dump(2) + "\n";
-    }
+std::string render_totals(const Totals& totals) {
     return fmt::format("{} added, {} modified, {} removed; {} before, {} after\n", totals.added,
                        totals.modified, totals.removed, format_size(totals.bytes_before),
                        format_size(totals.bytes_after));
+}
+
+// The config counts only where both are images.
+std::string render_stat(const Totals& totals,
+                        const std::optional<std::vector<ConfigChange>>& config, bool json) {
+    if (!json)
+        return render_totals(totals) +
+               (config && !config->empty()
+                    ? fmt::format("{} fields of the config\n", config->size())
+                    : "");
+    nlohmann::ordered_json value = {{"added", totals.added},
+                                    {"modified", totals.modified},
+                                    {"removed", totals.removed},
+                                    {"linked", totals.linked},
+                                    {"bytesBefore", totals.bytes_before},
+                                    {"bytesAfter", totals.bytes_after}};
+    if (config) value["config"] = config->size();
+    return json_text(value);
+}
+
+// Fields of the config first, as objects that have "config" in place of "path".
+std::string render_json(const std::string& files, const std::vector<ConfigChange>& config) {
+    if (config.empty()) return files;
+    std::string out = "[";
+    for (const auto& change : config) {
+        nlohmann::ordered_json value = {{"kind", !change.before  ? "added"
+                                                 : !change.after ? "removed"
+                                                                 : "modified"},
+                                        {"config", change.field}};
+        if (change.before) value["before"] = *change.before;
+        if (change.after) value["after"] = *change.after;
+        std::string text = json_text(value, -1);
+        text.pop_back();
+        out += (out.size() == 1 ? "\n" : ",\n") + text;
+    }
+    const std::string_view rest = std::string_view(files).substr(1);
+    return out + (rest == "]\n" ? "\n" : ",") + std::string(rest);
+}
+
+// nullopt unless both are images, as wholes.
+std::optional<std::vector<ConfigChange>>
+config_changes(const TreeArgument& before, const TreeArgument& after, const Flags& flags) {
+    const auto is_part = [](const std::string& reference) {  // a layer, or a step
+        return reference.find('#') != std::string::npos;
+    };
+    if (!before.image || !after.image || is_part(flags.before) || is_part(flags.after) ||
+        !flags.only.empty() || std::ranges::find(flags.ignore, "config") != flags.ignore.end())
+        return std::nullopt;
+    return compare_configs(before.image->config, after.image->config);
 }
 
 report::Ignored ignored_by(const Flags& flags) {
@@ -127,7 +171,7 @@ std::string render_tree(const std::vector<diff::Change>& changes, const TreeArgu
     style.colour = wants_colour(STDOUT_FILENO);
     style.fold = !all;
     return report::to_tree_text(changes, *before.tree, *after.tree, ignored, style) +
-           render_totals(count(changes, *before.tree, *after.tree), false);
+           render_totals(count(changes, *before.tree, *after.tree));
 }
 
 // File contents may hold anything; on a terminal they are made harmless line by line.
@@ -140,7 +184,15 @@ void print_content(const std::string& text) {
     print_result(safe);
 }
 
+// Each is a form of its own; a flag that does nothing would be taken for one that found nothing.
+void require_one_form(const Flags& flags) {
+    if (flags.content + flags.lines + (flags.json || flags.stat) > 1)
+        fail(ErrorKind::Invalid,
+             "--content, --lines and --json are one or the other; --stat goes with --json only");
+}
+
 int run(const Flags& flags, Workspace& workspace) {
+    require_one_form(flags);
     const auto platform = chosen_platform(flags.platform);
     const auto before = open_tree_argument(workspace, flags.before, platform);
     const auto after = open_tree_argument(workspace, flags.after, platform);
@@ -152,17 +204,20 @@ int run(const Flags& flags, Workspace& workspace) {
         report::only_below(report::without(diff::compare(*before.tree, *after.tree, options),
                                            *before.tree, *after.tree, ignored),
                            *after.tree, flags.only);
+    const auto config = config_changes(before, after, flags);
+    const auto fields = config.value_or(std::vector<ConfigChange>());
     if (flags.stat)
-        print_result(render_totals(count(changes, *before.tree, *after.tree), flags.json));
+        print_result(render_stat(count(changes, *before.tree, *after.tree), config, flags.json));
     else if (flags.json)
-        print_result(diff::to_json(changes, *before.tree, *after.tree));
+        print_result(
+            render_json(report::to_json(changes, *before.tree, *after.tree, ignored), fields));
     else if (flags.content)
         print_content(content_diff(changes, before, after));
     else if (flags.lines)
-        print_result(diff::to_text(changes, *after.tree));
+        print_result(to_lines(fields) + diff::to_text(changes, *after.tree));
     else
-        print_result(render_tree(changes, before, after, ignored, flags.all));
-    return changes.empty() ? kOk : kDifferent;
+        print_result(to_text(fields) + render_tree(changes, before, after, ignored, flags.all));
+    return changes.empty() && fields.empty() ? kOk : kDifferent;
 }
 
 Run declare(CLI::App& app) {
@@ -170,8 +225,9 @@ Run declare(CLI::App& app) {
     constexpr const char* kMeaning = "Directory, snapshot or tar file, image, or scratch";
     required(add_argument(app, "A", flags->before, kMeaning));
     required(add_argument(app, "B", flags->after, kMeaning));
-    add_values(app, "--ignore", flags->ignore, "mtime|mode|owner",
-               "Entries that differ only in this are equal (may be repeated)");
+    add_values(app, "--ignore", flags->ignore, "mtime|mode|owner|config",
+               "Entries that differ only in this are equal (may be repeated); config: what "
+               "images tell a runtime");
     hide(add_switch(app, "--ignore-mtime", flags->ignore_mtime, "Same as --ignore mtime"));
     add_platform_flag(app, flags->platform);
     add_value(app, "--only", flags->only, "PATH", "Only changes at PATH or below it");
@@ -198,6 +254,9 @@ const Command& diff_command() {
                    "owner, xattr, time. An added directory is summed up in one line. Times are "
                    "compared by the second where one of them has no fraction, as layers and most "
                    "archives have none.\n\n"
+                   "Of two images the configs are compared as well: user, command, environment, "
+                   "labels and whatever else a runtime is told, each a line with the letter C; "
+                   "not the history, nor when they were made.\n\n"
                    "An existing path wins over an image of the same name. \"scratch\" is the empty "
                    "tree. A tar file may be compressed; whiteouts in it remove, as in a layer.\n\n"
                    "The exit status is that of diff(1): 0 if the trees are equal, 1 if they "

@@ -3,6 +3,7 @@
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
+#include "json_text.hpp"
 #include "table.hpp"
 #include "workspace.hpp"
 
@@ -49,7 +50,7 @@ int run(const Flags& flags, Workspace& workspace) {
     if (flags.json) {
         auto json = totals_json(usage);
         json["records"] = records_json(usage.records);
-        print_result(json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+        print_result(json_text(json));
         return kOk;
     }
     if (!usage.records.empty()) print_result(render_records(usage.records) + "\n");

@@ -5,6 +5,7 @@
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
+#include "json_text.hpp"
 #include "layer_views.hpp"
 #include "table.hpp"
 #include "terminal_text.hpp"
@@ -113,12 +114,12 @@ std::string render_json(const std::vector<Row>& rows) {
         if (row.wasted) item["wastedBytes"] = *row.wasted;
         list.push_back(std::move(item));
     }
-    return list.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+    return json_text(list);
 }
 
 int run(const Flags& flags, Workspace& workspace) {
     const auto platform = chosen_platform(flags.platform);
-    const auto image = require_image(workspace.store(), flags.reference, platform);
+    const auto image = described_image(workspace, flags.reference, platform);
     announce_platform(image, platform);
     auto rows = pair_up(image);
     if (flags.wasted) add_wasted(rows, workspace, flags.reference, image.config.platform);
@@ -128,7 +129,8 @@ int run(const Flags& flags, Workspace& workspace) {
 
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
-    required(add_argument(app, "REF", flags->reference, "Name or ID of an image of the store"));
+    required(add_argument(app, "REF", flags->reference,
+                          "Name or ID of an image of the store, or docker://NAME"));
     add_switch(app, "--no-trunc", flags->no_trunc, "Show steps and digests in full");
     add_switch(app, "--wasted", flags->wasted,
                "Show bytes of files that later layers overwrite or delete");
@@ -147,7 +149,9 @@ const Command& history_command() {
         .usage = "[OPTIONS] REF",
         .details = "Newest step first, with the layer that it made and what the layer takes in the "
                    "store. Steps and layers are numbered from the oldest, as `shale mount --step` "
-                   "and --layer want them.",
+                   "and --layer want them.\n\n"
+                   "docker://NAME asks the registry, and leaves the layers there. oci:DIR[:TAG], "
+                   "oci-archive:FILE[:TAG] and docker-archive:FILE[:NAME] are taken, too.",
         .examples = {{"shale history app:prod", "Which step made which layer"},
                      {"shale history --wasted app:prod", "And what it brought for nothing"}},
         .declare = declare,

@@ -4,6 +4,7 @@
 #include "console.hpp"
 #include "flags.hpp"
 #include "image_lookup.hpp"
+#include "json_text.hpp"
 #include "table.hpp"
 
 #include <shale/base.hpp>
@@ -177,7 +178,7 @@ std::string render_json(const std::vector<const Row*>& rows) {
                               {"comparedWith", full_name(row.compared_with->image)}};
         list.push_back(std::move(item));
     }
-    return list.dump(2) + "\n";
+    return json_text(list);
 }
 
 int run(const Flags& flags, Workspace& workspace) {

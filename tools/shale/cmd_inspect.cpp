@@ -4,6 +4,7 @@
 #include "console.hpp"
 #include "flags.hpp"
 #include "image_lookup.hpp"
+#include "json_text.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -31,7 +32,7 @@ Json to_json(const oci::Descriptor& descriptor) {
 }
 
 void print_json(const Json& value) {
-    print_result(value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+    print_result(json_text(value));
 }
 
 Json to_json(const Attested& attested) {
@@ -63,7 +64,7 @@ Json predicates(const std::vector<Attested>& all, bool (*is_wanted)(const Attest
 int run(const Flags& flags, Workspace& workspace) {
     auto& store = workspace.store();
     const auto platform = chosen_platform(flags.platform);
-    const auto image = require_image(store, flags.reference, platform);
+    const auto image = described_image(workspace, flags.reference, platform);
     announce_platform(image, platform);
     auto attested = attested_of(store, image.named());
     if (platform)
@@ -99,7 +100,8 @@ int run(const Flags& flags, Workspace& workspace) {
 
 Run declare(CLI::App& app) {
     auto flags = std::make_shared<Flags>();
-    required(add_argument(app, "REF", flags->reference, "Name or ID of an image of the store"));
+    required(add_argument(app, "REF", flags->reference,
+                          "Name or ID of an image of the store, or docker://NAME"));
     add_platform_flag(app, flags->platform);
     add_value(app, "--format", flags->format, "json|provenance|sbom",
               "Everything (default), or only what is attested: how it was made, what is in it");
@@ -117,9 +119,12 @@ const Command& inspect_command() {
         .details = "Prints one object with the members name, id, descriptor, manifest and config; "
                    "the last two are the documents of the image, unchanged. Of an image for "
                    "several platforms it shows one, and the member index has the index. Statements "
-                   "that are attached to images are the member attestations.",
+                   "that are attached to images are the member attestations.\n\n"
+                   "docker://NAME asks the registry, and leaves the layers there. oci:DIR[:TAG], "
+                   "oci-archive:FILE[:TAG] and docker-archive:FILE[:NAME] are taken, too.",
         .examples = {{"shale inspect app:prod", "Everything about an image"},
                      {"shale inspect app:prod | jq .config.config.Env", "Its environment"},
+                     {"shale inspect docker://alpine", "The same of an image that is not here"},
                      {"shale inspect --format sbom app:prod | jq -r '.packages[].name'",
                       "Which packages are in it"}},
         .declare = declare,

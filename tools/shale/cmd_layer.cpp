@@ -2,6 +2,7 @@
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
+#include "json_text.hpp"
 #include "layer_output.hpp"
 #include "tree_argument.hpp"
 
@@ -53,7 +54,7 @@ std::string summary(const layer::Formed& blob, layer::Form form, std::size_t cha
             {"tarSize", blob.tar_bytes},
             {"changes", changes}};
         if (!blob.annotations.empty()) value["annotations"] = blob.annotations;
-        return value.dump(2) + "\n";
+        return json_text(value);
     }
     return fmt::format(
         "digest   {}\ndiff-id  {}\nsize     {} ({})\ntar      {} ({})\nchanges  {}\n",

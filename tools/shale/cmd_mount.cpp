@@ -7,6 +7,7 @@
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
+#include "json_text.hpp"
 #include "mount_holder.hpp"
 #include "mount_table.hpp"
 #include "serving.hpp"
@@ -44,7 +45,7 @@ int list_mounts(const Flags& flags, const std::string& root) {
         auto array = nlohmann::ordered_json::array();
         for (const auto& row : rows)
             array.push_back({{"image", row.source}, {"target", row.target}});
-        print_result(array.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+        print_result(json_text(array));
         return kOk;
     }
     Table table({"IMAGE", "MOUNTED ON"});

@@ -2,6 +2,7 @@
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
+#include "json_text.hpp"
 #include "mount_table.hpp"
 #include "table.hpp"
 #include "workspace.hpp"
@@ -63,7 +64,7 @@ std::string render_json(const std::vector<MountRow>& rows) {
         }
         list.push_back(std::move(item));
     }
-    return list.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+    return json_text(list);
 }
 
 Run declare(CLI::App& app) {

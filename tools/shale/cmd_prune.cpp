@@ -6,6 +6,7 @@
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
+#include "json_text.hpp"
 #include "workspace.hpp"
 
 #include <shale/build_history.hpp>
@@ -85,7 +86,7 @@ void print_json(const store::Collected& collected) {
                                          {"files", collected.files},
                                          {"bytes", collected.bytes},
                                          {"left", collected.left}};
-    print_result(json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+    print_result(json_text(json));
 }
 
 int run(const Flags& flags, Workspace& workspace) {

@@ -6,6 +6,7 @@
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
+#include "json_text.hpp"
 
 #include <shale/base.hpp>
 #include <shale/dockerfile.hpp>
@@ -130,7 +131,7 @@ std::string as_json(const Scanned& scanned, std::size_t file_bytes) {
                                           {"bytesHashed", stats.bytes_hashed},
                                           {"engine", stats.engine},
                                           {"seconds", scanned.seconds}};
-    return value.dump(2) + "\n";
+    return json_text(value);
 }
 
 void print_stats(const Scanned& scanned) {

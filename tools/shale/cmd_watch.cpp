@@ -5,6 +5,7 @@
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
+#include "json_text.hpp"
 #include "table.hpp"
 #include "watcher_record.hpp"
 #include "workspace.hpp"
@@ -87,7 +88,7 @@ int list_watchers(const Flags& flags, const std::string& root) {
                              {"backend", watcher.backend},
                              {"pid", watcher.pid},
                              {"since", format_rfc3339(watcher.since_ns)}});
-        print_result(array.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+        print_result(json_text(array));
         return kOk;
     }
     Table table({"DIRECTORY", "BACKEND", "PID", "SINCE"});

@@ -7,6 +7,7 @@
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
+#include "json_text.hpp"
 #include "terminal_text.hpp"
 
 #include <fmt/format.h>
@@ -135,7 +136,7 @@ int run(const Flags& flags, Workspace& workspace) {
         text += explanation_text(*step, explanation);
     }
     if (flags.json)
-        print_result(array.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+        print_result(json_text(array));
     else
         print_result(text.empty() ? "every step was cached\n" : text);
     return kOk;

@@ -2,6 +2,7 @@
 // out, so that what is there was written by somebody.
 #include "dockerfile_json.hpp"
 
+#include "json_text.hpp"
 #include "terminal_text.hpp"
 
 #include <fmt/format.h>
@@ -222,7 +223,7 @@ std::string syntax_tree_json(const ParseResult& parsed) {
     json["diagnostics"] = Json::array();
     for (const auto& diagnostic : parsed.diagnostics)
         json["diagnostics"].push_back(diagnostic_json(diagnostic));
-    return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+    return json_text(json);
 }
 
 std::string syntax_tree_text(const File& file) {

@@ -107,6 +107,8 @@ void append_if_matching(store::Store& store, std::string_view digits,
     }
 }
 
+constexpr std::string_view kRegistry = "docker://";
+
 StoredImage imported_image(Workspace& workspace, const std::string& text,
                            const PlatformChoice& platform) {
     auto& store = workspace.store();
@@ -230,8 +232,7 @@ StoredImage require_image(store::Store& store, std::string_view text,
 StoredImage obtain_image(Workspace& workspace, const std::string& text,
                          const PlatformChoice& platform) {
     if (build::is_image_place(text)) return imported_image(workspace, text, platform);
-    constexpr std::string_view kRegistry = "docker://";  // pulled here like a name without it
-    if (text.starts_with(kRegistry))
+    if (text.starts_with(kRegistry))  // pulled here like a name without it
         return obtain_image(workspace, text.substr(kRegistry.size()), platform);
     auto& store = workspace.store();
     if (auto image = find_image(store, text, platform)) {
@@ -253,6 +254,15 @@ StoredImage obtain_image(Workspace& workspace, const std::string& text,
     workspace.images().pull(name, platform.value_or(oci::Platform::host()), tracker);
     display->close();
     return require_image(store, text, platform);
+}
+
+StoredImage described_image(Workspace& workspace, const std::string& text,
+                            const PlatformChoice& platform) {
+    if (build::is_image_place(text)) return imported_image(workspace, text, platform);
+    if (!text.starts_with(kRegistry)) return require_image(workspace.store(), text, platform);
+    const auto name = oci::Reference::parse(text.substr(kRegistry.size()));
+    auto found = workspace.images().resolve(name, platform.value_or(oci::Platform::host()), true);
+    return {name, found.descriptor, std::move(found.manifest), std::move(found.config)};
 }
 
 void announce_platform(const StoredImage& image, const PlatformChoice& platform) {

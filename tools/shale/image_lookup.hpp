@@ -64,6 +64,10 @@ StoredImage require_image(store::Store& store, std::string_view text,
 // build::import_image() takes.
 StoredImage obtain_image(Workspace& workspace, const std::string& text,
                          const PlatformChoice& platform = {});
+// For who wants the documents alone: an image of the store, or, as docker://NAME, of its registry,
+// where its layers stay. Also takes what build::import_image() takes.
+StoredImage described_image(Workspace& workspace, const std::string& text,
+                            const PlatformChoice& platform = {});
 // Says on standard error which image of an index was taken, unless somebody chose.
 void announce_platform(const StoredImage& image, const PlatformChoice& platform);
 

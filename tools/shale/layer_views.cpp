@@ -176,6 +176,49 @@ Tree all_layers(const Tree& merged, const Tables& tables) {
     return out.finish();
 }
 
+// As all_layers() arranges them: "3/…" and ".shale/3/…" are of layer 3, what it deleted apart,
+// whose layer it was is not looked for; "merged/…" is the image.
+class ArrangedOrigins {
+  public:
+    ArrangedOrigins(std::shared_ptr<const Tree> shown, std::shared_ptr<const Tree> merged,
+                    Tables tables)
+        : shown_(std::move(shown)), merged_(std::move(merged)), tables_(std::move(tables)) {}
+
+    std::optional<std::uint32_t> layer_of(NodeId node) {
+        const std::string path = shown_->path(node);
+        std::string_view rest = path;
+        const auto next = [&] {
+            const auto part = rest.substr(0, rest.find('/'));
+            rest.remove_prefix(std::min(part.size() + 1, rest.size()));
+            return part;
+        };
+        auto first = next();
+        if (first == "merged") return of_merged(rest);
+        if (first == ".shale") {
+            first = next();
+            if (next() == "deleted") return std::nullopt;
+        }
+        std::uint32_t number = 0;
+        const auto end = first.data() + first.size();
+        if (std::from_chars(first.data(), end, number).ptr != end || number == 0)
+            return std::nullopt;
+        return number - 1;
+    }
+
+  private:
+    std::optional<std::uint32_t> of_merged(std::string_view path) {
+        std::call_once(once_, [&] { from_ = layers_of_nodes(*merged_, tables_); });
+        const auto node = merged_->find(path);
+        if (node == kNoNode || from_.at(node) == kNoLayer) return std::nullopt;
+        return from_[node];
+    }
+
+    std::shared_ptr<const Tree> shown_, merged_;
+    Tables tables_;
+    std::once_flag once_;
+    std::vector<std::uint32_t> from_;
+};
+
 std::size_t layers_after_step(const StoredImage& image, std::size_t step) {
     const auto& history = image.config.history;
     if (step > history.size())
@@ -217,8 +260,14 @@ TreeArgument part_of(TreeArgument whole, const Part& part) {
     whole.tables = nullptr;  // they are those of the image, not of what is shown
     if (part.kind == Part::Kind::Layer) {
         show(layer_alone(tables, part.number - 1));
+        whole.layer_of = [layer = static_cast<std::uint32_t>(part.number - 1)](NodeId) {
+            return std::optional(layer);
+        };
     } else if (part.kind == Part::Kind::Layers) {
-        show(all_layers(*whole.tree, tables));
+        const auto merged = whole.tree;
+        show(all_layers(*merged, tables));
+        const auto origins = std::make_shared<ArrangedOrigins>(whole.tree, merged, tables);
+        whole.layer_of = [origins](NodeId node) { return origins->layer_of(node); };
     } else {
         const auto layers = layers_after_step(*whole.image, part.number);
         show(tree_after(tables, layers));
@@ -258,29 +307,48 @@ std::vector<std::uint64_t> wasted_bytes(const Tree& merged, const Tables& tables
     return bytes;
 }
 
-OriginAttributes origin_attributes(const TreeArgument& shown) {
-    if (!shown.image || !shown.tables) return nullptr;
+namespace {
+
+// Of a tree that is what the tables merge to. These are shared with the content index.
+std::function<std::optional<std::uint32_t>(NodeId)> layers_of_merged(const TreeArgument& shown) {
     struct Origins {
         std::once_flag once;
         std::vector<std::uint32_t> from;
-        // Shared with the content index, which holds the same tables.
         Tables tables;
+        std::shared_ptr<const Tree> tree;
+    };
+    const auto origins = std::make_shared<Origins>();
+    origins->tables = shown.tables();
+    origins->tree = shown.tree;
+    return [origins](NodeId node) -> std::optional<std::uint32_t> {
+        std::call_once(origins->once,
+                       [&] { origins->from = layers_of_nodes(*origins->tree, origins->tables); });
+        const auto layer = origins->from.at(node);
+        return layer == kNoLayer ? std::nullopt : std::optional(layer);
+    };
+}
+
+}  // namespace
+
+OriginAttributes origin_attributes(const TreeArgument& shown) {
+    if (!shown.image || (!shown.tables && !shown.layer_of)) return nullptr;
+    struct Origins {
+        std::function<std::optional<std::uint32_t>(NodeId)> layer_of;
         std::shared_ptr<const Tree> tree;
         StoredImage image;
         std::vector<std::optional<std::size_t>> steps;
     };
     const auto origins = std::make_shared<Origins>();
-    origins->tables = shown.tables();
+    origins->layer_of = shown.layer_of ? shown.layer_of : layers_of_merged(shown);
     origins->tree = shown.tree;
     origins->image = *shown.image;
     origins->steps = steps_of_layers(*shown.image);
     return [origins](NodeId node, std::string_view name) -> std::optional<std::string> {
-        std::call_once(origins->once,
-                       [&] { origins->from = layers_of_nodes(*origins->tree, origins->tables); });
         const auto entry = origins->tree->entry(node);
         if (name == "content" && entry.type == FileType::Regular) return entry.content.str();
-        const auto layer = origins->from.at(node);
-        if (layer == kNoLayer) return std::nullopt;
+        const auto from = origins->layer_of(node);
+        if (!from) return std::nullopt;
+        const std::size_t layer = *from;
         if (name == "layer") return std::to_string(layer + 1);
         if (name == "digest") return origins->image.manifest.layers[layer].digest.str();
         const auto step = origins->steps[layer];

@@ -52,22 +52,26 @@ TreeArgument read_file_argument(const std::string& path) {
     return open_snapshot(path);
 }
 
-TreeArgument named_image(Workspace& workspace, const std::string& text,
-                         const PlatformChoice& platform) {
-    auto image = find_image(workspace.store(), text, platform);
-    if (!image)
-        fail(ErrorKind::NotFound, "\"" + text +
-                                      "\" is neither a directory, a snapshot file nor an "
-                                      "image in the store");
-    announce_platform(*image, platform);
-    return image_argument(workspace, std::move(*image));
-}
-
 TreeArgument obtained_image(Workspace& workspace, const std::string& text,
                             const PlatformChoice& platform) {
     auto image = obtain_image(workspace, text, platform);
     announce_platform(image, platform);
     return image_argument(workspace, std::move(image));
+}
+
+TreeArgument named_image(Workspace& workspace, const std::string& text,
+                         const PlatformChoice& platform) {
+    auto image = find_image(workspace.store(), text, platform);
+    // A word alone is more often a directory that was misspelled.
+    if (!image && text.find_first_of(":@") != std::string::npos)
+        return obtained_image(workspace, text, platform);
+    if (!image)
+        fail(ErrorKind::NotFound, "\"" + text +
+                                      "\" is neither a directory, a snapshot file nor an image in "
+                                      "the store; `shale pull " +
+                                      text + "` fetches one");
+    announce_platform(*image, platform);
+    return image_argument(workspace, std::move(*image));
 }
 
 bool is_on_overlay(const std::string& path) {

@@ -53,6 +53,10 @@ struct TreeArgument {
     std::optional<StoredImage> image{};  // if the reference names one
     // The tables of contents of its layers. Null unless `tree` is what they merge to.
     std::function<Tables()> tables{};
+    // Which layer of the image an entry of `tree` comes from, from 0; nullopt: none, or it is not
+    // known. Set where `tree` is an arrangement of layers; else `tables` tell. Safe from any
+    // thread.
+    std::function<std::optional<std::uint32_t>(snapshot::NodeId)> layer_of{};
     std::shared_ptr<RemoteImage> remote{};  // null for what is here
 };
 

@@ -197,5 +197,50 @@ TEST(UnifiedText, TextsWithNothingInCommonAreReplaced) {
     EXPECT_EQ(patched(before, unified_text(before, after, "a", "b")), after);
 }
 
+TEST(ChangeJson, EscapesAndKeepsBrokenUtf8Exact) {
+    const Tree before = tree_of({}),
+               after = tree_of({{"q\"\t\xc3\xa9\xff \xc2\x9b\x7f", file("")}});
+    const std::string json = to_json(compare(before, after), before, after);
+    EXPECT_NE(json.find("\"path\":\"q\\\"\\u0009\xc3\xa9\\ufffd \\u009b\\u007f\""),
+              std::string::npos)
+        << json;
+    EXPECT_NE(json.find("\"path_hex\":\"712209c3a9ff20c29b7f\""), std::string::npos) << json;
+    EXPECT_EQ(to_json({}, before, after), "[]\n");
+}
+
+// The text says where a link leads, and which device it is; so must this.
+TEST(ChangeJson, SaysWhatEntriesAre) {
+    EntrySpec link, other, device;
+    link.type = other.type = FileType::Symlink;
+    link.link_target = "/x";
+    other.link_target = "/y\xff";
+    device.type = FileType::BlockDevice;
+    device.device_major = 8;
+    device.device_minor = 1;
+    device.xattrs = {{"user.a", "b"}};
+    const Tree before = tree_of({{"l", link}}), after = tree_of({{"l", other}, {"sda1", device}});
+    const std::string json = to_json(compare(before, after), before, after);
+    for (const char* part :
+         {"\"target\":\"/x\"", "\"target\":\"/y\\ufffd\",\"target_hex\":\"2f79ff\"",
+          "\"device\":\"8:1\"", "\"xattrs\":{\"user.a\":\"62\"}"})
+        EXPECT_NE(json.find(part), std::string::npos) << part << "\n" << json;
+}
+
+TEST(ChangeJson, WhatIsIgnoredIsNoReason) {
+    EntrySpec old = file("a"), changed = file("b", 0600);
+    changed.uid = 1;
+    changed.mtime_ns = 1'000'000'000;
+    const Tree before = tree_of({{"f", old}}), after = tree_of({{"f", changed}});
+    const auto changes = compare(before, after);
+    EXPECT_NE(to_json(changes, before, after)
+                  .find("\"content_changed\":true,\"metadata_changed\":true,"
+                        "\"reasons\":[\"content\",\"mode\",\"owner\",\"time\"]"),
+              std::string::npos);
+    EXPECT_NE(to_json(changes, before, after, {.mtime = true, .mode = true, .owner = true})
+                  .find("\"content_changed\":true,\"metadata_changed\":false,"
+                        "\"reasons\":[\"content\"]"),
+              std::string::npos);
+}
+
 }  // namespace
 }  // namespace shale::report
