@@ -235,8 +235,7 @@ void lint_from(const File& file, const Stage& stage, const Arguments& arguments,
     const dockerfile::Lookup defaults = [&](std::string_view name) {
         return arguments.global_default(name);
     };
-    if (!is_good_reference(file, stage.from.reference, defaults) &&
-        is_good_reference(file, stage.from.reference, given))
+    if (!is_good_reference(file, stage.from.reference, defaults))
         report_from(file, stage, "InvalidDefaultArgInFrom",
                     "Default value for ARG " + stage.from.reference +
                         " results in empty or invalid base image name",

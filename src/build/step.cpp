@@ -301,9 +301,9 @@ class StepMaker {
                 say("differs from the cache: /" + change.path + ": " + change.detail);
         if (shown > kMostShown)
             say("differs from the cache: " + std::to_string(shown - kMostShown) + " more files");
-        session_.tracker.progress().warning(step_.name + ": executed again, " +
-                                            std::to_string(changes.size()) +
-                                            " files differ from what is cached");
+        session_.tracker.progress().warning(
+            step_.name + ": executed again, " + std::to_string(changes.size()) +
+            (changes.size() == 1 ? " file differs" : " files differ") + " from what is cached");
     }
 
     void tell_of_waiting() { say("another build is at this step; waiting for it"); }

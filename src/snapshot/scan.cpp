@@ -68,7 +68,8 @@ class Scanner {
         const NodeId node = append(walked);
         if (walked.type == FileType::Directory) open_.push_back({node, walked.path.size()});
         if (open_.size() > kMaxDepth + 1)
-            fail(ErrorKind::Unsupported, "'" + where(walked.path) + "' is nested deeper than " +
+            fail(ErrorKind::Unsupported, "'" + where(walked.path.substr(0, 64)) +
+                                             "...' is nested deeper than " +
                                              std::to_string(kMaxDepth) + " directories");
         if (can_be_linked(walked)) {
             const auto [first, is_new] = inodes_.at(walked, node);

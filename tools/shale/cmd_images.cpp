@@ -14,6 +14,8 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cmath>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -120,6 +122,12 @@ std::string repository_of(const oci::Reference& name) {
     return plain.familiar();
 }
 
+// "-83%"; what rounds to nothing is nothing, on either side.
+std::string percent_less(double share) {
+    const auto percent = std::lround(share * 100);
+    return fmt::format("{}{}%", percent > 0 ? "-" : percent < 0 ? "+" : "", std::labs(percent));
+}
+
 std::string render_table(const std::vector<const Row*>& rows, bool digests) {
     std::vector<std::string> header = {"REPOSITORY", "TAG"};
     if (digests) header.push_back("DIGEST");
@@ -141,9 +149,10 @@ std::string render_table(const std::vector<const Row*>& rows, bool digests) {
         cells.push_back(config.created_ns ? format_age(now, *config.created_ns) : "-");
         cells.push_back(row.unpacked ? format_size(*row.unpacked) : "-");
         cells.push_back(format_size(compressed_bytes(manifest)));
-        cells.push_back(row.compared_with ? fmt::format("-{:.0f}% vs {}", row.saving() * 100,
-                                                        shown_name(row.compared_with->image))
-                                          : "-");
+        cells.push_back(row.compared_with
+                            ? fmt::format("{} vs {}", percent_less(row.saving()),
+                                          shown_name(row.compared_with->image))
+                            : "-");
         table.add(std::move(cells));
     }
     return table.str();

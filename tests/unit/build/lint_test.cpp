@@ -165,6 +165,7 @@ TEST(InvalidDefaultArgInFromRule, JudgesWhatDefaultsAloneGive) {
               Texts{"InvalidDefaultArgInFrom: Default value for ARG busybox:$VERSION results in "
                     "empty or invalid base image name (line 2)"});
     EXPECT_EQ(judge("ARG IMAGE\nFROM $IMAGE\n", {{"IMAGE", "busybox"}}).size(), 1u);
+    EXPECT_EQ(judge("ARG IMAGE\nFROM $IMAGE\n").size(), 1u);  // besides the error of the build
     EXPECT_EQ(judge("ARG SFX=\"box:\"\nFROM busy${SFX}\n", {{"SFX", "box:1"}}).size(), 1u);
     EXPECT_EQ(judge("ARG V=\"latest\"\nFROM busybox:${V}\n", {{"V", "1"}}), Texts{});
     EXPECT_EQ(judge("ARG V\nFROM busybox:stable${V}\n", {{"V", "-musl"}}), Texts{});
