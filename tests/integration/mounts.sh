@@ -179,6 +179,7 @@ wasted() { "$SHALE" history --wasted --json lay:1 | python3 -c '
 import json, sys
 print(*[row.get("wastedBytes", "-") for row in json.load(sys.stdin)][::-1])'; }
 check "bytes wasted" equal "$(wasted)" "0 300000 300000 - 300000 0"
+check "of how many" contains "$("$SHALE" history --wasted lay:1 | tail -1)" "900 kB of"
 check "history numbers steps and layers" contains "$("$SHALE" history lay:1)" "LAYER"
 check_fails "no such layer" 1 "there is no layer 6, the image has 5" \
     "$SHALE" mount --layer 6 lay:1 "$m"

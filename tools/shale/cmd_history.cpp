@@ -12,6 +12,7 @@
 
 #include <shale/base.hpp>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -33,7 +34,7 @@ struct Flags {
 
 struct Row {
     std::size_t step_number = 0, layer_number = 0;  // from 1; 0: none
-    std::optional<std::uint64_t> wasted;
+    std::optional<std::uint64_t> unpacked, wasted;  // bytes of files
     oci::History step;
     std::optional<oci::Descriptor> layer;  // none for a step without one, or a history that lies
 };
@@ -65,9 +66,28 @@ std::vector<Row> pair_up(const StoredImage& image) {
 void add_wasted(std::vector<Row>& rows, Workspace& workspace, const std::string& reference,
                 const PlatformChoice& platform) {
     const auto image = obtain_tree(workspace, reference, platform);
-    const auto bytes = wasted_bytes(*image.tree, image.tables());
-    for (auto& row : rows)
-        if (row.layer_number > 0) row.wasted = bytes.at(row.layer_number - 1);
+    const auto tables = image.tables();
+    const auto wasted = wasted_bytes(*image.tree, tables);
+    for (auto& row : rows) {
+        if (row.layer_number == 0) continue;
+        row.wasted = wasted.at(row.layer_number - 1);
+        row.unpacked = 0;
+        for (const auto& entry : tables.at(row.layer_number - 1)->entries)
+            *row.unpacked += entry.member.size;
+    }
+}
+
+// Of everything that the layers bring, what nobody sees.
+std::string waste_line(const std::vector<Row>& rows) {
+    std::uint64_t wasted = 0, unpacked = 0;
+    for (const auto& row : rows) {
+        wasted += row.wasted.value_or(0);
+        unpacked += row.unpacked.value_or(0);
+    }
+    const double share =
+        unpacked == 0 ? 0 : static_cast<double>(wasted) / static_cast<double>(unpacked);
+    return fmt::format("{} of {} wasted, {:.0f}%\n", format_size(wasted), format_size(unpacked),
+                       100 * share);
 }
 
 std::string layer_cell(const Row& row, bool no_trunc) {
@@ -78,7 +98,7 @@ std::string layer_cell(const Row& row, bool no_trunc) {
 
 std::string render_table(const std::vector<Row>& rows, const Flags& flags) {
     std::vector<std::string> header = {"STEP", "LAYER", "CREATED", "CREATED BY", "COMPRESSED"};
-    if (flags.wasted) header.push_back("WASTED");
+    if (flags.wasted) header.insert(header.end(), {"UNPACKED", "WASTED"});
     header.push_back("COMMENT");
     Table table(std::move(header));
     const auto now = system_clock().now_ns();
@@ -91,11 +111,13 @@ std::string render_table(const std::vector<Row>& rows, const Flags& flags) {
                                           step.created_ns ? format_age(now, *step.created_ns) : "-",
                                           flags.no_trunc ? by : fit(by, kStepColumns),
                                           row.layer ? format_size(row.layer->size) : "0 B"};
-        if (flags.wasted) cells.push_back(row.wasted ? format_size(*row.wasted) : "-");
+        if (flags.wasted)
+            for (const auto& bytes : {row.unpacked, row.wasted})
+                cells.push_back(bytes ? format_size(*bytes) : "-");
         cells.push_back(step.comment);
         table.add(std::move(cells));
     }
-    return table.str();
+    return table.str() + (flags.wasted ? waste_line(rows) : "");
 }
 
 std::string render_json(const std::vector<Row>& rows) {
@@ -111,6 +133,7 @@ std::string render_json(const std::vector<Row>& rows) {
             item["mediaType"] = layer->media_type;
         }
         item["compressedBytes"] = layer ? layer->size : 0;
+        if (row.unpacked) item["unpackedBytes"] = *row.unpacked;
         if (row.wasted) item["wastedBytes"] = *row.wasted;
         list.push_back(std::move(item));
     }
@@ -133,7 +156,7 @@ Run declare(CLI::App& app) {
                           "Name or ID of an image of the store, or docker://NAME"));
     add_switch(app, "--no-trunc", flags->no_trunc, "Show steps and digests in full");
     add_switch(app, "--wasted", flags->wasted,
-               "Show bytes of files that later layers overwrite or delete");
+               "Show bytes of files, and of those that later layers overwrite or delete");
     add_platform_flag(app, flags->platform);
     add_switch(app, "--json", flags->json, "Print JSON");
     return [flags](Workspace& workspace) { return run(*flags, workspace); };
@@ -153,7 +176,7 @@ const Command& history_command() {
                    "docker://NAME asks the registry, and leaves the layers there. oci:DIR[:TAG], "
                    "oci-archive:FILE[:TAG] and docker-archive:FILE[:NAME] are taken, too.",
         .examples = {{"shale history app:prod", "Which step made which layer"},
-                     {"shale history --wasted app:prod", "And what it brought for nothing"}},
+                     {"shale history --wasted app:prod", "How much it brought, and what of that for nothing"}},
         .declare = declare,
     };
     return command;

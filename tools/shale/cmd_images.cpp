@@ -149,10 +149,9 @@ std::string render_table(const std::vector<const Row*>& rows, bool digests) {
         cells.push_back(config.created_ns ? format_age(now, *config.created_ns) : "-");
         cells.push_back(row.unpacked ? format_size(*row.unpacked) : "-");
         cells.push_back(format_size(compressed_bytes(manifest)));
-        cells.push_back(row.compared_with
-                            ? fmt::format("{} vs {}", percent_less(row.saving()),
-                                          shown_name(row.compared_with->image))
-                            : "-");
+        cells.push_back(row.compared_with ? fmt::format("{} vs {}", percent_less(row.saving()),
+                                                        shown_name(row.compared_with->image))
+                                          : "-");
         table.add(std::move(cells));
     }
     return table.str();
