@@ -176,7 +176,8 @@ const Command& history_command() {
                    "docker://NAME asks the registry, and leaves the layers there. oci:DIR[:TAG], "
                    "oci-archive:FILE[:TAG] and docker-archive:FILE[:NAME] are taken, too.",
         .examples = {{"shale history app:prod", "Which step made which layer"},
-                     {"shale history --wasted app:prod", "How much it brought, and what of that for nothing"}},
+                     {"shale history --wasted app:prod",
+                      "How much it brought, and what of that for nothing"}},
         .declare = declare,
     };
     return command;
