@@ -46,8 +46,8 @@ struct StoredSection {
     Digest nodes;  // all that the members say
     Digest next;   // path and size of the member behind them, on which the last group's end depends
     std::vector<Group> groups;
-    // Keys of the frames in which the table of contents has their text and their digests (zero
-    // without contents), and how long the text is.
+    // Keys of the frames in which the table of contents has their text and, if there are contents,
+    // their digests, and how long the text is.
     Digest text, digests;
     std::uint64_t text_bytes = 0;
     std::vector<Gap> gaps;

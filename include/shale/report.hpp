@@ -46,7 +46,8 @@ std::string to_tree_text(const std::vector<diff::Change>& changes, const snapsho
 
 // For programs: a list of objects with kind, path, and the entry before and after; of a Modified
 // one also the reasons. What is ignored is no reason. Text that is not UTF-8 is shown with U+FFFD
-// in place of what is broken, and its exact bytes follow under the key with "_hex" behind it.
+// in place of what is broken, and its exact bytes follow under the key with "_hex" behind it; a
+// name of an xattr is then "hex:" and its bytes. Values of xattrs are in hexadecimal.
 std::string to_json(const std::vector<diff::Change>& changes, const snapshot::Tree& before,
                     const snapshot::Tree& after, const Ignored& ignored = {});
 

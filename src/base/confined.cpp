@@ -18,8 +18,12 @@ std::optional<std::string> read_confined(const std::string& directory, const std
     open_how how{};
     how.flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
     how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-    const UniqueFd fd(
-        static_cast<int>(::syscall(SYS_openat2, root.get(), name.c_str(), &how, sizeof how)));
+    int opened = -1;
+    do  // EAGAIN: a rename went on meanwhile, and the kernel cannot vouch for ".." in the path
+        opened =
+            static_cast<int>(::syscall(SYS_openat2, root.get(), name.c_str(), &how, sizeof how));
+    while (opened < 0 && (errno == EINTR || errno == EAGAIN));
+    const UniqueFd fd(opened);
     if (!fd) {
         if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
         if (errno == ENXIO) fail(ErrorKind::Invalid, path + ": not a regular file");  // a socket

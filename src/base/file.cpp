@@ -60,6 +60,8 @@ namespace {
 
 // Levels that are descended into with a directory open for each of them.
 constexpr int kOpenLevels = 32;
+// The same where nothing can be moved, as long as the stack and the descriptors last.
+constexpr int kMostLevels = 1000;
 
 // Removes what is below one directory. A command may have nested directories deeper than a process
 // can open; those too deep are moved up into the topmost one, for another round.
@@ -99,7 +101,8 @@ class TreeRemoval {
 
     bool remove_directory(int parent, const char* name, int depth) {
         if (::unlinkat(parent, name, AT_REMOVEDIR) == 0) return true;
-        if (depth == kOpenLevels) return move_up(parent, name);
+        if (depth == kMostLevels || (depth >= kOpenLevels && move_up(parent, name)))
+            return depth < kMostLevels;
         UniqueFd child(::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
         struct stat status {};
         if (!child || ::fstat(child.get(), &status) != 0 || status.st_dev != device_) return false;
@@ -107,12 +110,14 @@ class TreeRemoval {
         return ::unlinkat(parent, name, AT_REMOVEDIR) == 0 || has_moved_;
     }
 
+    // False where directories cannot be moved: below an overlay, say.
     bool move_up(int parent, const char* name) {
         for (;;) {
             const std::string above = "deep-" + std::to_string(++moved_);
-            if (::renameat2(parent, name, top_.get(), above.c_str(), RENAME_NOREPLACE) == 0)
-                return has_moved_ = true;
-            if (errno != EEXIST) return false;
+            struct stat status {};
+            if (::fstatat(top_.get(), above.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) continue;
+            if (::renameat(parent, name, top_.get(), above.c_str()) == 0) return has_moved_ = true;
+            if (errno != EEXIST && errno != ENOTEMPTY && errno != ENOTDIR) return false;
         }
     }
 

@@ -1,16 +1,18 @@
 // check(): the whole of lint over a Dockerfile, with no more of the world than the configs of base
 // images.
 //
-// Those are asked for first, all at once. Then stages are looked at in their order, each beginning
-// with what its base ends with; what the build would refuse is a problem, as in the build.
+// Those are asked for first, several at once. Then stages are looked at in their order, each
+// beginning with what its base ends with; what the build would refuse is a problem, as in the
+// build.
 #include "lint.hpp"
+#include "parallel.hpp"
 #include "plan.hpp"
 
 #include <algorithm>
-#include <future>
 #include <map>
 #include <optional>
 #include <utility>
+#include <vector>
 
 namespace shale::build {
 namespace {
@@ -45,7 +47,8 @@ class Checker {
                    std::binary_search(reached.begin(), reached.end(), stage.index);
         };
         for (const auto& stage : file_.stages)
-            if (is_wanted(stage)) ask_for_base(stage);
+            if (is_wanted(stage)) note_base(stage);
+        ask_for_bases();
         for (const auto& stage : file_.stages)
             if (is_wanted(stage)) check_stage(stage);
     }
@@ -94,37 +97,50 @@ class Checker {
         return base.platform.empty() ? platform_ : oci::Platform::parse(base.platform);
     }
 
-    // Registries take their time, and longer where there are none; all are asked at once. What is
-    // wrong with a FROM is for check_stage() to say.
-    void ask_for_base(const Stage& stage) {
+    // Registries take their time, and longer where there are none; several are asked at once. What
+    // is wrong with a FROM is for check_stage() to say.
+    struct Asked {
+        oci::Reference reference;
+        oci::Platform platform;
+        std::optional<oci::ImageConfig> config;
+    };
+
+    static std::string name_of(const oci::Reference& reference, const oci::Platform& platform) {
+        return reference.str() + " " + platform.str();
+    }
+
+    void note_base(const Stage& stage) {
         try {
             const auto base = resolve_from(file_, stage.index, *arguments_, contexts());
-            if (const auto* image = std::get_if<ImageBase>(&base))
-                answer(image->reference, wanted_platform(*image));
+            const auto* image = std::get_if<ImageBase>(&base);
+            if (image == nullptr) return;
+            const auto platform = wanted_platform(*image);
+            bases_.try_emplace(name_of(image->reference, platform),
+                               Asked{image->reference, platform, std::nullopt});
         } catch (const Error&) {
         }
     }
 
-    // Each image is asked once.
-    using Answer = std::shared_future<std::optional<oci::ImageConfig>>;
-    Answer answer(const oci::Reference& reference, const oci::Platform& platform) {
-        const auto [known, is_new] = configs_.try_emplace(reference.str() + " " + platform.str());
-        if (is_new)
-            known->second = std::async(std::launch::async, [this, reference, platform] {
-                                try {
-                                    return std::optional(
-                                        images_.resolve(reference, platform, request_.pull).config);
-                                } catch (const Error&) {
-                                    return std::optional<oci::ImageConfig>();
-                                }
-                            }).share();
-        return known->second;
+    void ask_for_bases() {
+        constexpr std::size_t kAtOnce = 8;
+        std::vector<Asked*> all;
+        for (auto& [name, asked] : bases_)
+            all.push_back(&asked);
+        for_each_parallel(all.size(), kAtOnce, [&](std::size_t i) {
+            try {
+                all[i]->config =
+                    images_.resolve(all[i]->reference, all[i]->platform, request_.pull).config;
+            } catch (const Error&) {  // told once it is missed
+            }
+        });
     }
 
     // Without an answer the check goes on with what the text says.
     std::optional<oci::ImageConfig> config_of(const oci::Reference& reference,
                                               const oci::Platform& platform) {
-        const auto& config = answer(reference, platform).get();
+        const auto asked = bases_.find(name_of(reference, platform));
+        SHALE_ENSURE(asked != bases_.end());
+        const auto& config = asked->second.config;
         const auto name = reference.familiar();
         auto& unknown = result_.unknown_images;
         if (!config && std::ranges::find(unknown, name) == unknown.end()) unknown.push_back(name);
@@ -161,7 +177,7 @@ class Checker {
     oci::Platform platform_;
     const Arguments* arguments_ = nullptr;
     std::map<std::uint32_t, LintScope> scopes_;
-    std::map<std::string, Answer> configs_;
+    std::map<std::string, Asked> bases_;
 };
 
 }  // namespace

@@ -1,9 +1,9 @@
 #include "context.hpp"
 
-#include "definition_file.hpp"
 #include "key.hpp"
 #include "sources.hpp"
 
+#include <shale/definition_file.hpp>
 #include <shale/watch.hpp>
 
 #include <fmt/format.h>

@@ -1,10 +1,14 @@
-#include "definition_file.hpp"
-
+// The place is found in the words of the path first, so that no link on the way to the file leads
+// out of the context either; only what lies elsewhere by its words is looked for by where it really
+// is.
 #include <shale/confined.hpp>
+#include <shale/definition_file.hpp>
 
 #include <sys/stat.h>
 
+#include <cerrno>
 #include <filesystem>
+#include <string_view>
 #include <system_error>
 
 namespace shale::build {
@@ -18,20 +22,44 @@ struct Place {
     std::string directory, name;
 };
 
+std::optional<Place> place_in(const fs::path& path, const fs::path& directory) {
+    if (directory.empty()) return std::nullopt;
+    const fs::path below = path.lexically_relative(directory);
+    if (below.empty() || *below.begin() == "..") return std::nullopt;
+    return Place{directory.string(), below.string()};
+}
+
 Place place_of(const fs::path& path, const std::string& context_directory) {
     std::error_code failed;
+    const auto words = [](const fs::path& written) {
+        return fs::absolute(written).lexically_normal();
+    };
+    const fs::path written = context_directory.empty() ? fs::path() : words(context_directory);
+    if (const auto place =
+            place_in(words(path), written.has_filename() ? written : written.parent_path()))
+        return *place;
     const fs::path parent = path.has_parent_path() ? path.parent_path() : fs::path(".");
     const fs::path directory = fs::canonical(parent, failed);
     if (failed) return {parent.string(), path.filename().string()};
     const fs::path context = fs::canonical(context_directory, failed);
-    const fs::path below = failed ? fs::path() : directory.lexically_relative(context);
-    if (below.empty() || *below.begin() == "..")
-        return {directory.string(), path.filename().string()};
-    return {context.string(), (below / path.filename()).lexically_normal().string()};
+    if (!failed)
+        if (const auto place = place_in(directory / path.filename(), context)) return *place;
+    return {directory.string(), path.filename().string()};
 }
 
-bool is_device(const std::string& path) {
-    return path.starts_with("/dev/") || path.starts_with("/proc/");
+// A descriptor of the caller's, by any of its names.
+bool is_descriptor(std::string_view path) {
+    if (path == "/dev/stdin") return true;
+    const auto number = path.substr(path.rfind('/') + 1);
+    const auto directory = path.substr(0, path.size() - number.size());
+    const bool is_number =
+        !number.empty() && number.find_first_not_of("0123456789") == std::string_view::npos;
+    if (!is_number) return false;
+    if (directory == "/dev/fd/" || directory == "/proc/self/fd/") return true;
+    constexpr std::string_view kProc = "/proc/", kFd = "/fd/";
+    if (!directory.starts_with(kProc) || !directory.ends_with(kFd)) return false;
+    const auto pid = directory.substr(kProc.size(), directory.size() - kProc.size() - kFd.size());
+    return !pid.empty() && pid.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
 }  // namespace
@@ -44,7 +72,7 @@ std::optional<std::string> read_definition(const std::string& path,
         if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
         throw_errno("stat", path);
     }
-    if (is_device(path)) return read_file(path, limit);
+    if (is_descriptor(path)) return read_file(path, limit);
     const Place place = place_of(path, context_directory);
     auto text = read_confined(place.directory, place.name, limit);
     if (!text)

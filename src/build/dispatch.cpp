@@ -85,7 +85,7 @@ std::string Dispatcher::expanded_step_name() const {
 std::string Dispatcher::absolute(std::string_view path) const {
     if (path.starts_with('/')) return std::string(path);
     const auto& cwd = state_.image.config.working_dir;
-    return join_path(cwd.empty() ? "/" : cwd, path);
+    return join_path(clean_absolute_path(cwd), path);  // it may be as somebody wrote it
 }
 
 void Dispatcher::add_history(std::string created_by, std::shared_ptr<LayerSlot> layer) {

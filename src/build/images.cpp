@@ -1,5 +1,7 @@
 // Pull and push: the only place where the registry client and the store meet. Documents are small
 // and come first; layers follow, several at a time, and the tag moves when everything is there.
+#include "parallel.hpp"
+
 #include <shale/build.hpp>
 #include <shale/codec.hpp>
 
@@ -8,38 +10,12 @@
 
 #include <algorithm>
 #include <atomic>
-#include <exception>
-#include <thread>
 
 namespace shale::build {
 namespace {
 
 // As many transfers at a time as docker makes; more gain nothing against one registry.
 constexpr std::size_t kTransfers = 3;
-
-// Runs body(0..count-1) on a few threads. The first error stops further work and is rethrown.
-void for_each_parallel(std::size_t count, const std::function<void(std::size_t)>& body) {
-    std::atomic<std::size_t> next{0};
-    std::mutex mutex;
-    std::exception_ptr failure;
-    const auto work = [&] {
-        for (std::size_t i; (i = next++) < count;)
-            try {
-                body(i);
-            } catch (...) {  // a thread root: kept for the caller
-                const std::lock_guard lock(mutex);
-                if (!failure) failure = std::current_exception();
-                next = count;
-            }
-    };
-    {
-        std::vector<std::jthread> threads;
-        for (std::size_t i = 1; i < std::min(kTransfers, count); ++i)
-            threads.emplace_back(work);
-        work();
-    }
-    if (failure) std::rethrow_exception(failure);
-}
 
 void check_layers(const oci::Reference& name, const ResolvedImage& image) {
     if (image.manifest.layers.size() != image.config.diff_ids.size())
@@ -170,7 +146,7 @@ void Images::pull_layers(const oci::Reference& name, const ResolvedImage& image,
                          VertexId vertex, Tagging tagging) {
     check_layers(name, image);
     const auto& layers = image.manifest.layers;
-    for_each_parallel(layers.size(),
+    for_each_parallel(layers.size(), kTransfers,
                       [&](std::size_t i) { pull_blob(name, layers[i], tracker, vertex); });
     // A build brings its bases along and remembers them by name, but a name that the user has given
     // to an image stays where it is.
@@ -239,7 +215,7 @@ void Images::push_blobs(const oci::Reference& name, const oci::Manifest& manifes
     const auto places = neighbours(name);
     tracker.run("pushing layers of " + name.familiar(), [&](VertexId vertex) {
         std::atomic<bool> sent{false};
-        for_each_parallel(blobs.size(), [&](std::size_t i) {
+        for_each_parallel(blobs.size(), kTransfers, [&](std::size_t i) {
             const auto& blob = blobs[i];
             const auto place = places.find(blob.digest);
             const bool pushed = client_.push_blob(

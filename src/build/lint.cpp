@@ -47,6 +47,7 @@ class StageLint {
     void visit(const Instruction& instruction, const OnRefused& refused) {
         at_ = &instruction;
         reported_.clear();
+        refused_ = refused ? &refused : nullptr;
         if (refused) try_to_validate(instruction, refused);
         std::visit([this](const auto& value) { check(value); }, instruction.value);
     }
@@ -91,8 +92,8 @@ class StageLint {
             try {
                 if (const auto value = arguments_.for_stage(declaration, lookup_, file_.escape))
                     scope_.environment.set(declaration.name, *value);
-            } catch (const Error&) {
-                // The build says so at this line.
+            } catch (const Error& error) {
+                if (refused_ != nullptr && scope_.base_known) (*refused_)(*at_, error);
             }
             scope_.arguments.push_back(declaration.name);
         }
@@ -192,7 +193,8 @@ class StageLint {
     Findings& out_;
     dockerfile::Lookup lookup_;
     const Instruction* at_ = nullptr;
-    std::set<std::string> reported_;  // of this instruction
+    const OnRefused* refused_ = nullptr;  // during visit(); may be null
+    std::set<std::string> reported_;      // of this instruction
 };
 
 // `word` is the part of the FROM line that the finding is about.

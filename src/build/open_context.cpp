@@ -4,8 +4,9 @@
 #include "open_context.hpp"
 
 #include "archive.hpp"
-#include "definition_file.hpp"
 #include "stage.hpp"
+
+#include <shale/definition_file.hpp>
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -148,6 +148,22 @@ void add_files(const Session& session, const RunSpec& run, WritableRoot& root,
                                fmt::format("{}/{}", kScriptDirectory, run.scripts[i].name), true});
 }
 
+// What is mounted on a directory must not hide what was mounted below it before.
+void sort_by_depth(std::vector<sandbox::BindMount>& mounts) {
+    std::ranges::stable_sort(mounts, {}, [](const sandbox::BindMount& mount) {
+        return std::ranges::count(mount.target, '/');
+    });
+}
+
+// In the order in which they are made. What the machine's owner lends to devices is not a
+// stranger's.
+void check_targets(const std::vector<sandbox::BindMount>& mounts, const snapshot::Tree& tree) {
+    for (std::size_t i = 0; i < mounts.size(); ++i)
+        if (leads_into_proc(mounts[i].target, links_of(tree, std::span(mounts).first(i))))
+            fail(ErrorKind::Invalid,
+                 "\"" + mounts[i].target + "\" cannot be mounted because it is inside /proc");
+}
+
 sandbox::Spec sandbox_spec(const Session& session, const RunSpec& run, const LoadedRoot& parent,
                            WritableRoot& root, const RunMounts& mounts) {
     auto& store = session.services.store;
@@ -171,15 +187,10 @@ sandbox::Spec sandbox_spec(const Session& session, const RunSpec& run, const Loa
     spec.cgroup_parent = run.cgroup_parent;
     add_files(session, run, root, spec);
     spec.mounts.insert(spec.mounts.end(), mounts.binds().begin(), mounts.binds().end());
-    for (const auto& mount : spec.mounts)
-        if (leads_into_proc(*parent.tree, mount.target))
-            fail(ErrorKind::Invalid,
-                 "\"" + mount.target + "\" cannot be mounted because it is inside /proc");
+    sort_by_depth(spec.mounts);
+    check_targets(spec.mounts, *parent.tree);
     apply_devices(run.devices, session.request.allow, cdi_directories(), spec);
-    // What is mounted on a directory must not hide what was mounted below it before.
-    std::ranges::stable_sort(spec.mounts, {}, [](const sandbox::BindMount& mount) {
-        return std::ranges::count(mount.target, '/');
-    });
+    sort_by_depth(spec.mounts);
     return spec;
 }
 

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <charconv>
 #include <deque>
+#include <filesystem>
+#include <system_error>
 
 namespace shale::build {
 namespace {
@@ -139,7 +141,31 @@ std::optional<FileSelection> selection_of(const RunMount& mount, const Context& 
     return read;
 }
 
-bool leads_into_proc(const snapshot::Tree& tree, const std::string& target) {
+ReadLink links_of(const snapshot::Tree& tree, std::span<const sandbox::BindMount> mounts) {
+    return [&tree, mounts](const std::string& path) -> std::optional<std::string> {
+        const sandbox::BindMount* over = nullptr;
+        for (const auto& mount : mounts) {
+            if (is_below("/" + path, mount.target) &&
+                (over == nullptr || mount.target.size() >= over->target.size()))
+                over = &mount;
+            else if ("/" + path == mount.target)
+                return std::nullopt;  // that is what stands there
+        }
+        if (over == nullptr) {
+            const auto node = tree.find(path);
+            if (node == snapshot::kNoNode || tree.entry(node).type != FileType::Symlink)
+                return std::nullopt;
+            return std::string(tree.entry(node).link_target);
+        }
+        if (over->source.empty()) return std::nullopt;  // a tmpfs is empty
+        std::error_code is_none;
+        const auto link = std::filesystem::read_symlink(
+            over->source + ("/" + path).substr(over->target.size()), is_none);
+        return is_none ? std::nullopt : std::optional(link.string());
+    };
+}
+
+bool leads_into_proc(const std::string& target, const ReadLink& read_link) {
     constexpr int kMostLinks = 40;  // as the kernel
     std::deque<std::string> rest;
     const auto put_before = [&](std::string_view path) {
@@ -163,12 +189,11 @@ bool leads_into_proc(const snapshot::Tree& tree, const std::string& target) {
         }
         at.push_back(part);
         if (at.front() == "proc") return true;
-        const auto node = tree.find(fmt::format("{}", fmt::join(at, "/")));
-        if (node == snapshot::kNoNode || tree.entry(node).type != FileType::Symlink) continue;
-        const auto link = tree.entry(node).link_target;
+        const auto link = read_link(fmt::format("{}", fmt::join(at, "/")));
+        if (!link) continue;
         at.pop_back();
-        if (link.starts_with('/')) at.clear();
-        put_before(link);
+        if (link->starts_with('/')) at.clear();
+        put_before(*link);
         ++links;
     }
     return false;

@@ -7,10 +7,13 @@
 #include "root.hpp"
 
 #include <shale/dockerfile.hpp>
+#include <shale/sandbox.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -49,9 +52,13 @@ void add_to_key(Key& key, const RunMount& mount, Context& context, bool by_conte
 // What a bind reads, for the record; nullopt for other mounts.
 std::optional<FileSelection> selection_of(const RunMount& mount, const Context& context);
 
-// Whether what is mounted at `target` would end up inside /proc, as links of `tree` lead: a runtime
-// would put a file of ours over one that the kernel answers from.
-bool leads_into_proc(const snapshot::Tree& tree, const std::string& target);
+// Where a path of the container, clean and without a leading slash, leads if it is a link.
+using ReadLink = std::function<std::optional<std::string>(const std::string& path)>;
+// Whether what is mounted at `target` would end up inside /proc: a runtime would put a file of ours
+// over one that the kernel answers from.
+bool leads_into_proc(const std::string& target, const ReadLink& read_link);
+// As the tree has it, and what was mounted on it: directories of this machine, and tmpfs.
+ReadLink links_of(const snapshot::Tree& tree, std::span<const sandbox::BindMount> mounts);
 
 // A stable order in which a mount below another one's target comes after it.
 void sort_by_depth(std::vector<RunMount>& mounts);

@@ -28,10 +28,6 @@ class Validator {
     void operator()(const dockerfile::StopSignal& signal) const {
         check_signal(expand(signal.signal));
     }
-    void operator()(const dockerfile::Arg& arg) const {
-        for (const auto& declaration : arg.declarations)
-            if (declaration.default_value) expand(*declaration.default_value);
-    }
     void operator()(const dockerfile::Expose& expose) const {
         for (const auto& token : expose.ports)
             for (const auto& word : dockerfile::expand_words(token, lookup_, escape_))

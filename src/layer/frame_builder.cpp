@@ -229,6 +229,10 @@ bool FrameBuilder::submit_stored_table(const Digest& key, std::uint64_t text_byt
     std::string packed;
     try {
         packed = read_packed(*store_, *stored);
+        // Nothing downstream looks into it, and a table that cannot be read is a lost layer.
+        stored_text_.resize(text_bytes);
+        table_decompressor_.decompress(as_bytes(packed),
+                                       std::as_writable_bytes(std::span(stored_text_)));
     } catch (const Error&) {  // as in append_stored()
         return false;
     }

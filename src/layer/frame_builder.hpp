@@ -105,6 +105,8 @@ class FrameBuilder {
     codec::FrameDecompressor decompressor_;
     std::string stored_tar_;
     TocEncoder encoder_;
+    codec::FrameDecompressor table_decompressor_;
+    std::string stored_text_;
     std::vector<Piece> pieces_;
     bool is_piece_cut_ = false;  // part of the one at hand was submitted
     std::vector<TocEntry> entries_;

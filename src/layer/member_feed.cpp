@@ -182,7 +182,7 @@ void MemberFeed::end_section(const Candidate& next) {
     const bool is_whole = builder_.end_piece(text, digests);
     if (is_whole && section_->can_be_stored(next.planned.node)) {
         StoredSection stored = section_->finish(after_);
-        stored.next = next_digest(next.member.path, next.planned.tar_bytes);
+        stored.next = next_digest(next.member, next.planned.tar_bytes);
         stored.text = text;
         stored.text_bytes = text_bytes;
         stored.digests = digests;
@@ -222,8 +222,7 @@ NodeId MemberFeed::reuse_section(NodeId first, NodeId row_end) {
 bool MemberFeed::is_followed_by_same(const StoredSection& section, NodeId end) const {
     MemberPlan plan(after_);
     const Candidate next = candidate(end, plan);
-    return !next.is_hard_link &&
-           next_digest(next.member.path, next.planned.tar_bytes) == section.next;
+    return !next.is_hard_link && next_digest(next.member, next.planned.tar_bytes) == section.next;
 }
 
 void MemberFeed::push_groups(const StoredSection& section, NodeId first) {

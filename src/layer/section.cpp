@@ -75,10 +75,11 @@ Digest nodes_digest(const snapshot::Tree& tree, NodeId first, NodeId end) {
     return hash.finish();
 }
 
-Digest next_digest(std::string_view path, std::uint64_t tar_bytes) {
+Digest next_digest(const tar::Member& member, std::uint64_t tar_bytes) {
     Hash hash;
-    hash.put(path);
+    hash.put(std::string_view(member.path));
     hash.put(tar_bytes);
+    hash.put(member.type == tar::MemberType::Directory);
     return hash.finish();
 }
 
@@ -115,6 +116,7 @@ contents_of(const StoredSection& section, const snapshot::Tree& tree, NodeId fir
     auto unusual = section.gaps.begin();
     NodeId node = first;
     for (const auto& group : section.groups) {
+        if (group.members == 0) return std::nullopt;
         for (std::uint32_t i = 0; i < group.members; ++i, ++node) {
             const snapshot::Entry entry = tree.entry(node);
             if (entry.type != FileType::Regular || entry.size == 0) continue;
@@ -126,7 +128,8 @@ contents_of(const StoredSection& section, const snapshot::Tree& tree, NodeId fir
         }
         groups_end += group.tar_bytes;
         if (group.ends_in_large) {
-            const auto size = tree.entry(node - 1).size;
+            const auto size = tree.entry(node - 1).size;  // 0 but for files
+            if (size == 0) return std::nullopt;
             groups_end += size + tar::padding(size);
         }
     }

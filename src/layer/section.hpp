@@ -34,8 +34,8 @@ class SectionRule {
 // hard link; equal digests mean that none is.
 Digest nodes_digest(const snapshot::Tree& tree, snapshot::NodeId first, snapshot::NodeId end);
 
-// What decides whether the group before a member ends there.
-Digest next_digest(std::string_view path, std::uint64_t tar_bytes);
+// What decides whether the group before a member ends there: all that MemberGroups looks at.
+Digest next_digest(const tar::Member& member, std::uint64_t tar_bytes);
 
 // One that is being planned.
 class OpenSection {

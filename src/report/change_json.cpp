@@ -51,6 +51,13 @@ void put_text(std::string& out, std::string_view key, std::string_view text) {
         fmt::format_to(std::back_inserter(out), ",\"{}_hex\":\"{}\"", key, to_hex(as_bytes(text)));
 }
 
+// Names are keys here, so one that is no text is "hex:" and its bytes.
+void put_xattr_name(std::string& out, std::string_view name) {
+    std::string quoted;
+    if (!put_string(quoted, name)) quoted = "\"hex:" + to_hex(as_bytes(name)) + '"';
+    out += quoted;
+}
+
 std::string_view type_name(FileType type) {
     switch (type) {
     case FileType::Regular:
@@ -93,7 +100,7 @@ void put_state(std::string& out, std::string_view key, const Tree& tree, NodeId 
         out += ",\"xattrs\":{";
         for (const Xattr& xattr : entry.xattrs) {
             if (out.back() != '{') out.push_back(',');
-            put_string(out, xattr.name);
+            put_xattr_name(out, xattr.name);
             out += ":\"" + to_hex(as_bytes(xattr.value)) + '"';
         }
         out.push_back('}');

@@ -120,7 +120,13 @@ echo "FROM scratch" > "$foreign/Dockerfile.web"
 ln -s "$T/victim" "$foreign/.dockerignore"
 "$SHALE" build -f "$foreign/Dockerfile.web" "$foreign" >> "$T/leak" 2>&1
 check "and nothing of it is shown" sh -c "! grep -q topsecret '$T/leak'"
-rm "$foreign/.dockerignore" "$foreign/Dockerfile"
+"$SHALE" build --check "$foreign" >> "$T/leak" 2>&1
+rm "$foreign/.dockerignore"
+"$SHALE" build --check "$foreign" >> "$T/leak" 2>&1
+"$SHALE" build --call outline "$foreign" >> "$T/leak" 2>&1
+check "nor by a check" sh -c "! grep -q topsecret '$T/leak'"
+check "each says why" [ "$(grep -c 'not followed' "$T/leak")" -ge 6 ]
+rm "$foreign/Dockerfile"
 ln -s Dockerfile.web "$foreign/Dockerfile"
 check_fails "one that links within is" 0 "Check complete" "$SHALE" build --check "$foreign"
 mkfifo "$foreign/.dockerignore"

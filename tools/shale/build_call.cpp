@@ -7,6 +7,7 @@
 #include "workspace.hpp"
 
 #include <shale/base.hpp>
+#include <shale/definition_file.hpp>
 
 #include <fmt/format.h>
 
@@ -81,7 +82,9 @@ Text read_text(const build::Request& request) {
         if (!path_exists(path) && path_exists(lower)) path = lower;
     }
     constexpr std::uint64_t kMaxBytes = 16u << 20;
-    return {path, path.substr(path.rfind('/') + 1), read_file(path, kMaxBytes)};
+    auto text = build::read_definition(path, request.context, kMaxBytes);
+    if (!text) fail(ErrorKind::NotFound, "open " + path + ": no such file or directory");
+    return {path, path.substr(path.rfind('/') + 1), std::move(*text)};
 }
 
 dockerfile::IgnoreMatcher read_ignore(const build::Request& request, const Text& text) {
@@ -89,7 +92,11 @@ dockerfile::IgnoreMatcher read_ignore(const build::Request& request, const Text&
                              join_path(request.context, ".dockerignore")})
         if (!path.empty() && path_exists(path))
             return in_context([&] { return "failed parsing " + path; },
-                              [&] { return dockerfile::IgnoreMatcher::parse(read_file(path)); });
+                              [&] {
+                                  const auto rules =
+                                      build::read_definition(path, request.context, kMaxSlurpBytes);
+                                  return dockerfile::IgnoreMatcher::parse(rules.value_or(""));
+                              });
     return {};
 }
 

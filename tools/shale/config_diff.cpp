@@ -31,8 +31,14 @@ std::string as_json(const oci::Healthcheck& check) {
 Fields fields_of(const oci::ImageConfig& image) {
     const oci::RunConfig& config = image.config;
     Fields fields;
+    std::map<std::string, std::size_t> places;
+    // Of two values of one name the last counts, as for whoever runs the image.
     const auto add = [&](std::string name, std::string value) {
-        fields.emplace_back(std::move(name), std::move(value));
+        const auto [known, is_new] = places.try_emplace(name, fields.size());
+        if (is_new)
+            fields.emplace_back(std::move(name), std::move(value));
+        else
+            fields[known->second].second = std::move(value);
     };
     const auto add_text = [&](const char* name, const std::string& value) {
         if (!value.empty()) add(name, value);

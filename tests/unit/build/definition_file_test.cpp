@@ -1,7 +1,6 @@
 // Dockerfiles and ignore files that are links: where they may lead.
-#include "definition_file.hpp"
-
 #include <shale/base.hpp>
+#include <shale/definition_file.hpp>
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -59,6 +58,22 @@ TEST_F(DefinitionFile, NoLinkLeadsOutOfTheContext) {
             << error_of(name);
 }
 
+// Nor one on the way to it.
+TEST_F(DefinitionFile, NoDirectoryLeadsOutOfTheContext) {
+    link("../elsewhere", "context/away");
+    EXPECT_NE(error_of("context/away/Dockerfile"), "no error");
+    EXPECT_NE(error_of("context/docker/../away/Dockerfile"), "no error");
+}
+
+TEST_F(DefinitionFile, ContextsMayBeReachedThroughLinks) {
+    link("context", "way");
+    link("Dockerfile.web", "context/Dockerfile");
+    EXPECT_EQ(read_definition(at("way/Dockerfile"), at("way"), 100), "FROM web");
+    EXPECT_EQ(read_definition(at("way/Dockerfile"), at("context"), 100), "FROM web");
+    EXPECT_EQ(read_definition(at("context/Dockerfile"), at("way") + "/", 100), "FROM web");
+    EXPECT_EQ(read_definition(at("context/Dockerfile"), at("context") + "/.", 100), "FROM web");
+}
+
 TEST_F(DefinitionFile, OneElsewhereIsConfinedToItsDirectory) {
     EXPECT_EQ(read("elsewhere/Dockerfile"), "FROM elsewhere");
     link("Dockerfile", "elsewhere/same");
@@ -79,6 +94,10 @@ TEST_F(DefinitionFile, PipesOfTheCallerAreRead) {
     const auto text =
         read_definition("/dev/fd/" + std::to_string(reading.get()), at("context"), 1000);
     EXPECT_EQ(text, "FROM pipe");
+    // Which does not make a file of what only lies in such a place.
+    const TempDir shared("/dev/shm", "shale-test-");
+    ASSERT_EQ(::symlink(at("secret").c_str(), (shared.path() + "/Dockerfile").c_str()), 0);
+    EXPECT_THROW(read_definition(shared.path() + "/Dockerfile", shared.path(), 100), Error);
 }
 
 }  // namespace

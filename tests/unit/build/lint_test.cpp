@@ -38,10 +38,12 @@ Texts judge(std::string_view text, const std::vector<KeyValue>& build_args = {},
 }
 
 // What the build would refuse of the last stage: "line: message".
-Texts refused(std::string_view text, bool base_known = true) {
+Texts refused(std::string_view text, bool base_known = true,
+              const std::vector<KeyValue>& build_args = {}) {
     const auto parsed = dockerfile::parse(text);
     EXPECT_TRUE(parsed.ok()) << text;
-    const Request request;
+    Request request;
+    request.build_args = build_args;
     const Arguments arguments(request, parsed.file, oci::Platform::host(), oci::Platform::host(),
                               "");
     Texts errors;
@@ -80,6 +82,13 @@ TEST(Validate, AcceptsWhatTheBuildAccepts) {
                       "https://x/y /z\nRUN --mount=type=cache,target=c,sharing=${s:-locked} true\n"
                       "RUN --mount=type=ssh --mount=type=ssh true\nUSER ${u:?must}\n"),
               Texts{});
+}
+
+// A value from outside makes a default that cannot be had one that nobody asks for.
+TEST(Validate, AsksForDefaultsOnlyWhereTheyAreUsed) {
+    EXPECT_EQ(refused("FROM scratch\nARG C=${D:?need}\n"),
+              Texts{"2: failed to process \"${D:?need}\": D: need"});
+    EXPECT_EQ(refused("FROM scratch\nARG C=${D:?need}\n", true, {{"C", "1"}}), Texts{});
 }
 
 // What the base sets cannot be missed where nobody knows the base.

@@ -102,10 +102,35 @@ TEST(DecideMount, LinksIntoProcAreSeen) {
     const auto tree = builder.finish();
     for (const char* target : {"/proc", "/proc/sys", "/etc/hosts", "/etc/resolv.conf", "/etc/up",
                                "/etc/two", "/p/x", "//proc//1"})
-        EXPECT_TRUE(leads_into_proc(tree, target)) << target;
+        EXPECT_TRUE(leads_into_proc(target, links_of(tree, {}))) << target;
     for (const char* target : {"/", "/etc/dir", "/etc/fine", "/etc/loop", "/lib/proc", "/srv/new/x",
                                "/etc/dir/proc", "/processes"})
-        EXPECT_FALSE(leads_into_proc(tree, target)) << target;
+        EXPECT_FALSE(leads_into_proc(target, links_of(tree, {}))) << target;
+}
+
+// What is mounted on the tree has links of its own.
+TEST(DecideMount, LinksOfOtherMountsAreSeen) {
+    const TempDir directory;
+    ASSERT_EQ(::symlink("/proc", (directory.path() + "/x").c_str()), 0);
+    make_directories(directory.path() + "/d");
+    ASSERT_EQ(::symlink("../x/sys", (directory.path() + "/d/y").c_str()), 0);
+    snapshot::TreeBuilder builder;
+    snapshot::EntrySpec link;
+    link.type = FileType::Symlink;
+    link.mode = 0777;
+    link.link_target = "/proc";
+    builder.put("hidden/link", link);
+    const auto tree = builder.finish();
+    std::vector<sandbox::BindMount> mounts(2);
+    mounts[0].source = directory.path();
+    mounts[0].target = "/a";
+    mounts[1].target = "/hidden";  // a tmpfs
+    const auto links = links_of(tree, mounts);
+    EXPECT_TRUE(leads_into_proc("/a/x/sys/kernel", links));
+    EXPECT_TRUE(leads_into_proc("/a/d/y/kernel", links));
+    EXPECT_FALSE(leads_into_proc("/a/d/z", links));
+    EXPECT_FALSE(leads_into_proc("/hidden/link/sys", links));
+    EXPECT_TRUE(leads_into_proc("/hidden/link/sys", links_of(tree, {})));
 }
 
 TEST(DecideMount, OuterMountsComeFirst) {

@@ -67,6 +67,10 @@ class MemoryFrames final : public FrameStore {
     void forget_frames(std::mt19937_64& random, std::uint64_t one_of) {
         std::erase_if(frames_, [&](const auto&) { return random() % one_of != 0; });
     }
+    // All but pieces of tables, which have no prefix.
+    void forget_data() {
+        std::erase_if(frames_, [](const auto& item) { return !item.second.prefix.is_zero(); });
+    }
     std::map<Digest, StoredSection>& sections() { return sections_; }
     bool is_damaged = false;
 

@@ -4,6 +4,8 @@
 #include "section.hpp"
 #include "trees.hpp"
 
+#include <fmt/format.h>
+
 namespace shale::layer {
 namespace {
 
@@ -117,6 +119,29 @@ TEST_F(Sections, OtherMemberBehindASectionIsNoticed) {
         }
 }
 
+// The same path and the same bytes of tar, and yet the rules for groups see another member: behind
+// a file, a directory begins something.
+TEST_F(Sections, DirectoryThatBecomesALinkBehindASectionIsNoticed) {
+    for (const char* prefix : {"a", "b", "c"}) {
+        const auto name = [&](int i) { return fmt::format("{}/e{:03}", prefix, i); };
+        TreeBuilder builder;
+        for (int i = 0; i < 600; ++i)  // one header each
+            builder.put(name(i), i % 2 ? snapshot::EntrySpec() : file_spec(contents_, ""));
+        const Tree tree = builder.finish();
+        MemoryFrames frames;
+        frames.put(rewrite(empty_, tree, contents_, &frames));
+        ASSERT_GT(frames.sections().size(), 2u);
+        for (int i = 1; i < 600; i += 2) {
+            TreeBuilder edited(tree);
+            edited.put(name(i), link_spec("x"));
+            const Tree after = edited.finish();
+            const Result result = rewrite(empty_, after, contents_, &frames);
+            expect_cold(result, empty_, after, contents_);
+            if (HasFatalFailure()) FAIL() << name(i);
+        }
+    }
+}
+
 TEST_F(Sections, LargeContentsAndHardLinksAreAsEver) {
     put("src/pkg7/big.bin", std::string(100'000, 'b'));
     auto link = file_spec(contents_, "linked");
@@ -160,9 +185,33 @@ TEST_F(Sections, UntrueRowsGiveNoOtherLayer) {
     EXPECT_EQ(rebuild().stats().members_reused, 0u);
     frames_.sections().swap(untrue);
 
+    untrue = frames_.sections();
+    for (auto& [key, section] : untrue)
+        section.groups.insert(section.groups.begin(), {Digest(), 0, 0, true});
+    frames_.sections().swap(untrue);
+    EXPECT_EQ(rebuild().stats().members_reused, 0u);
+    frames_.sections().swap(untrue);
+
+    untrue = frames_.sections();
+    for (auto& [key, section] : untrue)
+        section.groups.back().ends_in_large = true;
+    frames_.sections().swap(untrue);
+    EXPECT_EQ(rebuild().stats().members_reused, 0u);
+    frames_.sections().swap(untrue);
+
     for (auto& [key, section] : frames_.sections())
         section.groups.front().key = codec::sha256("of no frame");
     EXPECT_THROW(rebuild(), DamagedFrame);
+}
+
+// Pieces of the table are bytes that nothing reads on their way; one that was no frame when it was
+// stored would be in every later layer.
+TEST_F(Sections, DamagedTablesAreMadeAgain) {
+    remember();
+    frames_.corrupt();
+    frames_.vouch_for_all();
+    frames_.forget_data();
+    EXPECT_EQ(rebuild().stats().members_reused, 0u);
 }
 
 TEST_F(Sections, KeptEntriesAreWhole) {

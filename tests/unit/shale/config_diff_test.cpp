@@ -64,6 +64,13 @@ TEST(ConfigDiff, ShowsBothValuesAndMovesNoCursor) {
                                                         "C User                 not set -> root\n");
 }
 
+TEST(ConfigDiff, RepeatedNamesAreEqualToThemselves) {
+    auto twice = image();
+    twice.config.env = {"A=1", "A=2"};
+    EXPECT_EQ(lines(twice, twice), "");
+    EXPECT_EQ(lines(image(), twice), "C Env.PATH\nC Env.A\n");
+}
+
 // A word in a list is not several words.
 TEST(ConfigDiff, ListsAreCompared) {
     auto other = image();
