@@ -11,19 +11,24 @@
 
 namespace shale {
 
+UniqueFd open_resolved(int directory, const std::string& path, std::uint64_t flags,
+                       std::uint64_t resolve) {
+    open_how how{};
+    how.flags = flags | O_CLOEXEC;
+    how.resolve = resolve | RESOLVE_NO_MAGICLINKS;
+    long fd = -1;
+    do
+        fd = ::syscall(SYS_openat2, directory, path.c_str(), &how, sizeof how);
+    while (fd < 0 && (errno == EINTR || errno == EAGAIN));
+    return UniqueFd(static_cast<int>(fd));
+}
+
 std::optional<std::string> read_confined(const std::string& directory, const std::string& name,
                                          std::uint64_t limit) {
     const std::string path = join_path(directory, name);
     const UniqueFd root = open_file(directory, O_PATH | O_DIRECTORY);
-    open_how how{};
-    how.flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
-    how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-    int opened = -1;
-    do  // EAGAIN: a rename went on meanwhile, and the kernel cannot vouch for ".." in the path
-        opened =
-            static_cast<int>(::syscall(SYS_openat2, root.get(), name.c_str(), &how, sizeof how));
-    while (opened < 0 && (errno == EINTR || errno == EAGAIN));
-    const UniqueFd fd(opened);
+    const UniqueFd fd =
+        open_resolved(root.get(), name, O_RDONLY | O_NONBLOCK | O_NOCTTY, RESOLVE_IN_ROOT);
     if (!fd) {
         if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
         if (errno == ENXIO) fail(ErrorKind::Invalid, path + ": not a regular file");  // a socket

@@ -101,8 +101,8 @@ class TreeRemoval {
 
     bool remove_directory(int parent, const char* name, int depth) {
         if (::unlinkat(parent, name, AT_REMOVEDIR) == 0) return true;
-        if (depth == kMostLevels || (depth >= kOpenLevels && move_up(parent, name)))
-            return depth < kMostLevels;
+        if (depth == kMostLevels) return false;
+        if (depth >= kOpenLevels && move_up(parent, name)) return true;
         UniqueFd child(::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
         struct stat status {};
         if (!child || ::fstat(child.get(), &status) != 0 || status.st_dev != device_) return false;

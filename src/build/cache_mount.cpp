@@ -10,13 +10,14 @@
 #include "key.hpp"
 #include "lock_wait.hpp"
 
+#include <shale/confined.hpp>
+
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/openat2.h>
 #include <nlohmann/json.hpp>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -32,17 +33,6 @@ constexpr unsigned kMostCopies = 1024;
 void wait_for_flock(const UniqueFd& file, int mode, const std::function<void()>& waiting,
                     const std::stop_token& stop) {
     wait_for_lock([&] { return try_cache_lock(file, mode); }, waiting, stop);
-}
-
-long open_in(int directory, const std::string& path, std::uint64_t flags, std::uint64_t resolve) {
-    open_how how{};
-    how.flags = flags | O_CLOEXEC;
-    how.resolve = resolve | RESOLVE_NO_MAGICLINKS;
-    long fd = 0;
-    do
-        fd = ::syscall(SYS_openat2, directory, path.c_str(), &how, sizeof how);
-    while (fd < 0 && (errno == EINTR || errno == EAGAIN));
-    return fd;
 }
 
 void dress(int fd, const CacheBirth& birth, const std::string& path) {
@@ -94,8 +84,7 @@ UniqueFd CacheMount::open(const std::string& source, const CacheBirth& birth) co
                                      "\" leads out of the cache through a symbolic link");
     };
     // Exists: by any links that stay inside. EXDEV is the kernel's word for one that does not.
-    const long whole = open_in(at.get(), relative, O_PATH, RESOLVE_BENEATH);
-    if (whole >= 0) return UniqueFd(static_cast<int>(whole));
+    if (UniqueFd whole = open_resolved(at.get(), relative, O_PATH, RESOLVE_BENEATH)) return whole;
     if (errno == EXDEV || errno == ELOOP) leaves();
     if (errno != ENOENT) throw_errno("cache mount source", source);
     for (std::string_view rest = relative; !rest.empty();) {
@@ -104,10 +93,10 @@ UniqueFd CacheMount::open(const std::string& source, const CacheBirth& birth) co
         rest.remove_prefix(slash == std::string_view::npos ? rest.size() : slash + 1);
         const bool made = ::mkdirat(at.get(), name.c_str(), 0755) == 0;
         if (!made && errno != EEXIST) throw_errno("mkdir", join_path(path_, relative));
-        const long next = open_in(at.get(), name, O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH);
-        if (next < 0 && (errno == EXDEV || errno == ELOOP)) leaves();
-        if (next < 0) throw_errno("cache mount source", source);
-        at.reset(static_cast<int>(next));
+        UniqueFd next = open_resolved(at.get(), name, O_RDONLY | O_DIRECTORY, RESOLVE_BENEATH);
+        if (!next && (errno == EXDEV || errno == ELOOP)) leaves();
+        if (!next) throw_errno("cache mount source", source);
+        at = std::move(next);
         if (made) dress(at.get(), birth, source);
     }
     return at;

@@ -1,9 +1,10 @@
 #include "directory_files.hpp"
 
+#include <shale/confined.hpp>
+
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -14,15 +15,10 @@ namespace {
 constexpr std::size_t kOpenFiles = 128;
 
 UniqueFd open_beneath(int directory, const std::string& path) {
-    open_how how{};
-    how.flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-    long fd = 0;
-    do  // EAGAIN: a rename went on meanwhile, and the kernel cannot vouch for ".." in the path
-        fd = ::syscall(SYS_openat2, directory, path.c_str(), &how, sizeof how);
-    while (fd < 0 && (errno == EINTR || errno == EAGAIN));
-    if (fd < 0) throw_errno("open", path);
-    return UniqueFd(static_cast<int>(fd));
+    UniqueFd fd = open_resolved(directory, path, O_RDONLY | O_NOCTTY | O_NONBLOCK,
+                                RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+    if (!fd) throw_errno("open", path);
+    return fd;
 }
 
 bool is_as_scanned(int fd, const snapshot::Entry& entry) {

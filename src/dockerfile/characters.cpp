@@ -7,9 +7,9 @@
 
 #include "letters.hpp"
 
-#include <fmt/format.h>
+#include <shale/utf8.hpp>
 
-#include <algorithm>
+#include <fmt/format.h>
 
 namespace shale::dockerfile {
 namespace {
@@ -18,32 +18,16 @@ bool is_continuation(char c) {
     return (static_cast<unsigned char>(c) & 0xC0) == 0x80;
 }
 
-char32_t bits(char c, unsigned mask) {
-    return static_cast<unsigned char>(c) & mask;
-}
-
 Rune bad_byte(char c) {
-    return {kBadByte + bits(c, 0xFF), 1};
+    return {kBadByte + static_cast<unsigned char>(c), 1};
 }
 
 }  // namespace
 
 Rune decode_rune(std::string_view text) {
-    const char lead = text[0];
-    const auto byte = static_cast<unsigned char>(lead);
-    if (byte < 0x80) return {byte, 1};
-    const std::size_t size = byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : 2;
-    if (byte < 0xC2 || byte > 0xF4 || text.size() < size) return bad_byte(lead);
-    if (!std::all_of(text.begin() + 1, text.begin() + static_cast<std::ptrdiff_t>(size),
-                     is_continuation))
-        return bad_byte(lead);
-    char32_t value = bits(lead, 0x7Fu >> size);
-    for (std::size_t i = 1; i < size; ++i)
-        value = value << 6 | bits(text[i], 0x3F);
-    // Overlong forms, surrogates and values past the end of Unicode are not UTF-8.
-    const bool overlong = (size == 3 && value < 0x800) || (size == 4 && value < 0x10000);
-    if (overlong || value > 0x10FFFF || (value >= 0xD800 && value <= 0xDFFF)) return bad_byte(lead);
-    return {value, size};
+    char32_t value = 0;
+    const auto character = first_character(text, value);
+    return character.empty() ? bad_byte(text[0]) : Rune{value, character.size()};
 }
 
 void append_rune(std::string& out, char32_t rune) {

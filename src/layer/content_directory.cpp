@@ -1,5 +1,6 @@
 // Contents read from a directory tree whose owner may be hostile: an overlay upper, a build
 // context.
+#include <shale/confined.hpp>
 #include <shale/io.hpp>
 #include <shale/layer.hpp>
 
@@ -7,7 +8,6 @@
 #include <fmt/format.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,11 +20,7 @@ namespace shale::layer {
 namespace {
 
 UniqueFd open_beneath(int directory, const std::string& path, std::uint64_t flags) {
-    open_how how{};
-    how.flags = flags | O_CLOEXEC;
-    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-    return UniqueFd(
-        static_cast<int>(::syscall(SYS_openat2, directory, path.c_str(), &how, sizeof how)));
+    return open_resolved(directory, path, flags, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 }
 
 // The write order visits a directory's files together, so its descriptor is kept between them; a

@@ -1,5 +1,7 @@
 #include "json_names.hpp"
 
+#include <shale/utf8.hpp>
+
 #include <fmt/format.h>
 
 #include <array>
@@ -9,32 +11,18 @@ namespace shale::layer {
 
 namespace {
 
-constexpr std::uint32_t kEscapeBase = 0x10F700;
-constexpr std::uint32_t kFirstEscape = kEscapeBase + 0x80, kLastEscape = kEscapeBase + 0xff;
+constexpr char32_t kEscapeBase = 0x10F700;
+constexpr char32_t kFirstEscape = kEscapeBase + 0x80, kLastEscape = kEscapeBase + 0xff;
 
 struct CodePoint {
-    std::uint32_t value = 0;
+    char32_t value = 0;
     std::size_t length = 0;  // 0: the text does not begin with a valid sequence
 };
 
-// RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF.
 CodePoint first_code_point(std::string_view text) {
-    const auto byte = [&](std::size_t i) {
-        return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u;
-    };
-    const std::uint32_t lead = byte(0);
-    if (lead < 0x80) return {lead, 1};
-    const std::size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-    if (lead < 0xc2 || lead > 0xf4) return {};
-    std::uint32_t value = lead & (0x7fu >> length);
-    for (std::size_t i = 1; i < length; ++i) {
-        if ((byte(i) & 0xc0) != 0x80) return {};
-        value = value << 6 | (byte(i) & 0x3f);
-    }
-    const bool overlong = (length == 3 && value < 0x800) || (length == 4 && value < 0x10000);
-    const bool surrogate = value >= 0xd800 && value < 0xe000;
-    if (overlong || surrogate || value > 0x10ffff) return {};
-    return {value, length};
+    char32_t value = 0;
+    const auto character = first_character(text, value);
+    return {value, character.size()};
 }
 
 void append_escaped_byte(std::string& out, unsigned char byte) {

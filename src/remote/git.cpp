@@ -5,10 +5,11 @@
 #include "git_mirror.hpp"
 #include "git_program.hpp"
 
+#include <shale/confined.hpp>
+
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <charconv>
@@ -167,11 +168,7 @@ void remove_git_dirs(const std::string& worktree) {
 std::string directory_within(const std::string& tree, const std::string& wanted) {
     if (wanted.empty()) return tree;
     const auto root = open_file(tree, O_PATH | O_DIRECTORY);
-    open_how how{};
-    how.flags = O_PATH | O_CLOEXEC;
-    how.resolve = RESOLVE_IN_ROOT;
-    const UniqueFd fd(
-        static_cast<int>(::syscall(SYS_openat2, root.get(), wanted.c_str(), &how, sizeof how)));
+    const UniqueFd fd = open_resolved(root.get(), wanted, O_PATH, RESOLVE_IN_ROOT);
     if (!fd) {
         if (errno == ENOENT || errno == ENOTDIR)
             fail(ErrorKind::NotFound, "subdir \"" + wanted + "\" is not in the repository");

@@ -7,6 +7,8 @@
 // practice; an unknown character counts as one column, and a wrong guess costs a ragged line.
 #include "terminal_text.hpp"
 
+#include <shale/utf8.hpp>
+
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -23,34 +25,15 @@ struct Decoded {
     std::size_t bytes;
 };
 
-// Bytes that a UTF-8 sequence starting with `lead` has; 0 if none starts so.
-std::size_t sequence_length(unsigned char lead) {
-    if (lead < 0x80) return 1;
-    if (lead >= 0xC2 && lead <= 0xDF) return 2;
-    if (lead >= 0xE0 && lead <= 0xEF) return 3;
-    if (lead >= 0xF0 && lead <= 0xF4) return 4;
-    return 0;
-}
-
 Decoded decode(std::string_view text) {
-    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-    const std::size_t length = sequence_length(byte(0));
-    if (length == 1) return {byte(0), 1};
-    if (length == 0 || length > text.size()) return {kReplacement, 1};
-    char32_t value = byte(0) & (0xFFu >> (length + 1));
-    for (std::size_t i = 1; i < length; ++i) {
-        if ((byte(i) & 0xC0) != 0x80) return {kReplacement, 1};
-        value = (value << 6) | (byte(i) & 0x3Fu);
-    }
-    constexpr std::array<char32_t, 5> kSmallest = {0, 0, 0x80, 0x800, 0x10000};
-    const bool surrogate = value >= 0xD800 && value <= 0xDFFF;
-    if (value < kSmallest[length] || value > 0x10FFFF || surrogate) return {kReplacement, 1};
-    return {value, length};
+    char32_t value = 0;
+    const auto character = first_character(text, value);
+    return character.empty() ? Decoded{kReplacement, 1} : Decoded{value, character.size()};
 }
 
 bool is_dangerous(char32_t character) {
     if (character == '\t') return false;
-    if (character < 0x20 || (character >= 0x7F && character <= 0x9F)) return true;
+    if (is_control(character)) return true;
     if (character == 0x2028 || character == 0x2029) return true;  // line and paragraph separators
     if (character == 0x200E || character == 0x200F || character == 0x061C) return true;
     return (character >= 0x202A && character <= 0x202E) ||

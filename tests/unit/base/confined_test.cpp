@@ -10,7 +10,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstring>
+#include <thread>
 
 namespace shale {
 namespace {
@@ -59,6 +61,19 @@ TEST_F(Confined, NoLinkLeadsOut) {
     link("/proc/self/root" + outer_.path() + "/secret", "magic");
     for (const char* name : {"up", "absolute", "../secret", "sub/parents/../secret", "magic"})
         EXPECT_EQ(read(name), std::nullopt) << name;
+}
+
+// Of a path with ".." the kernel gives up when anything is renamed meanwhile, wherever that is.
+TEST_F(Confined, RenamesElsewhereAreWaitedOut) {
+    const TempDir elsewhere;
+    const std::string a = elsewhere.path() + "/a", b = elsewhere.path() + "/b";
+    make_directories(a);
+    std::jthread renaming([&](const std::stop_token& stop) {
+        while (!stop.stop_requested())
+            if (::rename(a.c_str(), b.c_str()) != 0 || ::rename(b.c_str(), a.c_str()) != 0) return;
+    });
+    for (int i = 0; i < 3000; ++i)
+        ASSERT_EQ(read("sub/../file"), "text");
 }
 
 TEST_F(Confined, OnlyFilesAreRead) {
