@@ -15,4 +15,17 @@ namespace shale::build {
 std::optional<std::string>
 read_definition(const std::string& path, const std::string& context_directory, std::uint64_t limit);
 
+// Which file the Dockerfile of a directory is: `dockerfile` if it is not empty, else "Dockerfile"
+// in the context; or, where there is none of that name, "dockerfile", as people have it on file
+// systems that do not tell them apart.
+std::string definition_path(const std::string& context_directory, const std::string& dockerfile);
+
+// The file that says what is ignored: "<path of the Dockerfile>.dockerignore", else ".dockerignore"
+// of the context. nullopt if there is neither; an empty path is of no file.
+struct IgnoreFile {
+    std::string path, text;
+};
+std::optional<IgnoreFile> read_ignore_file(const std::string& context_directory,
+                                           const std::string& dockerfile_path);
+
 }  // namespace shale::build

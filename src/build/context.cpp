@@ -125,17 +125,13 @@ snapshot::Tree Context::scan(VertexId vertex) {
 }
 
 IgnoreRules Context::load_ignore(const std::string& directory, const std::string& dockerfile_path) {
-    for (const auto& path : {dockerfile_path.empty() ? "" : dockerfile_path + ".dockerignore",
-                             join_path(directory, ".dockerignore")})
-        if (!path.empty() && path_exists(path))
-            return in_context([&] { return "failed parsing " + path; },
-                              [&] {
-                                  auto text = read_definition(path, directory, kMaxSlurpBytes);
-                                  if (!text) return IgnoreRules{};
-                                  auto matcher = dockerfile::IgnoreMatcher::parse(*text);
-                                  return IgnoreRules{std::move(matcher), std::move(*text)};
-                              });
-    return {};
+    const auto file = read_ignore_file(directory, dockerfile_path);
+    if (!file) return {};
+    return in_context([&] { return "failed parsing " + file->path; },
+                      [&] {
+                          auto matcher = dockerfile::IgnoreMatcher::parse(file->text);
+                          return IgnoreRules{std::move(matcher), file->text};
+                      });
 }
 
 }  // namespace shale::build

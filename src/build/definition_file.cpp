@@ -81,4 +81,23 @@ std::optional<std::string> read_definition(const std::string& path,
     return text;
 }
 
+std::string definition_path(const std::string& context_directory, const std::string& dockerfile) {
+    constexpr std::string_view kDefault = "Dockerfile";
+    std::string path = dockerfile.empty() ? join_path(context_directory, kDefault) : dockerfile;
+    if (fs::path(path).filename() != kDefault || path_exists(path)) return path;
+    const auto lower = path.substr(0, path.size() - kDefault.size()) + "dockerfile";
+    return path_exists(lower) ? lower : path;
+}
+
+std::optional<IgnoreFile> read_ignore_file(const std::string& context_directory,
+                                           const std::string& dockerfile_path) {
+    for (auto& path : {dockerfile_path.empty() ? "" : dockerfile_path + ".dockerignore",
+                       join_path(context_directory, ".dockerignore")}) {
+        if (path.empty()) continue;
+        if (auto text = read_definition(path, context_directory, kMaxSlurpBytes))
+            return IgnoreFile{path, std::move(*text)};
+    }
+    return std::nullopt;
+}
+
 }  // namespace shale::build

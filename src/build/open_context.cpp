@@ -106,17 +106,9 @@ class Opener {
         const auto directory = context_directory(request_.context);
         auto definition = elsewhere();
         if (!definition) {
-            auto path = request_.dockerfile;
-            if (path.empty()) path = join_path(directory, kDefaultName);
-            // A name of another case is what people have on file systems that do not tell them
-            // apart.
-            const auto folder = path.substr(0, path.size() - std::string_view(kDefaultName).size());
-            const bool is_default =
-                path == kDefaultName || path.ends_with("/" + std::string(kDefaultName));
-            if (is_default && !path_exists(path) && path_exists(folder + "dockerfile"))
-                path = folder + "dockerfile";
-            definition = read_local(
-                path, directory, request_.dockerfile.empty() ? kDefaultName : request_.dockerfile);
+            definition =
+                read_local(definition_path(directory, request_.dockerfile), directory,
+                           request_.dockerfile.empty() ? kDefaultName : request_.dockerfile);
         }
         IgnoreRules ignore;
         tracker_.run("[internal] load .dockerignore", [&](VertexId) {

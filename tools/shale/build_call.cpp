@@ -75,12 +75,7 @@ Text read_text(const build::Request& request) {
     if (!path_exists(request.context))
         fail(ErrorKind::NotFound, "unable to prepare context: path \"" + request.context +
                                       "\" not found; --call reads a directory or standard input");
-    std::string path = request.dockerfile;
-    if (path.empty()) {
-        path = join_path(request.context, "Dockerfile");
-        const auto lower = join_path(request.context, "dockerfile");
-        if (!path_exists(path) && path_exists(lower)) path = lower;
-    }
+    const auto path = build::definition_path(request.context, request.dockerfile);
     constexpr std::uint64_t kMaxBytes = 16u << 20;
     auto text = build::read_definition(path, request.context, kMaxBytes);
     if (!text) fail(ErrorKind::NotFound, "open " + path + ": no such file or directory");
@@ -88,16 +83,10 @@ Text read_text(const build::Request& request) {
 }
 
 dockerfile::IgnoreMatcher read_ignore(const build::Request& request, const Text& text) {
-    for (const auto& path : {text.path.empty() ? "" : text.path + ".dockerignore",
-                             join_path(request.context, ".dockerignore")})
-        if (!path.empty() && path_exists(path))
-            return in_context([&] { return "failed parsing " + path; },
-                              [&] {
-                                  const auto rules =
-                                      build::read_definition(path, request.context, kMaxSlurpBytes);
-                                  return dockerfile::IgnoreMatcher::parse(rules.value_or(""));
-                              });
-    return {};
+    const auto file = build::read_ignore_file(request.context, text.path);
+    if (!file) return {};
+    return in_context([&] { return "failed parsing " + file->path; },
+                      [&] { return dockerfile::IgnoreMatcher::parse(file->text); });
 }
 
 void to_stderr(const std::string& text) {

@@ -100,5 +100,29 @@ TEST_F(DefinitionFile, PipesOfTheCallerAreRead) {
     EXPECT_THROW(read_definition(shared.path() + "/Dockerfile", shared.path(), 100), Error);
 }
 
+TEST_F(DefinitionFile, DefaultMayBeInLowerCase) {
+    const auto context = at("context");
+    EXPECT_EQ(definition_path(context, ""), context + "/Dockerfile");
+    EXPECT_EQ(definition_path(context, "x/other"), "x/other");
+    write("context/dockerfile", "FROM lower");
+    EXPECT_EQ(definition_path(context, ""), context + "/dockerfile");
+    EXPECT_EQ(definition_path("elsewhere", context + "/Dockerfile"), context + "/dockerfile");
+    EXPECT_EQ(definition_path(context, context + "/docker/MyDockerfile"),
+              context + "/docker/MyDockerfile");
+    write("context/Dockerfile", "FROM upper");
+    EXPECT_EQ(definition_path(context, ""), context + "/Dockerfile");
+}
+
+TEST_F(DefinitionFile, IgnoreFileOfTheDockerfileComesFirst) {
+    EXPECT_FALSE(read_ignore_file(at("context"), at("context/Dockerfile.web")));
+    write("context/.dockerignore", "all");
+    EXPECT_EQ(read_ignore_file(at("context"), at("context/Dockerfile.web"))->text, "all");
+    EXPECT_EQ(read_ignore_file(at("context"), "")->text, "all");
+    write("context/Dockerfile.web.dockerignore", "web");
+    const auto file = read_ignore_file(at("context"), at("context/Dockerfile.web"));
+    EXPECT_EQ(file->text, "web");
+    EXPECT_EQ(file->path, at("context/Dockerfile.web.dockerignore"));
+}
+
 }  // namespace
 }  // namespace shale::build
