@@ -44,7 +44,7 @@ struct StoredSection {
         std::uint64_t bytes = 0;
     };
     Digest nodes;  // all that the members say
-    Digest next;   // path and size of the member behind them, on which the last group's end depends
+    Digest next;   // what of the member behind them the end of the last group depends on
     std::vector<Group> groups;
     // Keys of the frames in which the table of contents has their text and, if there are contents,
     // their digests, and how long the text is.

@@ -1,5 +1,7 @@
 #include "frame_key.hpp"
 
+#include "hash_fields.hpp"
+
 namespace shale::layer {
 
 namespace {
@@ -16,18 +18,6 @@ enum class Part : std::uint8_t {
     Text,
     Digests,
 };
-
-void put(codec::Sha256Stream& hash, Part part) {
-    hash.update(std::as_bytes(std::span(&part, 1)));
-}
-
-void put(codec::Sha256Stream& hash, std::uint64_t number) {
-    hash.update(std::as_bytes(std::span(&number, 1)));
-}
-
-void put(codec::Sha256Stream& hash, const Digest& digest) {
-    hash.update(std::as_bytes(std::span(digest.bytes)));
-}
 
 }  // namespace
 

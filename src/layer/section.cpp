@@ -1,8 +1,7 @@
 #include "section.hpp"
 
+#include "hash_fields.hpp"
 #include "toc_fields.hpp"
-
-#include <shale/codec_state.hpp>
 
 namespace shale::layer {
 
@@ -13,34 +12,23 @@ using snapshot::NodeId;
 // Of the members that begin a group, one in so many is chosen.
 constexpr std::uint64_t kCandidates = 8;
 
-class Hash {
-  public:
-    template <typename Number>
-    requires std::is_arithmetic_v<Number> || std::is_enum_v<Number>
-    void put(Number number) { stream_.update(std::as_bytes(std::span(&number, 1))); }
-    void put(std::string_view text) {
-        put(std::uint64_t{text.size()});
-        stream_.update(as_bytes(text));
-    }
-    void put(const Digest& digest) { stream_.update(std::as_bytes(std::span(digest.bytes))); }
-    Digest finish() { return stream_.finish(); }
-
-  private:
-    codec::Sha256Stream stream_;
-};
+void put_text(codec::Sha256Stream& hash, std::string_view text) {
+    put(hash, std::uint64_t{text.size()});
+    hash.update(as_bytes(text));
+}
 
 enum class Part : std::uint8_t { Within, Subtree, Directory };
 
 // Of a directory that is not in the range with all that is below it.
-void put_attributes(Hash& hash, const snapshot::Entry& entry) {
-    hash.put(entry.mode);
-    hash.put(entry.uid);
-    hash.put(entry.gid);
-    hash.put(entry.mtime_ns);
-    hash.put(std::uint64_t{entry.xattrs.size()});
+void put_attributes(codec::Sha256Stream& hash, const snapshot::Entry& entry) {
+    put(hash, entry.mode);
+    put(hash, entry.uid);
+    put(hash, entry.gid);
+    put(hash, entry.mtime_ns);
+    put(hash, std::uint64_t{entry.xattrs.size()});
     for (const Xattr& xattr : entry.xattrs) {
-        hash.put(std::string_view(xattr.name));
-        hash.put(std::string_view(xattr.value));
+        put_text(hash, xattr.name);
+        put_text(hash, xattr.value);
     }
 }
 
@@ -52,20 +40,20 @@ bool SectionRule::ends_before(std::string_view path, std::uint64_t text_bytes) c
 }
 
 Digest nodes_digest(const snapshot::Tree& tree, NodeId first, NodeId end) {
-    Hash hash;
-    hash.put(std::uint64_t{end - first});
+    codec::Sha256Stream hash;
+    put(hash, std::uint64_t{end - first});
     NodeId parent = tree.parent(first);  // whose path is known
     for (NodeId node = first; node < end;) {
         if (const NodeId above = tree.parent(node); above != parent) {
             parent = above;
-            hash.put(Part::Within);
-            hash.put(std::string_view(tree.path(parent)));
+            put(hash, Part::Within);
+            put_text(hash, tree.path(parent));
         }
         const NodeId behind = tree.end(node);
-        hash.put(behind <= end ? Part::Subtree : Part::Directory);
-        hash.put(tree.name(node));
+        put(hash, behind <= end ? Part::Subtree : Part::Directory);
+        put_text(hash, tree.name(node));
         if (behind <= end) {
-            hash.put(tree.digest(node));
+            put(hash, tree.digest(node));
             node = behind;
         } else {
             put_attributes(hash, tree.entry(node));
@@ -76,10 +64,10 @@ Digest nodes_digest(const snapshot::Tree& tree, NodeId first, NodeId end) {
 }
 
 Digest next_digest(const tar::Member& member, std::uint64_t tar_bytes) {
-    Hash hash;
-    hash.put(std::string_view(member.path));
-    hash.put(tar_bytes);
-    hash.put(member.type == tar::MemberType::Directory);
+    codec::Sha256Stream hash;
+    put_text(hash, member.path);
+    put(hash, tar_bytes);
+    put(hash, member.type == tar::MemberType::Directory);
     return hash.finish();
 }
 

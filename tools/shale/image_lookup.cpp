@@ -1,6 +1,7 @@
 #include "image_lookup.hpp"
 
 #include "console.hpp"
+#include "lazy_image.hpp"
 #include "progress.hpp"
 
 #include <shale/base.hpp>
@@ -106,8 +107,6 @@ void append_if_matching(store::Store& store, std::string_view digits,
         log(LogLevel::Debug, what_it_is(name, descriptor) + ": " + error.what());
     }
 }
-
-constexpr std::string_view kRegistry = "docker://";
 
 StoredImage imported_image(Workspace& workspace, const std::string& text,
                            const PlatformChoice& platform) {
@@ -232,8 +231,8 @@ StoredImage require_image(store::Store& store, std::string_view text,
 StoredImage obtain_image(Workspace& workspace, const std::string& text,
                          const PlatformChoice& platform) {
     if (build::is_image_place(text)) return imported_image(workspace, text, platform);
-    if (text.starts_with(kRegistry))  // pulled here like a name without it
-        return obtain_image(workspace, text.substr(kRegistry.size()), platform);
+    if (text.starts_with(kRegistryPrefix))  // pulled here like a name without it
+        return obtain_image(workspace, text.substr(kRegistryPrefix.size()), platform);
     auto& store = workspace.store();
     if (auto image = find_image(store, text, platform)) {
         if (has_all_layers(store, image->manifest)) return std::move(*image);
@@ -259,8 +258,8 @@ StoredImage obtain_image(Workspace& workspace, const std::string& text,
 StoredImage described_image(Workspace& workspace, const std::string& text,
                             const PlatformChoice& platform) {
     if (build::is_image_place(text)) return imported_image(workspace, text, platform);
-    if (!text.starts_with(kRegistry)) return require_image(workspace.store(), text, platform);
-    const auto name = oci::Reference::parse(text.substr(kRegistry.size()));
+    if (!text.starts_with(kRegistryPrefix)) return require_image(workspace.store(), text, platform);
+    const auto name = oci::Reference::parse(text.substr(kRegistryPrefix.size()));
     auto found = workspace.images().resolve(name, platform.value_or(oci::Platform::host()), true);
     return {name, found.descriptor, std::move(found.manifest), std::move(found.config)};
 }

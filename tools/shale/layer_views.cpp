@@ -176,16 +176,34 @@ Tree all_layers(const Tree& merged, const Tables& tables) {
     return out.finish();
 }
 
+using LayerOf = std::function<std::optional<std::uint32_t>(NodeId)>;
+
+// Of a tree that is what the tables merge to.
+LayerOf layers_of_merged(std::shared_ptr<const Tree> tree, Tables tables) {
+    struct Origins {
+        std::shared_ptr<const Tree> tree;
+        Tables tables;
+        std::once_flag once;
+        std::vector<std::uint32_t> from;
+    };
+    const auto origins = std::make_shared<Origins>();
+    origins->tree = std::move(tree);
+    origins->tables = std::move(tables);
+    return [origins](NodeId node) -> std::optional<std::uint32_t> {
+        std::call_once(origins->once,
+                       [&] { origins->from = layers_of_nodes(*origins->tree, origins->tables); });
+        const auto layer = origins->from.at(node);
+        return layer == kNoLayer ? std::nullopt : std::optional(layer);
+    };
+}
+
 // As all_layers() arranges them: "3/…" and ".shale/3/…" are of layer 3, what it deleted apart,
 // whose layer it was is not looked for; "merged/…" is the image.
-class ArrangedOrigins {
-  public:
-    ArrangedOrigins(std::shared_ptr<const Tree> shown, std::shared_ptr<const Tree> merged,
-                    Tables tables)
-        : shown_(std::move(shown)), merged_(std::move(merged)), tables_(std::move(tables)) {}
-
-    std::optional<std::uint32_t> layer_of(NodeId node) {
-        const std::string path = shown_->path(node);
+LayerOf layers_of_views(std::shared_ptr<const Tree> shown, std::shared_ptr<const Tree> merged,
+                        Tables tables) {
+    auto of_merged = layers_of_merged(merged, std::move(tables));
+    return [shown, merged, of_merged](NodeId node) -> std::optional<std::uint32_t> {
+        const std::string path = shown->path(node);
         std::string_view rest = path;
         const auto next = [&] {
             const auto part = rest.substr(0, rest.find('/'));
@@ -193,7 +211,10 @@ class ArrangedOrigins {
             return part;
         };
         auto first = next();
-        if (first == "merged") return of_merged(rest);
+        if (first == "merged") {
+            const auto there = merged->find(rest);
+            return there == kNoNode ? std::nullopt : of_merged(there);
+        }
         if (first == ".shale") {
             first = next();
             if (next() == "deleted") return std::nullopt;
@@ -203,21 +224,8 @@ class ArrangedOrigins {
         if (std::from_chars(first.data(), end, number).ptr != end || number == 0)
             return std::nullopt;
         return number - 1;
-    }
-
-  private:
-    std::optional<std::uint32_t> of_merged(std::string_view path) {
-        std::call_once(once_, [&] { from_ = layers_of_nodes(*merged_, tables_); });
-        const auto node = merged_->find(path);
-        if (node == kNoNode || from_.at(node) == kNoLayer) return std::nullopt;
-        return from_[node];
-    }
-
-    std::shared_ptr<const Tree> shown_, merged_;
-    Tables tables_;
-    std::once_flag once_;
-    std::vector<std::uint32_t> from_;
-};
+    };
+}
 
 std::size_t layers_after_step(const StoredImage& image, std::size_t step) {
     const auto& history = image.config.history;
@@ -266,8 +274,7 @@ TreeArgument part_of(TreeArgument whole, const Part& part) {
     } else if (part.kind == Part::Kind::Layers) {
         const auto merged = whole.tree;
         show(all_layers(*merged, tables));
-        const auto origins = std::make_shared<ArrangedOrigins>(whole.tree, merged, tables);
-        whole.layer_of = [origins](NodeId node) { return origins->layer_of(node); };
+        whole.layer_of = layers_of_views(whole.tree, merged, tables);
     } else {
         const auto layers = layers_after_step(*whole.image, part.number);
         show(tree_after(tables, layers));
@@ -307,39 +314,18 @@ std::vector<std::uint64_t> wasted_bytes(const Tree& merged, const Tables& tables
     return bytes;
 }
 
-namespace {
-
-// Of a tree that is what the tables merge to. These are shared with the content index.
-std::function<std::optional<std::uint32_t>(NodeId)> layers_of_merged(const TreeArgument& shown) {
-    struct Origins {
-        std::once_flag once;
-        std::vector<std::uint32_t> from;
-        Tables tables;
-        std::shared_ptr<const Tree> tree;
-    };
-    const auto origins = std::make_shared<Origins>();
-    origins->tables = shown.tables();
-    origins->tree = shown.tree;
-    return [origins](NodeId node) -> std::optional<std::uint32_t> {
-        std::call_once(origins->once,
-                       [&] { origins->from = layers_of_nodes(*origins->tree, origins->tables); });
-        const auto layer = origins->from.at(node);
-        return layer == kNoLayer ? std::nullopt : std::optional(layer);
-    };
-}
-
-}  // namespace
-
 OriginAttributes origin_attributes(const TreeArgument& shown) {
     if (!shown.image || (!shown.tables && !shown.layer_of)) return nullptr;
     struct Origins {
-        std::function<std::optional<std::uint32_t>(NodeId)> layer_of;
+        LayerOf layer_of;
         std::shared_ptr<const Tree> tree;
         StoredImage image;
         std::vector<std::optional<std::size_t>> steps;
     };
     const auto origins = std::make_shared<Origins>();
-    origins->layer_of = shown.layer_of ? shown.layer_of : layers_of_merged(shown);
+    // The tables are those that the content index holds.
+    origins->layer_of =
+        shown.layer_of ? shown.layer_of : layers_of_merged(shown.tree, shown.tables());
     origins->tree = shown.tree;
     origins->image = *shown.image;
     origins->steps = steps_of_layers(*shown.image);
