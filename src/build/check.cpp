@@ -5,8 +5,9 @@
 // beginning with what its base ends with; what the build would refuse is a problem, as in the
 // build.
 #include "lint.hpp"
-#include "parallel.hpp"
 #include "plan.hpp"
+
+#include <shale/parallel.hpp>
 
 #include <algorithm>
 #include <map>

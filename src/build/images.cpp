@@ -1,9 +1,9 @@
 // Pull and push: the only place where the registry client and the store meet. Documents are small
 // and come first; layers follow, several at a time, and the tag moves when everything is there.
-#include "parallel.hpp"
 
 #include <shale/build.hpp>
 #include <shale/codec.hpp>
+#include <shale/parallel.hpp>
 
 #include <fcntl.h>
 #include <unistd.h>

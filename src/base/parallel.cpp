@@ -1,4 +1,5 @@
-#include "parallel.hpp"
+// Whoever is free takes the next one.
+#include <shale/parallel.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -7,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-namespace shale::build {
+namespace shale {
 
 void for_each_parallel(std::size_t count, std::size_t threads,
                        const std::function<void(std::size_t)>& body) {
@@ -33,4 +34,4 @@ void for_each_parallel(std::size_t count, std::size_t threads,
     if (failure) std::rethrow_exception(failure);
 }
 
-}  // namespace shale::build
+}  // namespace shale
