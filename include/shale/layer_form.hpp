@@ -18,11 +18,17 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace shale::layer {
+
+// Members by which an eStargz says what of it comes first: all before the landmark is read when a
+// container starts, or nothing is. They are files of the image like others.
+inline constexpr std::string_view kPrefetchLandmark = ".prefetch.landmark";
+inline constexpr std::string_view kNoPrefetchLandmark = ".no.prefetch.landmark";
 
 enum class Form { Uncompressed, Gzip, EStargz, Zstd, ZstdPlain, ZstdChunked, ZstdStargz };
 
@@ -88,6 +94,11 @@ Formed write_seekable(const std::vector<diff::Change>& changes, const snapshot::
 // an annotation names its digest, and to the tar only if somebody compared the two.
 inline constexpr std::uint64_t kMaxPieceBytes = 64 << 20;
 std::optional<Toc> read_layer_toc(oci::BlobSource& blobs, const oci::Descriptor& layer);
+// True if one of the annotations that read_layer_toc() compares with a foreign table is there.
+bool states_foreign_toc(const oci::Descriptor& layer);
+// Corrupt unless `packed`, bytes of a blob, decompress to all that the table says of these pieces.
+// They begin where `packed` does, each with its skip; the order does not matter.
+void check_pieces(const FrameTable& table, std::span<const std::size_t> pieces, Bytes packed);
 
 // For a manifest to vouch for the table of a framed layer (kAnnotationTocDigest and -Bytes): writes
 // the two annotations, or takes them out if the blob has no table or no sound one. The blob must be

@@ -2,12 +2,14 @@
 // with another when somebody reads it, and every byte is verified before it is shown.
 //
 // What vouches for what: the manifest, whose digest names the image, states the digest of each
-// layer's tail (its table of contents and footer); the table states the digest of each frame. The
-// DiffID cannot be checked without the whole layer: what a lazy image shows is what its table says.
+// layer's tail (its table of contents and footer); the table states the digest of each frame. Of
+// zstd:chunked, eStargz and zstd:stargz it states that of the table, which states those of the
+// contents, or of their chunks. The DiffID cannot be checked without the whole layer: what a lazy
+// image shows is what its table says.
 //
 // What is fetched before somebody asks: frames behind those that are read one after another, never
 // more of them than were read up to there; and, in the background, what a list of earlier
-// reads names, or all.
+// reads names, or what the maker of an eStargz put first, or all.
 #pragma once
 
 #include <shale/base.hpp>
@@ -40,13 +42,16 @@ class RemoteBlobs final : public oci::BlobSource {
     // Waits for fetches under way: whoever cannot wait makes Fetch throw.
     ~RemoteBlobs() override;
 
-    // Fetches the table of contents. Null, and nothing added, if the layer cannot be read in parts:
-    // the manifest does not vouch for a table, or the table not for its frames. Corrupt if the
-    // table is not the one that the manifest means.
+    // Fetches the tables of contents, several at a time. Null, and not added, is a layer that
+    // cannot be read in parts: the manifest does not vouch for a table, or the table not for its
+    // frames. Corrupt if a table is not the one that the manifest means; nothing is added then.
+    using Tocs = std::vector<std::shared_ptr<const layer::Toc>>;
+    Tocs add(std::span<const oci::Descriptor> layers);
     std::shared_ptr<const layer::Toc> add(const oci::Descriptor& layer);
 
     std::uint64_t blob_size(const Digest& blob) override;
-    // Of a remote blob: its tail, or exactly one frame. Corrupt if the frame has another digest.
+    // Of a remote blob: its tail, or exactly one frame. Corrupt if what comes is not what the table
+    // says of it.
     void read_blob(const Digest& blob, std::uint64_t offset, MutableBytes out) override;
 
     struct Place {  // of a frame
@@ -56,6 +61,8 @@ class RemoteBlobs final : public oci::BlobSource {
     };
     // All of the layers that were added.
     std::vector<Place> frames() const;
+    // Those that makers of eStargz layers put before the landmark: what a container reads first.
+    std::vector<Place> frames_put_first() const;
     // For fork(2): while this is not allowed, only readers fetch, and there is no thread of ours.
     // To begin with it is. Not to be disallowed once something was fetched ahead.
     void allow_ahead(bool is_allowed);

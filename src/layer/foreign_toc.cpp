@@ -181,17 +181,22 @@ void add_table_member(const ForeignTable& table, const ForeignJson& json, Toc& t
 
 // What annotations say of the table: of its compressed bytes, or of the JSON. They are the
 // manifest's word, by which a table that was fetched alone is as good as one of a hashed blob.
+std::vector<std::string> annotations_of_packed() {
+    return {fmt::format("{}manifest-checksum", kChunkedKeys),
+            fmt::format("{}manifest-checksum", kOldChunkedKeys)};
+}
+
 void check_annotations(const oci::Annotations& annotations, Bytes packed, const std::string& json) {
-    const Digest of_packed = codec::sha256(packed);
-    const std::pair<std::string, Digest> stated[] = {
-        {fmt::format("{}manifest-checksum", kChunkedKeys), of_packed},
-        {fmt::format("{}manifest-checksum", kOldChunkedKeys), of_packed},
-        {kStargzTocDigest, codec::sha256(json)}};
-    for (const auto& [name, digest] : stated)
-        if (const auto given = annotations.find(name);
-            given != annotations.end() && given->second != digest.str())
+    const auto check = [&](const std::string& name, const auto& hashed) {
+        const auto given = annotations.find(name);
+        if (given == annotations.end()) return;
+        if (const Digest digest = codec::sha256(hashed); given->second != digest.str())
             corrupt(fmt::format("it hashes to {}, its annotation says {}", digest.str(),
                                 given->second));
+    };
+    for (const auto& name : annotations_of_packed())
+        check(name, packed);
+    check(kStargzTocDigest, json);
 }
 
 }  // namespace
@@ -245,6 +250,13 @@ Toc decode_foreign_toc(const ForeignTable& table, const ForeignJson& json) {
     toc.entries = without_superseded(std::move(toc.entries));
     check_toc(toc);
     return toc;
+}
+
+bool states_foreign_toc(const oci::Descriptor& layer) {
+    const auto names = annotations_of_packed();
+    return layer.annotations.contains(kStargzTocDigest) ||
+           std::any_of(names.begin(), names.end(),
+                       [&](const auto& name) { return layer.annotations.contains(name); });
 }
 
 std::optional<Toc> read_layer_toc(oci::BlobSource& blobs, const oci::Descriptor& layer) {

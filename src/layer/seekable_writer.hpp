@@ -87,7 +87,5 @@ inline constexpr std::string_view kChunkedKeys = "io.github.containers.zstd-chun
 inline constexpr const char* kStargzTocDigest = "containerd.io/snapshot/stargz/toc.digest";
 
 inline constexpr std::string_view kEStargzToc = "stargz.index.json";
-inline constexpr std::string_view kNoPrefetchLandmark = ".no.prefetch.landmark";
-inline constexpr std::string_view kPrefetchLandmark = ".prefetch.landmark";
 
 }  // namespace shale::layer

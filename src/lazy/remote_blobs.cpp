@@ -4,12 +4,13 @@
 //
 // Locks: the state's is never held while a layer's is taken by a reader, nor over I/O.
 #include "remote_layer.hpp"
+#include "remote_table.hpp"
 
-#include <shale/codec.hpp>
+#include <shale/layer_form.hpp>
+#include <shale/parallel.hpp>
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
 #include <cstring>
 #include <deque>
 #include <map>
@@ -21,28 +22,16 @@ namespace shale::lazy {
 
 namespace {
 
-constexpr unsigned kWorkers = 4, kPlanWorkers = 2;
+constexpr unsigned kWorkers = 4, kPlanWorkers = 2, kTablesAtOnce = 8;
 // So many in a row, and the plan is given up: the registry is down, or not what it was.
 constexpr unsigned kMostFailures = 3;
 
-struct Promise {
-    Digest digest;
-    std::uint64_t bytes = 0;
-};
-
-// What the manifest says about the layer's tail; nothing if it says nothing usable.
-std::optional<Promise> promised_tail(const oci::Descriptor& layer) {
-    const auto digest = layer.annotations.find(std::string(layer::kAnnotationTocDigest));
-    const auto bytes = layer.annotations.find(std::string(layer::kAnnotationTocBytes));
-    if (digest == layer.annotations.end() || bytes == layer.annotations.end()) return std::nullopt;
-    Promise out;
-    const auto& text = bytes->second;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out.bytes);
-    if (error != std::errc() || end != text.data() + text.size() || out.bytes == 0 ||
-        out.bytes > layer.size || out.bytes > layer::kMaxTocBytes)
-        return std::nullopt;
-    out.digest = Digest::parse(digest->second);
-    return out;
+// Where the landmark lies, or 0.
+std::uint64_t end_of_first(const layer::Toc& toc) {
+    const auto landmark = std::ranges::find(toc.entries, layer::kPrefetchLandmark,
+                                            [](const auto& entry) { return entry.member.path; });
+    if (landmark == toc.entries.end() || landmark->member.size == 0) return 0;
+    return toc.frames[layer::frame_at(toc, landmark->content_offset)].blob_offset;
 }
 
 }  // namespace
@@ -77,6 +66,7 @@ struct RemoteBlobs::State {
     oci::BlobSource& local;
     const std::string directory;
     std::map<Digest, std::unique_ptr<RemoteLayer>> layers;
+    std::map<Digest, std::uint64_t> put_first;  // where what was put first ends in them
 
     std::atomic<bool> is_ahead_allowed{true}, is_copy{false};
 
@@ -180,15 +170,21 @@ void RemoteBlobs::State::go_ahead(RemoteLayer& layer, Run run) {
 
 void RemoteBlobs::State::read_frame(RemoteLayer& layer, std::uint64_t offset, MutableBytes out) {
     const auto frame = layer.find(offset);
-    if (!frame || layer.bytes(*frame) != out.size())
+    if (!frame || !layer.is_whole(*frame, out.size()))
         fail(ErrorKind::Corrupt, "no frame of the table of contents begins there");
     const auto turn = layer.take(*frame, may_go_ahead());
     if (turn.ahead) go_ahead(layer, *turn.ahead);
     if (turn.is_here) return layer.read(*frame, out);
     try {
         if (is_copy && layer.put_kept(*frame)) return layer.read(*frame, out);
-        fetch(layer.descriptor(), offset, out);
-        layer.put(*frame, out);
+        if (out.size() == layer.bytes(*frame)) {
+            fetch(layer.descriptor(), offset, out);
+            return layer.put(*frame, out);
+        }
+        std::vector<std::byte> all(layer.bytes(*frame));
+        fetch(layer.descriptor(), offset, all);
+        layer.put(*frame, all);
+        std::copy_n(all.begin(), out.size(), out.begin());
     } catch (...) {  // what is here by now stays
         layer.give_up({*frame, 1});
         throw;
@@ -299,27 +295,27 @@ RemoteBlobs::RemoteBlobs(Fetch fetch, oci::BlobSource& local, std::string direct
 RemoteBlobs::~RemoteBlobs() = default;
 
 std::shared_ptr<const layer::Toc> RemoteBlobs::add(const oci::Descriptor& layer) {
-    const auto promise = promised_tail(layer);
-    if (!promise) return nullptr;
-    std::string tail(promise->bytes, '\0');
-    state_->fetch(layer, layer.size - tail.size(), std::as_writable_bytes(std::span(tail)));
-    if (codec::sha256(tail) != promise->digest)
-        fail(ErrorKind::Corrupt, "layer " + layer.digest.str() +
-                                     ": its table of contents is not the one that the manifest "
-                                     "states, " +
-                                     promise->digest.str());
-    const auto at =
-        state_->layers
-            .insert_or_assign(layer.digest, std::make_unique<RemoteLayer>(layer, std::move(tail)))
-            .first;
-    auto toc = layer::read_toc(*this, layer.digest);
-    const auto is_unnamed = [](const layer::Frame& frame) { return frame.blob_digest.is_zero(); };
-    if (!toc || std::any_of(toc->frames.begin(), toc->frames.end(), is_unnamed)) {
-        state_->layers.erase(at);
-        return nullptr;
+    return add(std::span(&layer, 1)).front();
+}
+
+RemoteBlobs::Tocs RemoteBlobs::add(std::span<const oci::Descriptor> layers) {
+    std::vector<std::optional<RemoteTable>> tables(layers.size());
+    for_each_parallel(layers.size(), kTablesAtOnce, [&](std::size_t i) {
+        tables[i] = fetch_table(layers[i], [&](std::uint64_t offset, MutableBytes out) {
+            state_->fetch(layers[i], offset, out);
+        });
+    });
+    Tocs tocs(layers.size());
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+        if (!tables[i]) continue;
+        state_->layers.insert_or_assign(
+            layers[i].digest,
+            std::make_unique<RemoteLayer>(layers[i], tables[i]->toc, std::move(tables[i]->tail),
+                                          anonymous_file(state_->directory)));
+        state_->put_first.insert_or_assign(layers[i].digest, end_of_first(tables[i]->toc));
+        tocs[i] = std::make_shared<const layer::Toc>(std::move(tables[i]->toc));
     }
-    at->second->set_frames(toc->frames, anonymous_file(state_->directory));
-    return std::make_shared<const layer::Toc>(std::move(*toc));
+    return tocs;
 }
 
 std::uint64_t RemoteBlobs::blob_size(const Digest& blob) {
@@ -344,6 +340,14 @@ std::vector<RemoteBlobs::Place> RemoteBlobs::frames() const {
         for (std::size_t frame = 0; frame < layer->size(); ++frame)
             all.push_back({digest, layer->offset(frame)});
     return all;
+}
+
+std::vector<RemoteBlobs::Place> RemoteBlobs::frames_put_first() const {
+    auto first = frames();
+    std::erase_if(first, [&](const Place& frame) {
+        return frame.offset >= state_->put_first.at(frame.blob);
+    });
+    return first;
 }
 
 void RemoteBlobs::allow_ahead(bool is_allowed) {

@@ -5,11 +5,13 @@
 #include "remote_layer.hpp"
 
 #include <shale/codec.hpp>
+#include <shale/layer_form.hpp>
 
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <numeric>
 
 namespace shale::lazy {
 
@@ -27,17 +29,25 @@ void put_at(int fd, Bytes bytes, std::uint64_t offset) {
 
 }  // namespace
 
-RemoteLayer::RemoteLayer(oci::Descriptor layer, std::string tail)
-    : layer_(std::move(layer)), tail_(std::move(tail)) {}
-
-void RemoteLayer::set_frames(const std::vector<layer::Frame>& frames, UniqueFd kept) {
-    kept_ = std::move(kept);
-    for (const auto& frame : frames)
-        frames_.push_back({frame.blob_offset, frame.blob_bytes, frame.blob_digest});
-    std::sort(frames_.begin(), frames_.end(),
-              [](const Frame& a, const Frame& b) { return a.offset < b.offset; });
-    for (std::size_t i = 0; i < frames_.size(); ++i)
-        by_offset_.emplace(frames_[i].offset, i);
+RemoteLayer::RemoteLayer(oci::Descriptor layer, layer::FrameTable table, std::string tail,
+                         UniqueFd kept)
+    : layer_(std::move(layer)), table_(std::move(table)), tail_(std::move(tail)),
+      kept_(std::move(kept)), order_(table_.frames.size()) {
+    const auto offset = [&](std::size_t piece) { return table_.frames[piece].blob_offset; };
+    std::iota(order_.begin(), order_.end(), 0);
+    std::ranges::sort(order_, {}, offset);
+    for (auto first = order_.begin(); first != order_.end() && offset(*first) < tail_offset();) {
+        Frame frame;
+        frame.offset = offset(*first);
+        const auto end = std::find_if(
+            first, order_.end(), [&](std::size_t piece) { return offset(piece) != frame.offset; });
+        for (auto piece = first; piece != end; ++piece)
+            frame.bytes = std::max(frame.bytes, table_.frames[*piece].blob_bytes);
+        frame.pieces = {first, end};
+        by_offset_.emplace(frame.offset, frames_.size());
+        frames_.push_back(frame);
+        first = end;
+    }
 }
 
 std::uint64_t RemoteLayer::bytes(Run run) const {
@@ -51,9 +61,16 @@ std::optional<std::size_t> RemoteLayer::find(std::uint64_t offset) const {
     return found->second;
 }
 
+bool RemoteLayer::is_whole(std::size_t frame, std::uint64_t bytes) const {
+    return std::ranges::any_of(frames_[frame].pieces, [&](std::size_t piece) {
+        return table_.frames[piece].blob_bytes == bytes;
+    });
+}
+
 bool RemoteLayer::follows(std::size_t frame) const {
-    return frame > 0 && frame < frames_.size() &&
-           frames_[frame - 1].offset + frames_[frame - 1].bytes == frames_[frame].offset;
+    if (frame == 0 || frame >= frames_.size()) return false;
+    const auto& before = frames_[frame - 1];
+    return frames_[frame].offset - (before.offset + before.bytes) <= kMostGapBytes;
 }
 
 RemoteLayer::Turn RemoteLayer::take(std::size_t frame, bool may_go_ahead) {
@@ -106,12 +123,19 @@ void RemoteLayer::set_here(std::size_t frame) {
     changed_.notify_all();
 }
 
+// Our own tables name the bytes that come, those of others what is in them.
+void RemoteLayer::check(const Frame& frame, Bytes bytes) const {
+    if (table_.coding != layer::FrameCoding::Frames)
+        return layer::check_pieces(table_, frame.pieces, bytes);
+    const auto& wanted = table_.frames[frame.pieces.front()].blob_digest;
+    if (const auto digest = codec::sha256(bytes); digest != wanted)
+        fail(ErrorKind::Corrupt,
+             "digest mismatch: the registry sent " + digest.str() + " instead of " + wanted.str());
+}
+
 void RemoteLayer::put(std::size_t frame, Bytes bytes) {
-    const auto& put = frames_[frame];
-    if (const auto digest = codec::sha256(bytes); digest != put.digest)
-        fail(ErrorKind::Corrupt, "digest mismatch: the registry sent " + digest.str() +
-                                     " instead of " + put.digest.str());
-    put_at(kept_.get(), bytes, put.offset);
+    check(frames_[frame], bytes);
+    put_at(kept_.get(), bytes, frames_[frame].offset);
     set_here(frame);
 }
 
@@ -120,10 +144,10 @@ bool RemoteLayer::put_kept(std::size_t frame) {
     std::vector<std::byte> bytes(wanted.bytes);
     try {
         read(frame, bytes);
-    } catch (const Error&) {  // the file ends before
+        check(wanted, bytes);
+    } catch (const Error&) {  // the file ends before, or has a hole there
         return false;
     }
-    if (codec::sha256(Bytes(bytes)) != wanted.digest) return false;
     set_here(frame);
     return true;
 }

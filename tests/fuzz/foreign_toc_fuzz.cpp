@@ -1,10 +1,12 @@
 // Tables of contents of other programs' layers, from strangers. The first byte says how the rest is
 // taken: as a blob with its footer, or as the JSON of a table, behind which the blob is made that a
-// fuzzer would hardly find. A table that is accepted stands being merged and read through.
+// fuzzer would hardly find. A table that is accepted stands being merged, read through, and
+// compared with what it is about.
 #include <shale/gzip_member.hpp>
 #include <shale/layer_form.hpp>
 
 #include <algorithm>
+#include <map>
 
 using namespace shale;
 
@@ -57,6 +59,20 @@ std::string estargz(std::string_view json) {
     return blob.append(toc_at).append("STARGZ").append("\x01\0\0\xff\xff\0\0\0\0\0\0\0\0", 13);
 }
 
+// As for who fetches pieces: all of a blob that begin in one place, compared together.
+void check_all_pieces(const layer::Toc& toc, OneBlob& blob) {
+    std::map<std::uint64_t, std::vector<std::size_t>> places;
+    for (std::size_t i = 0; i < toc.frames.size(); ++i)
+        places[toc.frames[i].blob_offset].push_back(i);
+    for (const auto& [offset, pieces] : places)
+        try {
+            std::vector<std::byte> packed(toc.frames[pieces.front()].blob_bytes);
+            blob.read_blob({}, offset, packed);
+            layer::check_pieces(toc, pieces, packed);
+        } catch (const Error&) {  // a refusal is an answer
+        }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -76,6 +92,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         std::byte buffer[512];
         for (const auto& entry : toc->entries)
             if (entry.member.size > 0) reader.read(entry.content, 0, buffer);
+        if (toc->coding != layer::FrameCoding::Frames) check_all_pieces(*toc, blob);
     } catch (const Error&) {  // a refusal is an answer
     }
     return 0;

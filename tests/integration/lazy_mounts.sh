@@ -260,6 +260,42 @@ check "then it is" "$SHALE" commit "$m" "committed:1"
 check "with what was written" equal "$("$SHALE" cat committed:1:/new)" new
 check "umount" "$SHALE" umount "$m"
 
+# ------------------------------------------------------------------------------------------------
+# Layers in the forms of other programs: the manifest vouches for their tables, too.
+
+for form in estargz zstd:stargz zstd:chunked; do
+    tag=${form/:/-}
+    SHALE_ROOT=$root check "$form: an image" "$SHALE" build -q -t "$behind:$tag" \
+        --output "type=image,compression=$form,force-compression=true" "$ctx"
+    SHALE_ROOT=$root check "$form: push it" "$SHALE" push -q "$behind:$tag"
+    export SHALE_ROOT=$T/store-$tag
+    begin
+    check "$form: mount pulls nothing" \
+        equal "$("$SHALE" mount "docker://$remote:$tag" "$m" 2>&1)" ""
+    check "$form: a small file" cmp "$m/small/123" "$ctx/small/123"
+    check "$form: costs the tables, a piece and little else" in_bounds "$(fetched)" 150000
+    check "$form: all of them" diff -r "$m/small" "$ctx/small"
+    check "$form: the large file" cmp "$m/large" "$ctx/large"
+    check "$form: in fewer requests than files" in_bounds "$(requests)" 120
+    check "$form: each piece once" in_bounds "$(fetched)" 33000000
+    check "$form: no layer came whole" equal "$(ls "$SHALE_ROOT/blobs/sha256")" ""
+    check "$form: umount" "$SHALE" umount "$m"
+    check "$form: mount" "$SHALE" mount "docker://$remote:$tag" "$m"
+    touch "$T/proxy/corrupt"
+    check_fails "$form: a corrupt piece" 1 "Input/output error" cat "$m/small/007"
+    check "$form: is logged with path" grep -q "reading /small/007: blob sha256:" \
+        "$SHALE_ROOT/mount.log"
+    rm "$T/proxy/corrupt"
+    check "$form: and better luck later" cmp "$m/small/007" "$ctx/small/007"
+    check "$form: umount" "$SHALE" umount "$m"
+    check "$form: mount, and fetch all" "$SHALE" mount --complete "docker://$remote:$tag" "$m"
+    check "$form: until it is here" until_in "$SHALE_ROOT/mount.log" "$tag is here, all of it"
+    touch "$T/proxy/down"
+    check "$form: then the registry may go" cmp "$m/large" "$ctx/large"
+    rm "$T/proxy/down"
+    check "$form: umount" "$SHALE" umount "$m"
+done
+
 # A layer without a table is pulled.
 SHALE_ROOT=$root check "a gzip image" "$SHALE" build -q -t "$behind:gz" \
     --output type=image,compression=gzip,force-compression=true "$ctx"

@@ -93,3 +93,24 @@ for form in estargz zstd:stargz zstd:chunked zstd; do
     esac
     check "$form: what is shown is what went in" shown
 done
+
+# The other way round: what its converter makes is read in parts by us.
+name=converted
+form=gzip
+converted=$address/app:esgz
+convert() {
+    echo '{"path":"tree/large.bin"}' > "$T/record"
+    ctr_ content fetch --plain-http "$address/app:$name" > /dev/null &&
+        ctr_ images convert --oci --estargz --estargz-record-in "$T/record" \
+            "$address/app:$name" "$converted" > /dev/null &&
+        ctr_ images push --plain-http "$converted" > /dev/null
+}
+check "an image with gzip layers" pushed
+check "is converted" convert
+export SHALE_ROOT=$T/elsewhere
+check "mount pulls nothing" equal "$("$SHALE" mount "docker://$converted" "$T/seen" 2>&1)" ""
+check "what was to come first stands first" cmp -n 1 "$T/seen/.prefetch.landmark" <(printf '\x0f')
+check "what is shown is what went in" diff -r --no-dereference "$T/wanted" "$T/seen/tree"
+check "with the same attributes" equal "$(facts "$T/seen/tree")" "$(facts "$T/wanted")"
+check "no layer came whole" equal "$(ls "$SHALE_ROOT/blobs/sha256")" ""
+check "umount" "$SHALE" umount "$T/seen"

@@ -6,6 +6,7 @@
 #include <shale/base.hpp>
 #include <shale/codec.hpp>
 #include <shale/lazy.hpp>
+#include <shale/parallel.hpp>
 
 #include <algorithm>
 #include <functional>
@@ -18,6 +19,7 @@ namespace {
 // Somebody waits inside read(2) for each fetch, and cannot be interrupted meanwhile.
 constexpr http::TransportLimits kPatience{.connect_seconds = 10, .stall_seconds = 20};
 constexpr int kAttempts = 2;
+constexpr std::size_t kTransfers = 3;  // of whole layers at a time, as docker has it
 
 // What a mount of the image needs for as long as it lives.
 struct Lazy final : RemoteImage {
@@ -109,21 +111,27 @@ Tables collect_tables(Lazy& lazy, store::Store& store, const StoredImage& image,
                       std::vector<Digest>& local) {
     const auto& layers = image.manifest.layers;
     Tables tocs(layers.size());
-    std::vector<std::size_t> opaque;
-    std::uint64_t bytes = 0;
+    std::vector<std::size_t> absent, opaque;
+    std::vector<oci::Descriptor> asked;
     for (std::size_t i = 0; i < layers.size(); ++i) {
         if (store.has_whole(layers[i])) continue;
-        tocs[i] = lazy.blobs.add(layers[i]);
-        if (tocs[i]) continue;
-        opaque.push_back(i);
-        bytes += layers[i].size;
+        absent.push_back(i);
+        asked.push_back(layers[i]);
+    }
+    const auto found = lazy.blobs.add(asked);
+    std::uint64_t bytes = 0;
+    for (std::size_t i = 0; i < absent.size(); ++i) {
+        tocs[absent[i]] = found[i];
+        if (found[i]) continue;
+        opaque.push_back(absent[i]);
+        bytes += asked[i].size;
     }
     if (!opaque.empty())
         print_note(std::to_string(opaque.size()) + " of " + std::to_string(layers.size()) +
                    " layers have no table of contents that the manifest vouches for; pulling " +
                    format_size(bytes));
-    for (const auto i : opaque)
-        pull_layer(lazy, store, layers[i]);
+    for_each_parallel(opaque.size(), kTransfers,
+                      [&](std::size_t i) { pull_layer(lazy, store, layers[opaque[i]]); });
     for (std::size_t i = 0; i < layers.size(); ++i) {
         if (tocs[i]) continue;
         tocs[i] = store.toc(layers[i], image.config.diff_ids[i]);
@@ -172,7 +180,10 @@ std::vector<lazy::RemoteBlobs::Place> in_groups(std::vector<lazy::RemoteBlobs::P
 void Lazy::prepare(const FetchAhead& wish) {
     blobs.allow_ahead(false);
     if (wish.record) recorder.emplace();
-    if (wish.listed) wished = in_groups(lazy::frames_of(contents, lists.load(name)));
+    if (wish.listed) {
+        wished = in_groups(lazy::frames_of(contents, lists.load(name)));
+        if (wished.empty()) wished = blobs.frames_put_first();
+    }
     wishes_all = wish.rest;
     if (!wish.rest) return;
     const auto all = blobs.frames();
