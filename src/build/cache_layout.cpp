@@ -2,6 +2,7 @@
 // Writers exclude each other by a lock on the directory itself, so that nothing strange lies in it.
 #include "cache_layout.hpp"
 
+#include "archive_parts.hpp"
 #include "export.hpp"
 #include "lock_wait.hpp"
 #include "oci_layout.hpp"

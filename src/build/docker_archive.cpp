@@ -89,25 +89,44 @@ oci::Descriptor put_document(store::Store& store, const std::string& json,
     return out;
 }
 
+ResolvedImage import_listed(const ImageFiles& files, const Listed& listed, store::Store& store) {
+    const auto config = files.document(listed.config, oci::kMaxConfigBytes);
+    ResolvedImage image;
+    image.config = oci::decode_config(config);
+    if (image.config.diff_ids.size() != listed.layers.size())
+        fail(ErrorKind::Corrupt, "manifest.json and config disagree about the layers");
+    image.manifest.config = put_document(store, config, oci::media::kConfig);
+    for (const auto& layer : listed.layers)
+        image.manifest.layers.push_back(copy_layer(files, layer, store));
+    image.descriptor = put_document(store, oci::encode(image.manifest), oci::media::kManifest);
+    return image;
+}
+
+template <typename Body>
+auto with_list(const ImageFiles& files, const std::string& place, const Body& body) {
+    const auto describe = [&] { return "docker-archive " + place; };
+    return in_context(describe, [&] {
+        if (!files.has(kList)) fail(ErrorKind::NotFound, "it has no manifest.json");
+        return body(read_list(files));
+    });
+}
+
 }  // namespace
 
 ResolvedImage import_docker_archive(const ImageFiles& files, const std::string& place,
                                     std::string_view name, store::Store& store) {
-    const auto describe = [&] { return "docker-archive " + place; };
-    return in_context(describe, [&] {
-        if (!files.has(kList)) fail(ErrorKind::NotFound, "it has no manifest.json");
-        const auto all = read_list(files);
-        const auto& listed = choose(all, name, place);
-        const auto config = files.document(listed.config, oci::kMaxConfigBytes);
-        ResolvedImage image;
-        image.config = oci::decode_config(config);
-        if (image.config.diff_ids.size() != listed.layers.size())
-            fail(ErrorKind::Corrupt, "manifest.json and config disagree about the layers");
-        image.manifest.config = put_document(store, config, oci::media::kConfig);
-        for (const auto& layer : listed.layers)
-            image.manifest.layers.push_back(copy_layer(files, layer, store));
-        image.descriptor = put_document(store, oci::encode(image.manifest), oci::media::kManifest);
-        return image;
+    return with_list(files, place, [&](const std::vector<Listed>& all) {
+        return import_listed(files, choose(all, name, place), store);
+    });
+}
+
+std::vector<std::pair<ResolvedImage, std::vector<std::string>>>
+import_docker_archive(const ImageFiles& files, const std::string& place, store::Store& store) {
+    return with_list(files, place, [&](const std::vector<Listed>& all) {
+        std::vector<std::pair<ResolvedImage, std::vector<std::string>>> images;
+        for (const auto& listed : all)
+            images.emplace_back(import_listed(files, listed, store), listed.names);
+        return images;
     });
 }
 

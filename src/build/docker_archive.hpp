@@ -8,6 +8,8 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace shale::build {
 
@@ -16,5 +18,8 @@ namespace shale::build {
 // impossible. Whether the layers have the DiffIDs of the config is found out by who merges them.
 ResolvedImage import_docker_archive(const ImageFiles& files, const std::string& place,
                                     std::string_view name, store::Store& store);
+// All of them, each with the names that manifest.json gives it.
+std::vector<std::pair<ResolvedImage, std::vector<std::string>>>
+import_docker_archive(const ImageFiles& files, const std::string& place, store::Store& store);
 
 }  // namespace shale::build

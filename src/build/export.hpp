@@ -75,8 +75,4 @@ void write_archive(Session& session, const Output& output, const FinalResult& re
                    const std::vector<oci::Reference>& names);
 void write_tree(const std::vector<Built>& builds, const Output& output, bool as_index);
 
-// Calls `body` with a sink that ends in `destination`, which appears when `body` returns.
-void write_result(const std::string& destination,
-                  const std::function<void(const codec::Sink&)>& body);
-
 }  // namespace shale::build

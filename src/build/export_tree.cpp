@@ -1,9 +1,11 @@
 // The root file system itself, as a directory or a tar: one for each platform, in a directory named
 // after it, or all in one.
+#include "archive_parts.hpp"
 #include "copy.hpp"
 #include "export.hpp"
 #include "step.hpp"
-#include "tree_tar.hpp"
+
+#include <shale/tree_tar.hpp>
 
 #include <algorithm>
 #include <filesystem>
@@ -180,7 +182,7 @@ void write_tree(const std::vector<Built>& builds, const Output& output, bool as_
     options.own_by_caller = output.type == OutputType::Local;
     if (const auto epoch = epoch_of(session, output))
         options.clamp_mtime_ns = *epoch * kNsPerSecond;
-    const auto stream = stoppable(tree_tar(*tree, contents, options), session.stop);
+    const auto stream = stoppable(tree_tar(*tree, contents_of(contents), options), session.stop);
     if (output.type == OutputType::Local) {
         make_directories(output.destination);
         layer::apply(stream, "build result", output.destination);

@@ -22,13 +22,19 @@ bool bears_tag(const oci::Descriptor& descriptor, const std::string& tag) {
 
 }  // namespace
 
-oci::Descriptor OciLayout::choose(const oci::Reference& name) const {
+std::vector<oci::Descriptor> OciLayout::listed() const {
     if (!files_->has("index.json"))
         fail(ErrorKind::NotFound, describe() + ": there is no OCI layout (no index.json)");
-    const auto index = in_context(
-        [&] { return describe(); },
-        [&] { return oci::decode_index(files_->document("index.json", oci::kMaxManifestBytes)); });
-    const auto& all = index.manifests;
+    return in_context([&] { return describe(); },
+                      [&] {
+                          return oci::decode_index(
+                                     files_->document("index.json", oci::kMaxManifestBytes))
+                              .manifests;
+                      });
+}
+
+oci::Descriptor OciLayout::choose(const oci::Reference& name) const {
+    const auto all = listed();
     if (name.digest) {
         const auto found = std::find_if(all.begin(), all.end(),
                                         [&](const auto& d) { return d.digest == *name.digest; });
@@ -110,6 +116,36 @@ std::vector<ResolvedImage> OciLayout::resolve_all(const oci::Reference& name, st
         images.push_back(image_of(child, document(child, oci::kMaxManifestBytes, store), store));
     }
     return images;
+}
+
+Digest OciLayout::copy_image(const oci::Descriptor& root, store::Store& store) const {
+    return copy_image(root, store, 0);
+}
+
+Digest OciLayout::copy_image(const oci::Descriptor& root, store::Store& store, int depth) const {
+    const auto json = document(root, oci::kMaxManifestBytes, store);
+    if (!oci::is_index(json)) {
+        // Statements about images are manifests, too, of other things than layers.
+        const auto manifest = oci::decode_manifest(json);
+        if (oci::is_attestation(root))
+            copy_blob(manifest.config, store);
+        else
+            image_of(root, json, store);
+        for (const auto& layer : manifest.layers)
+            copy_blob(layer, store);
+        return manifest.config.digest;
+    }
+    const auto children = oci::decode_index(json).manifests;
+    if (depth == kMaxNesting || children.size() > kMaxImages)
+        fail(ErrorKind::Unsupported, describe() + ": an index of too many images");
+    std::optional<Digest> first;
+    for (const auto& child : children) {
+        if (!files_->has("blobs/sha256/" + child.digest.hex())) continue;
+        const auto config = copy_image(child, store, depth + 1);
+        if (!first && !oci::is_attestation(child)) first = config;
+    }
+    if (!first) fail(ErrorKind::NotFound, describe() + ": it has no image of " + root.digest.str());
+    return *first;
 }
 
 void OciLayout::copy_layers(const ResolvedImage& image, store::Store& store) {

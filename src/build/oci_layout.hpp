@@ -29,12 +29,18 @@ class OciLayout {
 
     // All images of that name, whatever their platform.
     std::vector<ResolvedImage> resolve_all(const oci::Reference& name, store::Store& store);
+    // What index.json lists. NotFound if there is none.
+    std::vector<oci::Descriptor> listed() const;
+    // A manifest with its config and layers, or an index with what is there of all that it lists.
+    // Returns the digest of the first config. NotFound if nothing of an index is there.
+    Digest copy_image(const oci::Descriptor& root, store::Store& store) const;
     // Unless the store has it.
     void copy_blob(const oci::Descriptor& blob, store::Store& store) const;
 
   private:
     std::string document(const oci::Descriptor& descriptor, std::uint64_t limit,
                          store::Store& store) const;
+    Digest copy_image(const oci::Descriptor& root, store::Store& store, int depth) const;
     ResolvedImage image_of(const oci::Descriptor& descriptor, const std::string& json,
                            store::Store& store) const;
     std::string describe() const { return "oci-layout " + place_; }

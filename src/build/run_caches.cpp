@@ -1,6 +1,6 @@
 #include "run_caches.hpp"
 
-#include "tree_tar.hpp"
+#include <shale/tree_tar.hpp>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -39,7 +39,7 @@ CacheBirth birth_of(Session& session, const RunMount& mount) {
         const auto& loaded = mount.from->load();
         const auto tree = subtree(*loaded.tree, find_source(*loaded.tree, mount.source));
         layer::ContentReader contents(store.content_index(loaded.sources), store.framed());
-        layer::apply(tree_tar(tree, contents), "cache mount " + mount.id, directory);
+        layer::apply(tree_tar(tree, contents_of(contents)), "cache mount " + mount.id, directory);
         if (mount.uid || mount.gid)
             if (::chown(directory.c_str(), mount.uid.value_or(0), mount.gid.value_or(0)) != 0)
                 throw_errno("chown", directory);

@@ -1,22 +1,23 @@
-#include "tree_tar.hpp"
-
+// One member at a time: its header, its content, its padding.
 #include <shale/caller.hpp>
+#include <shale/tree_tar.hpp>
 
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
+#include <unordered_map>
 
 namespace shale::build {
 namespace {
 
 class TreeTar {
   public:
-    TreeTar(const snapshot::Tree& tree, layer::ContentReader& contents,
-            const TreeTarOptions& options)
-        : tree_(tree), contents_(contents), options_(options), is_machines_root_(outer_uid() == 0) {
-    }
+    TreeTar(const snapshot::Tree& tree, layer::OpenContent open, const TreeTarOptions& options)
+        : tree_(tree), open_(std::move(open)), options_(options),
+          is_machines_root_(outer_uid() == 0) {}
 
     std::size_t read(MutableBytes out) {
         for (;;) {
@@ -65,7 +66,7 @@ class TreeTar {
         set_pending(tar::encode_header(member));
         content_left_ = member.type == tar::MemberType::Regular ? entry.size : 0;
         padding_ = tar::padding(content_left_);
-        if (content_left_ > 0) content_ = contents_.open(entry.content);
+        if (content_left_ > 0) content_ = open_(tree_.path(node), entry);
         return true;
     }
 
@@ -121,7 +122,7 @@ class TreeTar {
     }
 
     const snapshot::Tree& tree_;
-    layer::ContentReader& contents_;
+    const layer::OpenContent open_;
     const TreeTarOptions options_;
     const bool is_machines_root_;
     snapshot::NodeId node_ = 1;  // the root directory itself is not a member
@@ -135,9 +136,15 @@ class TreeTar {
 
 }  // namespace
 
-codec::Source tree_tar(const snapshot::Tree& tree, layer::ContentReader& contents,
+layer::OpenContent contents_of(layer::ContentReader& reader) {
+    return [&reader](std::string_view, const snapshot::Entry& entry) {
+        return reader.open(entry.content);
+    };
+}
+
+codec::Source tree_tar(const snapshot::Tree& tree, layer::OpenContent open,
                        const TreeTarOptions& options) {
-    auto stream = std::make_shared<TreeTar>(tree, contents, options);
+    auto stream = std::make_shared<TreeTar>(tree, std::move(open), options);
     return [stream](MutableBytes out) { return stream->read(out); };
 }
 

@@ -19,15 +19,6 @@ struct Flags {
     std::string platform;
 };
 
-// "app:prod:/etc/passwd", "oci:/srv/layout:v1:/etc/passwd": the path begins at the last ":/".
-std::pair<std::string, std::string> split_argument(const std::string& text) {
-    const auto at = text.rfind(":/");
-    const bool is_scheme = at != std::string::npos && text.compare(at, 3, "://") == 0;
-    if (is_scheme || at == std::string::npos || at == 0)
-        fail(ErrorKind::Invalid, "\"" + text + "\" is not of the form REF:/PATH");
-    return {text.substr(0, at), text.substr(at + 1)};
-}
-
 void print_file(const TreeArgument& shown, const std::string& reference, const std::string& path) {
     const auto& tree = *shown.tree;
     const auto node = tree.resolve(path);
@@ -47,7 +38,7 @@ int run(const Flags& flags, Workspace& workspace) {
     std::string opened;
     std::optional<TreeArgument> shown;  // kept while the files are of one image
     for (const auto& argument : flags.files) {
-        const auto [reference, path] = split_argument(argument);
+        const auto [reference, path] = split_path(argument);
         if (!shown || reference != opened) shown = obtain_tree(workspace, reference, platform);
         opened = reference;
         print_file(*shown, reference, path);

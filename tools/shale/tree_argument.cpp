@@ -100,6 +100,14 @@ bool looks_like_path(const std::string& text) {
 
 }  // namespace
 
+PathArgument split_path(const std::string& text) {
+    const auto at = text.rfind(":/");
+    const bool is_scheme = at != std::string::npos && text.compare(at, 3, "://") == 0;
+    if (is_scheme || at == std::string::npos || at == 0)
+        fail(ErrorKind::Invalid, "\"" + text + "\" is not of the form REF:/PATH");
+    return {text.substr(0, at), text.substr(at + 1)};
+}
+
 TreeArgument image_argument(Workspace& workspace, StoredImage image) {
     auto& store = workspace.store();
     auto merged = store.image_tree(image.manifest, image.config);

@@ -71,6 +71,13 @@ TreeArgument open_tree_argument(Workspace& workspace, const std::string& text,
 TreeArgument obtain_tree(Workspace& workspace, const std::string& text,
                          const PlatformChoice& platform);
 
+// "app:prod:/etc/passwd", "oci:/srv/layout:v1:/etc/passwd": the path begins at the last ":/".
+// Invalid if there is none.
+struct PathArgument {
+    std::string reference, path;
+};
+PathArgument split_path(const std::string& text);
+
 // An image whose layers are all in the store.
 TreeArgument image_argument(Workspace& workspace, StoredImage image);
 // A tree whose bytes lie in these layers of the store.

@@ -1,4 +1,6 @@
-// A whole tree as a plain tar stream, produced as it is read: what the local and tar outputs write.
+// tree_tar (a door of build): a whole tree as a plain tar stream, produced as it is read. What the
+// local and tar outputs of a build write, and `shale cp`. Safe from any thread, each stream from
+// one.
 #pragma once
 
 #include <shale/codec.hpp>
@@ -6,10 +8,7 @@
 #include <shale/snapshot.hpp>
 
 #include <cstdint>
-#include <memory>
 #include <optional>
-#include <string>
-#include <unordered_map>
 
 namespace shale::build {
 
@@ -20,8 +19,11 @@ struct TreeTarOptions {
     std::optional<std::int64_t> clamp_mtime_ns;  // later times become this
 };
 
-// `tree` and `contents` must outlive the source.
-codec::Source tree_tar(const snapshot::Tree& tree, layer::ContentReader& contents,
+// `reader` must outlive what is opened.
+layer::OpenContent contents_of(layer::ContentReader& reader);
+
+// `tree` must outlive the source. Corrupt, naming the path, if a content ends early.
+codec::Source tree_tar(const snapshot::Tree& tree, layer::OpenContent open,
                        const TreeTarOptions& options = {});
 
 }  // namespace shale::build

@@ -1,0 +1,53 @@
+// image_archive (a door of build): images of the store as one file or directory, and back.
+//
+// Two forms. Of an OCI layout all blobs are as they are in the store, so digests stay; it may hold
+// images for several platforms. What `docker load` of any version reads is a layout as well, with a
+// manifest.json beside it; it holds one platform, and zstd layers as plain tars, which changes the
+// digest of the manifest, not the image ID.
+//
+// Names: docker writes them to manifest.json and, as containerd does, to the annotation
+// io.containerd.image.name. Of org.opencontainers.image.ref.name only what is more than a tag is
+// taken for a name. Free functions, safe from any thread.
+#pragma once
+
+#include <shale/codec.hpp>
+#include <shale/oci.hpp>
+#include <shale/store.hpp>
+
+#include <stop_token>
+#include <string>
+#include <vector>
+
+namespace shale::build {
+
+struct SavedImage {
+    oci::Descriptor root;  // a manifest, or an index with all that it lists, in the store
+    std::vector<oci::Reference> names;
+};
+
+enum class ArchiveForm { Docker, Oci };
+
+// True if the store has all of it: documents and layers, for an index of every image.
+bool is_whole(store::Store& store, const oci::Descriptor& root);
+
+// A tar. Invalid if an index is to be in the docker form; NotFound if something is not in the
+// store; Corrupt if a blob is not what its digest says.
+void save_images(store::Store& store, const std::vector<SavedImage>& images, ArchiveForm form,
+                 const codec::Sink& out, const std::stop_token& stop);
+// An OCI layout, index.json last. Invalid if the directory holds something already.
+void save_layout(store::Store& store, const std::vector<SavedImage>& images,
+                 const std::string& directory, const std::stop_token& stop);
+
+struct LoadedImage {
+    oci::Descriptor root;  // a manifest, or an index
+    std::vector<oci::Reference> names;
+    Digest id;  // of the config of its first image
+};
+
+// Copies every image of an archive of either form, plain or compressed, or of a layout's directory,
+// into the store, under no name; all digests that are stated are verified. NotFound if it holds no
+// image; Corrupt, naming the place, if it is damaged. Of an index, what is not there is passed over
+// if some image is.
+std::vector<LoadedImage> load_images(const std::string& path, store::Store& store);
+
+}  // namespace shale::build

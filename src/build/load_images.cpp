@@ -1,0 +1,77 @@
+// From an archive of whatever form to images of the store.
+#include "docker_archive.hpp"
+#include "image_files.hpp"
+#include "oci_layout.hpp"
+
+#include <shale/image_archive.hpp>
+
+#include <sys/stat.h>
+
+namespace shale::build {
+namespace {
+
+constexpr const char* kContainerdName = "io.containerd.image.name";
+constexpr const char* kRefName = "org.opencontainers.image.ref.name";
+
+// A tag alone names nothing, whatever it may have been a tag of.
+std::optional<oci::Reference> name_of(const oci::Descriptor& listed) {
+    for (const char* const key : {kContainerdName, kRefName}) {
+        const auto found = listed.annotations.find(key);
+        if (found == listed.annotations.end()) continue;
+        if (found->second.find_first_of(":/") == std::string::npos) continue;
+        auto name = oci::Reference::parse(found->second);
+        if (name.tag.empty()) continue;
+        name.digest.reset();
+        return name;
+    }
+    return std::nullopt;
+}
+
+// One element for each image, with all of its names.
+std::vector<LoadedImage> load_layout(const OciLayout& layout, store::Store& store) {
+    std::vector<LoadedImage> images;
+    for (const auto& listed : layout.listed()) {
+        auto image =
+            std::ranges::find(images, listed.digest, [](const auto& i) { return i.root.digest; });
+        if (image == images.end()) {
+            images.push_back({listed, {}, layout.copy_image(listed, store)});
+            images.back().root.annotations.clear();  // an archive's word, not the image's
+            image = images.end() - 1;
+        }
+        if (auto name = name_of(listed)) image->names.push_back(std::move(*name));
+    }
+    return images;
+}
+
+std::vector<LoadedImage> load_docker(const ImageFiles& files, const std::string& place,
+                                     store::Store& store) {
+    std::vector<LoadedImage> images;
+    for (auto& [image, names] : import_docker_archive(files, place, store)) {
+        images.push_back({image.descriptor, {}, image.manifest.config.digest});
+        for (const auto& name : names)
+            images.back().names.push_back(oci::Reference::parse(name));
+    }
+    return images;
+}
+
+}  // namespace
+
+std::vector<LoadedImage> load_images(const std::string& path, store::Store& store) {
+    struct stat status {};
+    if (::stat(path.c_str(), &status) != 0) throw_errno("stat", path);
+    auto files = S_ISDIR(status.st_mode) ? files_of_directory(path) : files_of_archive(path);
+    std::vector<LoadedImage> images;
+    // A layout names its blobs by digest, which docker's own list does not.
+    if (files->has("index.json"))
+        images = load_layout(OciLayout(path, std::move(files)), store);
+    else if (files->has("manifest.json"))
+        images = load_docker(*files, path, store);
+    else
+        fail(ErrorKind::NotFound,
+             path + ": neither an OCI layout (index.json) nor an archive of docker save "
+                    "(manifest.json)");
+    if (images.empty()) fail(ErrorKind::NotFound, path + ": there is no image in it");
+    return images;
+}
+
+}  // namespace shale::build
