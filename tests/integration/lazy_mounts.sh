@@ -108,6 +108,10 @@ read -r tables frame < <(SHALE_ROOT=$root frame_of small/001)
 check "fetches the same" in_bounds "$(fetched)" $((tables + frame + 65536))
 check "by digest" cmp <("$SHALE" cat "docker://$remote@$digest:/small/001") "$ctx/small/001"
 begin
+check "cp" "$SHALE" cp "docker://$remote:1:/small/002" "$T/copied"
+check "the same" cmp "$T/copied" "$ctx/small/002"
+check "fetches as little" in_bounds "$(fetched)" $((tables + frame + 65536))
+begin
 check "diff with the directory reads no frame" sh -c '"$1" diff "docker://$2:1" "$3" \
     --ignore mtime --only small' - "$SHALE" "$remote" "$ctx"
 check "only tables" in_bounds "$(fetched)" $((tables + 65536))
