@@ -1,4 +1,7 @@
-// One member at a time: its header, its content, its padding.
+// One member at a time: its header, its content, its padding. Only the first name of a file that
+// has several carries the content.
+//
+// Attributes are as in the tree, but for what TreeTarOptions change.
 #include <shale/caller.hpp>
 #include <shale/tree_tar.hpp>
 
