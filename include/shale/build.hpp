@@ -235,6 +235,7 @@ struct Output {
     std::string destination;  // file or directory; "-" is standard output; unused for Image
     std::optional<layer::Form> compression;
     std::optional<int> compression_level;
+    std::optional<std::uint64_t> compression_memory;  // what a layer is written with, in bytes
     bool force_compression = false;
     bool as_directory = false;         // oci, docker: tar=false
     bool push = false;                 // image: push after the export

@@ -69,6 +69,9 @@ class FrameCompressor {
     std::unique_ptr<State> state_;
 };
 
+// About what a compressor of that level works with, for frames of up to so many bytes.
+std::uint64_t frame_compressor_bytes(int level, std::uint64_t frame_bytes);
+
 class FrameDecompressor {
   public:
     FrameDecompressor();

@@ -79,12 +79,17 @@ inline constexpr std::string_view kAnnotationTocBytes = "dev.shale.toc.bytes";
 // ---------------------------------------------------------------------------------------------
 // Writing.
 
+inline constexpr std::uint64_t kWriterMemory = 256ull << 20;
+
 struct WriteOptions {
     int level = codec::kDefaultZstdLevel;
     // Tar bytes that a frame of small members holds at least; twice that on average, four times at
     // most. A content too large for that has frames of its own, twice as large. (0001-frame-groups)
     std::uint32_t frame_bytes = 512 << 10;
-    unsigned threads = 2;  // compressors; the bytes written do not depend on it
+    // Compressors, as far as they fit into memory_bytes with what they work on, but at least one.
+    // 0: one for each processor. The bytes written do not depend on it.
+    unsigned threads = 0;
+    std::uint64_t memory_bytes = kWriterMemory;
     // Whether Written::toc lists the entries; some 300 bytes each. The blob always does.
     bool keep_entries = true;
 };
@@ -105,10 +110,9 @@ using OpenContent =
 OpenContent content_from_directory(const std::string& root);
 
 // The layer that turns `before` into `after`, `changes` being diff::compare of the two, with or
-// without whole subtrees. Members are
-// in path order, whiteouts before their siblings; the directories above a change are stated even if
-// they are as they were, for programs that unpack each layer by itself. A hardlink group's first
-// name carries the data. Deterministic.
+// without whole subtrees. Members are in path order, whiteouts before their siblings; the
+// directories above a change are stated even if they are as they were, for programs that unpack
+// each layer by itself. A hardlink group's first name carries the data. Deterministic.
 Written write_layer(const std::vector<diff::Change>& changes, const snapshot::Tree& after,
                     const OpenContent& open, const WriteOptions& options, const codec::Sink& out);
 

@@ -52,7 +52,8 @@ int checked_level(Form form, std::optional<int> level);
 struct FormOptions {
     Form form = Form::Zstd;
     std::optional<int> level;
-    unsigned threads = 2;  // compressors; the bytes written do not depend on it
+    unsigned threads = 0;  // both as WriteOptions have them
+    std::uint64_t memory_bytes = kWriterMemory;
 };
 
 struct Formed {

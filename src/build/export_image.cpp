@@ -99,6 +99,7 @@ FormedLayer layer_for(Session& session, const StageState& state, LayerSlot& slot
         const auto current = oci::layer_compression(layer.blob.media_type);
         LayerForm wanted{form.value_or(layer::plain_form(current.value_or(oci::Compression::Zstd))),
                          output.compression_level, latest_mtime_ns};
+        if (output.compression_memory) wanted.memory_bytes = *output.compression_memory;
         if (latest_mtime_ns)
             wanted.left_out = members_of_time_alone(session.services.store, layer, base_of(state),
                                                     *slot.before->load().tree,

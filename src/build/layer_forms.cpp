@@ -109,7 +109,7 @@ codec::Source formed_tar(store::Store& store, const FormedLayer& layer, const La
 
 layer::FormOptions options_of(const LayerForm& form) {
     layer::FormOptions options{form.form, form.level};
-    options.threads = std::max(1u, std::thread::hardware_concurrency());
+    options.memory_bytes = form.memory_bytes;
     return options;
 }
 

@@ -21,6 +21,7 @@ struct LayerForm {
     std::optional<std::int64_t> latest_mtime_ns;
     // With it: members that are not written, in order. See members_of_time_alone().
     std::vector<std::string> left_out{};
+    std::uint64_t memory_bytes = layer::kWriterMemory;  // changes nothing about the result
 };
 
 // A layer and the name of its tar, which changes only if times do, or if a form adds members.

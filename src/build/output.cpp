@@ -80,6 +80,13 @@ const OptionTable<Output>& setters() {
          [](auto& output, auto& pair) {
              output.compression_level = parse_compression_level(pair);
          }},
+        {"compression-memory",
+         [](auto& output, auto& pair) {
+             const auto bytes = dockerfile::parse_size(pair.value);
+             if (!bytes)
+                 fail(ErrorKind::Invalid, "compression-memory: invalid size: '" + pair.value + "'");
+             output.compression_memory = *bytes;
+         }},
         {"force-compression",
          [](auto& output, auto& pair) { output.force_compression = parse_bool(pair); }},
         {"tar", [](auto& output, auto& pair) { output.as_directory = !parse_bool(pair); }},

@@ -1,4 +1,5 @@
 // Independent zstd frames, one call each, and the skippable frames between which they may stand.
+#define ZSTD_STATIC_LINKING_ONLY  // for the estimate of what a context takes
 #include "zstd_level.hpp"
 
 #include <shale/codec.hpp>
@@ -24,6 +25,12 @@ FrameCompressor::FrameCompressor(int level) : state_(std::make_unique<State>()) 
 
 FrameCompressor::FrameCompressor(FrameCompressor&&) noexcept = default;
 FrameCompressor::~FrameCompressor() = default;
+
+std::uint64_t frame_compressor_bytes(int level, std::uint64_t frame_bytes) {
+    auto parameters = ZSTD_getCParams(level, frame_bytes, 0);
+    parameters.windowLog = std::min<unsigned>(parameters.windowLog, kMaxWindowLog);
+    return ZSTD_estimateCCtxSize_usingCParams(parameters) + ZSTD_compressBound(frame_bytes);
+}
 
 void FrameCompressor::compress(Bytes content, std::string& out) {
     State& state = *state_;

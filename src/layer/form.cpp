@@ -131,6 +131,7 @@ Formed compress_tar(const codec::Source& tar, const std::string& what, const For
     WriteOptions framed;
     framed.level = checked_level(options.form, options.level);
     framed.threads = options.threads;
+    framed.memory_bytes = options.memory_bytes;
     const Written written = reframe(tar, what, framed, out);
     return {written.blob, written.blob_bytes, written.diff_id, written.toc.tar_bytes, {}};
 }

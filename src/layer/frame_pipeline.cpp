@@ -13,16 +13,14 @@ namespace shale::layer {
 namespace {
 
 constexpr unsigned kMaxThreads = 64;
-
-unsigned thread_count(const WriteOptions& options) {
-    return std::clamp(options.threads, 1u, kMaxThreads);
-}
-
-// One job per compressor, one at the finisher, two being filled (data and side), two waiting so
-// that nobody idles over a hiccup of the others.
-std::size_t pool_size(const WriteOptions& options) {
-    return thread_count(options) + 5;
-}
+// Jobs besides one per compressor: one at the finisher, two being filled (data and side), two
+// waiting so that nobody idles over a hiccup of the others.
+constexpr unsigned kMoreJobs = 5;
+// Of deflate at any level, and some.
+constexpr std::uint64_t kGzipBytes = 1 << 20;
+// A large content's frames are twice as large as groups of small ones, which are up to four times
+// WriteOptions::frame_bytes.
+constexpr std::uint64_t kLargestFrame = 8;
 
 // One thread's decompressor of frames that a store had.
 class Unpacker {
@@ -76,6 +74,19 @@ class Packer {
 
 }  // namespace
 
+unsigned compressor_count(const WriteOptions& options, FrameCodec codec) {
+    const auto wanted =
+        options.threads == 0 ? std::thread::hardware_concurrency() : options.threads;
+    const std::uint64_t frame = kLargestFrame * options.frame_bytes;
+    const std::uint64_t job = 2 * frame;  // plain and compressed
+    const std::uint64_t each =
+        job + (codec == FrameCodec::Gzip ? kGzipBytes
+                                         : codec::frame_compressor_bytes(options.level, frame));
+    const auto left = options.memory_bytes - std::min(options.memory_bytes, kMoreJobs * job);
+    return static_cast<unsigned>(
+        std::clamp<std::uint64_t>(std::min<std::uint64_t>(wanted, left / each), 1, kMaxThreads));
+}
+
 MutableBytes FrameBuffer::room(std::size_t count) {
     if (capacity_ - size_ < count) {
         const std::size_t capacity = std::max(size_ + count, capacity_ + capacity_ / 2);
@@ -93,13 +104,13 @@ void FrameBuffer::commit(std::size_t count) {
 }
 
 FramePipeline::FramePipeline(const WriteOptions& options, const codec::Sink& sink, FrameCodec codec)
-    : sink_(sink), jobs_(pool_size(options)), free_(jobs_.size()), to_compress_(jobs_.size()),
-      in_order_(jobs_.size()) {
+    : sink_(sink), jobs_(compressor_count(options, codec) + kMoreJobs), free_(jobs_.size()),
+      to_compress_(jobs_.size()), in_order_(jobs_.size()) {
     for (FrameJob& job : jobs_)
         free_.push(&job);
     try {
         threads_.emplace_back([this] { finish_frames(); });
-        for (unsigned i = 0; i < thread_count(options); ++i)
+        for (std::size_t i = kMoreJobs; i < jobs_.size(); ++i)
             threads_.emplace_back(
                 [this, codec, level = options.level] { compress_frames(codec, level); });
     } catch (...) {  // a thread could not be started; those that were must end before we unwind

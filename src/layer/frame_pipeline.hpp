@@ -79,6 +79,9 @@ struct FrameJob {
     std::atomic<bool> done = false;
 };
 
+// How many compress at a time.
+unsigned compressor_count(const WriteOptions& options, FrameCodec codec);
+
 class FramePipeline {
   public:
     struct Result {

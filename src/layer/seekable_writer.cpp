@@ -38,19 +38,21 @@ void check_names(Form form, const tar::Member& member) {
                      member.path, form_name(form)));
 }
 
-WriteOptions pipeline_options(int level, unsigned threads) {
+WriteOptions pipeline_options(const FormOptions& form) {
     WriteOptions options;
-    options.level = level;
-    options.threads = threads;
+    options.level = checked_level(form.form, form.level);
+    options.threads = form.threads;
+    options.memory_bytes = form.memory_bytes;
     return options;
 }
 
 }  // namespace
 
-SeekableWriter::SeekableWriter(Form form, int level, unsigned threads, const codec::Sink& out)
-    : form_(form), pipeline_(pipeline_options(level, threads), out,
-                             form == Form::EStargz ? FrameCodec::Gzip : FrameCodec::Zstd) {
-    if (form == Form::ZstdChunked) split_.emplace(level);
+SeekableWriter::SeekableWriter(const FormOptions& options, const codec::Sink& out)
+    : form_(options.form),
+      pipeline_(pipeline_options(options), out,
+                options.form == Form::EStargz ? FrameCodec::Gzip : FrameCodec::Zstd) {
+    if (form_ == Form::ZstdChunked) split_.emplace(checked_level(form_, options.level));
 }
 
 void SeekableWriter::put(Bytes bytes) {
@@ -199,7 +201,7 @@ Formed write_members(const Members& members, const FormOptions& options, const c
     SHALE_ENSURE(is_seekable(options.form));
     const int level = checked_level(options.form, options.level);
     const bool estargz = options.form == Form::EStargz;
-    SeekableWriter writer(options.form, level, options.threads, out);
+    SeekableWriter writer(options, out);
     bool has_landmark = false;
     for (std::size_t i = 0; i < members.size(); ++i)
         has_landmark = has_landmark || members.member(i).path == kPrefetchLandmark;

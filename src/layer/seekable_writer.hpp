@@ -37,7 +37,7 @@ struct SeekableBody {
 
 class SeekableWriter {
   public:
-    SeekableWriter(Form form, int level, unsigned threads, const codec::Sink& out);
+    SeekableWriter(const FormOptions& options, const codec::Sink& out);
 
     // `source` is null if the member has no content.
     void add(const tar::Member& member, const Digest& content, const codec::Source& source);

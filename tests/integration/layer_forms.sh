@@ -60,7 +60,7 @@ size=1G
 [ -z "${SHALE_TEST_SLOW:-}" ] || size=20G
 truncate -s "$size" "$T/large/sparse"
 memory() {
-    python3 - "$SHALE" layer scratch "$T/large" -o "$T/other" --compression "$1" <<'P'
+    python3 - "$SHALE" layer scratch "$T/large" -o "$T/other" --compression "$@" <<'P'
 import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True)
 peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
@@ -70,6 +70,9 @@ P
 for form in zstd zstd:chunked; do
     check "$size of input as $form in 256 MiB of memory" memory "$form"
 done
+# Of one compressor of this level; two would be 70 MiB more.
+check "at a level that takes much" memory zstd --level 22 --memory 64m
+check_fails "memory that is no number" 1 "is no size" layer none zstd --memory much
 rm -r "$T/large"
 
 build() { "$SHALE" build -q -t "app:$1" -o "type=$2,dest=$T/$1.tar,compression=$3" "$ctx"; }

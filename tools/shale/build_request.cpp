@@ -176,9 +176,10 @@ void declare_build_flags(CLI::App& app, BuildFlags& flags) {
     add_values(
         app, "-o,--output", flags.outputs, "SPEC",
         "Where the result goes, one or several: type=T, one of image, registry, oci, docker, "
-        "local, "
-        "tar, cacheonly; dest=PATH; images and archives: name=, compression=, compression-level=, "
-        "force-compression=, rewrite-timestamp=, oci-mediatypes=, annotation.KEY=, tar=false; "
+        "local, tar, cacheonly; dest=PATH; images and archives: name=, compression=, "
+        "compression-level=, "
+        "compression-memory=, force-compression=, rewrite-timestamp=, oci-mediatypes=, "
+        "annotation.KEY=, tar=false; "
         "images: push=, push-by-digest=, name-canonical=, dangling-name-prefix=, store=; trees: "
         "platform-split=, mode=delete; all: source-date-epoch=. A bare path is a local directory, "
         "- a tar on standard output (default type=image)");

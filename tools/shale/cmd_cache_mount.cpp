@@ -191,7 +191,7 @@ int export_one(const Flags& flags, Workspace& workspace) {
     const auto nothing = snapshot::TreeBuilder().finish();
     OutputFile output(flags.output);
     write_layer_blob(diff::compare(nothing, tree), tree, contents_of(hold.path(), text),
-                     form_of(flags), std::nullopt, [&](Bytes bytes) {
+                     {form_of(flags), std::nullopt}, [&](Bytes bytes) {
                          if (stop.stop_requested()) fail(ErrorKind::Cancelled, "interrupted");
                          output.write(bytes);
                      });

@@ -1,4 +1,5 @@
 // shale layer: the difference of two trees as an OCI layer blob.
+#include "cache_records.hpp"
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
@@ -23,7 +24,7 @@ namespace shale::cli {
 namespace {
 
 struct Flags {
-    std::string before, after, output, content, compression = "zstd";
+    std::string before, after, output, content, memory, compression = "zstd";
     std::optional<int> level;
     bool json = false;
 };
@@ -73,12 +74,15 @@ int run(const Flags& flags, Workspace& workspace) {
             return [](MutableBytes) -> std::size_t { return 0; };
         };
     }
-    const auto form = layer::parse_form(flags.compression);
+    layer::FormOptions options;
+    options.form = layer::parse_form(flags.compression);
+    options.level = flags.level;
+    if (!flags.memory.empty()) options.memory_bytes = parse_size_flag("--memory", flags.memory);
     OutputFile output(flags.output);
-    const auto blob = write_layer_blob(changes, *after.tree, after.open, form, flags.level,
+    const auto blob = write_layer_blob(changes, *after.tree, after.open, options,
                                        [&](Bytes bytes) { output.write(bytes); });
     output.commit();
-    const auto text = summary(blob, form, changes.size(), flags.json);
+    const auto text = summary(blob, options.form, changes.size(), flags.json);
     if (!output.is_stdout()) print_result(text);
     return kOk;
 }
@@ -95,6 +99,10 @@ Run declare(CLI::App& app) {
               "Compression of the blob (default zstd)");
     add_number(app, "--level", flags->level,
                "Compression level: zstd -7 to 22 (default 3), gzip 0 to 9 (default 6)");
+    add_value(
+        app, "--memory", flags->memory, "BYTES",
+        "What the writer may work with (default 256m); where it is short, fewer compress at a "
+        "time");
     add_value(app, "--content", flags->content, "DIR",
               "Read file contents below DIR, when B is a snapshot of it");
     add_switch(app, "--json", flags->json, "Print digests and sizes as JSON");

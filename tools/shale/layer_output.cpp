@@ -6,9 +6,6 @@
 
 #include <shale/base.hpp>
 
-#include <algorithm>
-#include <thread>
-
 namespace shale::cli {
 
 namespace {
@@ -29,14 +26,10 @@ class FileBlob final : public oci::BlobSource {
     std::uint64_t size_;
 };
 
-unsigned all_cores() {
-    return std::max(1u, std::thread::hardware_concurrency());
-}
-
-layer::WriteOptions write_options(int level) {
+layer::WriteOptions write_options(int level, std::uint64_t memory_bytes) {
     layer::WriteOptions options;
     options.level = level;
-    options.threads = all_cores();
+    options.memory_bytes = memory_bytes;
     return options;
 }
 
@@ -44,19 +37,19 @@ layer::WriteOptions write_options(int level) {
 
 layer::Formed write_layer_blob(const std::vector<diff::Change>& changes,
                                const snapshot::Tree& after, const layer::OpenContent& open,
-                               layer::Form form, std::optional<int> level, const codec::Sink& out) {
-    layer::FormOptions options{form, level};
-    options.threads = all_cores();
+                               const layer::FormOptions& options, const codec::Sink& out) {
+    const auto form = options.form;
     if (layer::is_seekable(form)) return layer::write_seekable(changes, after, open, options, out);
-    const int checked = layer::checked_level(form, level);
+    const int checked = layer::checked_level(form, options.level);
     if (form == layer::Form::Zstd) {
-        const auto written = layer::write_layer(changes, after, open, write_options(checked), out);
+        const auto written = layer::write_layer(changes, after, open,
+                                                write_options(checked, options.memory_bytes), out);
         return {written.blob, written.blob_bytes, written.diff_id, written.toc.tar_bytes, {}};
     }
     const UniqueFd spool = anonymous_file(TempDir::default_parent());
-    const auto framed =
-        layer::write_layer(changes, after, open, write_options(kFastestZstdLevel),
-                           [&](Bytes bytes) { write_all(spool.get(), bytes, "temporary layer"); });
+    const auto framed = layer::write_layer(
+        changes, after, open, write_options(kFastestZstdLevel, options.memory_bytes),
+        [&](Bytes bytes) { write_all(spool.get(), bytes, "temporary layer"); });
     FileBlob blobs(spool.get(), framed.blob_bytes);
     return layer::compress_tar(layer::tar_stream(blobs, framed.blob, framed.toc), "temporary layer",
                                options, out);

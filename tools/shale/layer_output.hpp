@@ -5,7 +5,6 @@
 #include <shale/diff.hpp>
 #include <shale/layer_form.hpp>
 
-#include <optional>
 #include <vector>
 
 namespace shale::cli {
@@ -18,6 +17,6 @@ inline constexpr const char* kFormChoices =
 // level.
 layer::Formed write_layer_blob(const std::vector<diff::Change>& changes,
                                const snapshot::Tree& after, const layer::OpenContent& open,
-                               layer::Form form, std::optional<int> level, const codec::Sink& out);
+                               const layer::FormOptions& options, const codec::Sink& out);
 
 }  // namespace shale::cli
