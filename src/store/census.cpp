@@ -1,5 +1,7 @@
 #include "census.hpp"
 
+#include "foundations.hpp"
+
 #include <shale/snapshot_file.hpp>
 
 #include <algorithm>
@@ -102,25 +104,25 @@ std::uint64_t Census::tree_bytes(const Digest& tree) const {
 namespace {
 
 // From each record that an image shares down to all that it stands on.
-void mark_held(const Census& census, std::vector<CacheRecord>& records) {
-    std::unordered_multimap<Digest, std::size_t, DigestHash> owners;
+void mark_held(const Census& census, const Foundations& foundations,
+               std::vector<CacheRecord>& records) {
+    std::unordered_multimap<Digest, std::size_t, DigestHash> named;
     std::vector<std::size_t> waiting;
     const auto hold = [&](std::size_t at) {
         if (std::exchange(records[at].held, true)) return;
         waiting.push_back(at);
     };
-    for (std::size_t at = 0; at < records.size(); ++at) {
-        if (const auto& layer = census.groups[at].record.layer) owners.emplace(layer->digest, at);
-    }
+    for (std::size_t at = 0; at < records.size(); ++at)
+        if (const auto name = foundations.name(census.groups[at])) named.emplace(*name, at);
     for (std::size_t at = 0; at < records.size(); ++at)
         if (records[at].shared) hold(at);
     while (!waiting.empty()) {
         const auto& group = census.groups[waiting.back()];
         waiting.pop_back();
-        for (const Digest& blob : group.blobs()) {
-            const auto [first, last] = owners.equal_range(blob);
-            for (auto owner = first; owner != last; ++owner)
-                hold(owner->second);
+        for (const Digest& name : foundations.below(group)) {
+            const auto [first, last] = named.equal_range(name);
+            for (auto below = first; below != last; ++below)
+                hold(below->second);
         }
     }
 }
@@ -128,11 +130,11 @@ void mark_held(const Census& census, std::vector<CacheRecord>& records) {
 }  // namespace
 
 std::vector<CacheRecord> describe_records(const Census& census) {
-    // How many records stand on a layer that is not theirs.
-    std::unordered_map<Digest, std::uint32_t, DigestHash> standing;
+    const Foundations foundations(census.groups);
+    Digests needed;
     for (const auto& group : census.groups)
-        for (const Digest& blob : group.blobs())
-            if (!group.record.layer || group.record.layer->digest != blob) ++standing[blob];
+        for (const Digest& name : foundations.below(group))
+            needed.insert(name);
 
     std::vector<CacheRecord> records;
     for (const auto& group : census.groups) {
@@ -145,12 +147,12 @@ std::vector<CacheRecord> describe_records(const Census& census) {
         record.bytes = census.tree_bytes(group.record.tree);
         if (const auto& layer = group.record.layer) {
             record.bytes += census.blob_bytes(layer->digest);
-            record.shared = census.images.blobs.contains(layer->digest);
-            record.needed = standing.contains(layer->digest);
+            record.shared = foundations.is_in(group, census.images.blobs);
+            record.needed = needed.contains(*foundations.name(group));
         }
         records.push_back(std::move(record));
     }
-    mark_held(census, records);
+    mark_held(census, foundations, records);
     return records;
 }
 

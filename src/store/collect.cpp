@@ -11,6 +11,7 @@
 // another stands is not looked at before that one is gone, because without it the other would
 // hardly be found again. What a cache mount or a mirror would take is a guess (beside.cpp).
 #include "census.hpp"
+#include "foundations.hpp"
 #include "reserve.hpp"
 
 #include <unistd.h>
@@ -40,44 +41,46 @@ double price(const CacheRecord& record, std::int64_t now_ns) {
 // Counts who refers to what, and what would be free if a record went.
 class Ledger {
   public:
-    explicit Ledger(const Census& census) : census_(census) {
+    explicit Ledger(const Census& census) : census_(census), foundations_(census.groups) {
         for (const auto& group : census.groups) {
-            for (const Digest& blob : group.blobs()) {
-                ++blob_users_[blob];
-                if (!is_own(group, blob)) ++standing_[blob];
-            }
+            for (const Digest& blob : group.blobs())
+                ++counts_.blob_users[blob];
+            for (const Digest& name : foundations_.below(group))
+                ++counts_.standing[name];
             for (const Digest& tree : census.with_base(group.record.tree))
-                ++tree_users_[tree];
+                ++counts_.tree_users[tree];
         }
     }
     bool is_needed(const RecordGroup& group) const {
-        if (!group.record.layer) return false;
-        const auto found = standing_.find(group.record.layer->digest);
-        return found != standing_.end() && found->second > 0;
+        const auto name = foundations_.name(group);
+        return name && has(counts_.standing, *name);
     }
     // Takes the record out; returns the bytes that nobody refers to any more.
     std::uint64_t remove(const RecordGroup& group) {
         std::uint64_t freed = 0;
-        for (const Digest& blob : group.blobs()) {
-            if (!is_own(group, blob)) --standing_[blob];
-            if (--blob_users_[blob] == 0 && !stays(blob)) freed += census_.blob_bytes(blob);
-        }
+        for (const Digest& name : foundations_.below(group))
+            --counts_.standing[name];
+        for (const Digest& blob : group.blobs())
+            if (--counts_.blob_users[blob] == 0 && !stays(blob)) freed += census_.blob_bytes(blob);
         for (const Digest& tree : census_.with_base(group.record.tree))
-            if (--tree_users_[tree] == 0 && !census_.images.trees.contains(tree))
+            if (--counts_.tree_users[tree] == 0 && !census_.images.trees.contains(tree))
                 freed += census_.tree_bytes(tree);
         return freed;
     }
-    bool has_blob(const Digest& blob) const { return counts(blob_users_, blob) || stays(blob); }
+    const Foundations& foundations() const { return foundations_; }
+    using Counts = std::unordered_map<Digest, std::uint32_t, DigestHash>;
+    struct AllCounts {
+        Counts blob_users, tree_users, standing;
+    };
+    const AllCounts& counts() const { return counts_; }
+    void restore(const AllCounts& counts) { counts_ = counts; }
+    bool has_blob(const Digest& blob) const { return has(counts_.blob_users, blob) || stays(blob); }
     bool has_tree(const Digest& tree) const {
-        return counts(tree_users_, tree) || census_.images.trees.contains(tree);
+        return has(counts_.tree_users, tree) || census_.images.trees.contains(tree);
     }
 
   private:
-    using Counts = std::unordered_map<Digest, std::uint32_t, DigestHash>;
-    static bool is_own(const RecordGroup& group, const Digest& blob) {
-        return group.record.layer && group.record.layer->digest == blob;
-    }
-    static bool counts(const Counts& users, const Digest& digest) {
+    static bool has(const Counts& users, const Digest& digest) {
         const auto found = users.find(digest);
         return found != users.end() && found->second > 0;
     }
@@ -86,7 +89,8 @@ class Ledger {
     }
 
     const Census& census_;
-    Counts blob_users_, tree_users_, standing_;
+    const Foundations foundations_;
+    AllCounts counts_;
 };
 
 class Collection {
@@ -201,32 +205,52 @@ class Collection {
         return bytes;
     }
 
+    // Of what an image holds hardly anything would be free. Under a limit it is forgotten only if
+    // the limit is kept then.
     void evict() {
-        const auto now_ns = system_clock().now_ns();
         // What nobody refers to goes in any case.
-        const auto free_before = options_.min_free ? free_bytes(layout_.root) + unreferenced() : 0;
-        const auto left_before = done_.left;
-        std::unordered_multimap<Digest, std::size_t, DigestHash> by_layer;
+        free_before_ = options_.min_free ? free_bytes(layout_.root) + unreferenced() : 0;
+        left_before_ = done_.left;
+        gone_.resize(records_.size());
+        const bool is_limited = options_.max_used || options_.min_free;
+        evict_all_that([&](const CacheRecord& record) { return !is_limited || !record.held; });
+        if (!is_limited || is_enough()) return;
+        const auto counts = ledger_.counts();
+        const auto done = done_;
+        const auto keys = doomed_keys_.size(), directories = doomed_directories_.size();
+        const auto gone = gone_;
+        evict_all_that([](const CacheRecord&) { return true; });
+        if (is_enough()) return;
+        ledger_.restore(counts);
+        done_ = done;
+        gone_ = gone;
+        doomed_keys_.resize(keys);
+        doomed_directories_.resize(directories);
+    }
+
+    template <typename MayGo>
+    void evict_all_that(const MayGo& may_go) {
+        const auto now_ns = system_clock().now_ns();
+        std::unordered_multimap<Digest, std::size_t, DigestHash> by_name;
         std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> queue;
         const auto& groups = census_.groups;
         const auto offer = [&](std::size_t at) {
             const bool is_needed = at < groups.size() && ledger_.is_needed(groups[at]);
-            if (!is_needed && options_.may_remove(records_[at]))
+            if (!is_needed && !gone_[at] && may_go(records_[at]) &&
+                options_.may_remove(records_[at]))
                 queue.push({price(records_[at], now_ns), at});
         };
         for (std::size_t at = 0; at < records_.size(); ++at) {
-            if (at < groups.size() && groups[at].record.layer)
-                by_layer.emplace(groups[at].record.layer->digest, at);
+            if (at < groups.size())
+                if (const auto name = ledger_.foundations().name(groups[at]))
+                    by_name.emplace(*name, at);
             offer(at);
         }
-        std::vector<bool> gone(records_.size());
-        while (!queue.empty()) {
-            const auto freed = left_before - done_.left;
-            if (is_enough(free_before + freed)) break;
+        while (!queue.empty() && !is_enough()) {
             const std::size_t at = queue.top().at;
             queue.pop();
-            if (gone[at]) continue;
-            gone[at] = true;
+            if (gone_[at]) continue;
+            gone_[at] = true;
             done_.records.push_back(records_[at]);
             if (at >= groups.size()) {
                 doomed_directories_.push_back(&census_.beside[at - groups.size()]);
@@ -236,14 +260,15 @@ class Collection {
             const auto& group = groups[at];
             done_.left -= ledger_.remove(group);
             doomed_keys_.insert(doomed_keys_.end(), group.keys.begin(), group.keys.end());
-            for (const Digest& blob : group.blobs()) {  // whose owners may be free to go now
-                const auto [first, last] = by_layer.equal_range(blob);
-                for (auto owner = first; owner != last; ++owner)
-                    if (!gone[owner->second]) offer(owner->second);
+            for (const Digest& name : ledger_.foundations().below(group)) {
+                const auto [first, last] = by_name.equal_range(name);
+                for (auto below = first; below != last; ++below)  // which may be free to go now
+                    offer(below->second);
             }
         }
     }
-    bool is_enough(std::uint64_t free) const {
+    bool is_enough() const {
+        const auto free = free_before_ + (left_before_ - done_.left);
         if (options_.reserved && done_.left <= *options_.reserved) return true;
         if (!options_.max_used && !options_.min_free) return false;
         return (!options_.max_used || done_.left <= *options_.max_used) &&
@@ -254,7 +279,9 @@ class Collection {
     const Layout& layout_;
     const CollectOptions& options_;
     Ledger ledger_;
-    std::vector<CacheRecord> records_;  // of census_.groups, then of census_.beside
+    std::vector<CacheRecord> records_;                 // of census_.groups, then of census_.beside
+    std::vector<bool> gone_;                           // of records_
+    std::uint64_t free_before_ = 0, left_before_ = 0;  // before anything was chosen
     std::vector<Digest> doomed_keys_;
     std::vector<const StoredFile*> doomed_;
     std::vector<const CacheDirectory*> doomed_directories_;

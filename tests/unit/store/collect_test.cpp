@@ -168,6 +168,73 @@ TEST_F(CollectTest, ARecordThatAnotherStandsOnStaysAsLongAsThat) {
     EXPECT_TRUE(names_in(root() + "/blobs/sha256").empty());
 }
 
+// A step that changes nothing has the layer of every other such step.
+class NoOpSteps : public CollectTest {
+  protected:
+    StepRecord put_no_op(Store& store, const std::string& name, std::vector<Digest> below) {
+        StepRecord record;
+        record.layer = oci::Descriptor{};
+        record.layer->media_type = oci::media::kLayerZstd;
+        const std::string_view layer = "an empty layer";
+        record.layer->digest = store.put_blob(as_bytes(layer));
+        record.layer->size = layer.size();
+        record.tree = store.put_tree(tree_named(name));
+        if (std::ranges::find(below, record.layer->digest) == below.end())
+            below.push_back(record.layer->digest);
+        record.sources = std::move(below);
+        record.created_ns = system_clock().now_ns();
+        record.name = name;
+        store.put_step(codec::sha256(name), record);
+        return record;
+    }
+};
+
+TEST_F(CollectTest, WhatAnImageHoldsIsForgottenOnlyIfThatIsEnough) {
+    Store store(root());
+    const auto record = put_step(store, "shared", {}, 1000);
+    const auto image = put_image(store, {*record.layer}, {codec::sha256("whatever")});
+    store.tag(oci::Reference::parse("app:1"), image.descriptor);
+    put_step(store, "other", {}, 1'000'000, 4);
+    auto options = everything();
+    options.max_used = 0;
+    EXPECT_EQ(names(store.collect(options, kPatience)), Names{"other"}) << "in vain";
+    options.max_used = store.usage().total() - 1;
+    EXPECT_EQ(names(store.collect(options, kPatience)), Names{"shared"}) << "its tree";
+}
+
+TEST_F(NoOpSteps, AroundARealOneGoToo) {
+    Store store(root());
+    const auto first = put_no_op(store, "version", {});
+    const auto real = put_step(store, "compile", first.sources, 1000);
+    put_no_op(store, "tests", real.sources);
+    const auto collected = store.collect(everything(), kPatience);
+    EXPECT_TRUE(names_in(root() + "/blobs/sha256").empty());
+    EXPECT_EQ(store.usage().records.size(), 0u);
+    const auto order = names(collected);
+    const auto place = [&](const char* name) { return std::ranges::find(order, name); };
+    EXPECT_LT(place("tests"), place("compile"));
+    EXPECT_LT(place("compile"), place("version"));
+}
+
+TEST_F(NoOpSteps, OfAnImageHoldNothingOfOthers) {
+    Store store(root());
+    const auto kept = put_no_op(store, "kept", {});
+    const auto image = put_image(store, {*kept.layer}, {codec::sha256("whatever")});
+    store.tag(oci::Reference::parse("kept:1"), image.descriptor);
+    const auto other = put_step(store, "other", {}, 1000);
+    put_no_op(store, "on other", other.sources);
+    for (const auto& record : store.usage().records) {
+        const bool is_kept = record.name == "kept";
+        EXPECT_EQ(record.shared, is_kept) << record.name;
+        EXPECT_EQ(record.held, is_kept) << record.name;
+    }
+    CollectOptions options;
+    options.may_remove = [](const CacheRecord& record) { return !record.held; };
+    store.collect(options, kPatience);
+    EXPECT_FALSE(store.has_blob(other.layer->digest));
+    EXPECT_TRUE(store.find_step(codec::sha256("kept")));
+}
+
 TEST_F(CollectTest, UnderALimitTheCheapestForItsBytesAndLongestUnusedGoesFirst) {
     Store store(root());
     put_step(store, "cheap", {}, 10);
