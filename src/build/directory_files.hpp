@@ -8,6 +8,7 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -18,9 +19,11 @@ class DirectoryFiles {
   public:
     DirectoryFiles(const std::string& directory, const snapshot::Tree& tree);
     // Bytes of a regular file of the tree, cut at its end. Paths are resolved beneath the
-    // directory, no symbolic link is followed. Corrupt if the file is not what was scanned any
-    // more: what a step sees must be what its cache key says.
+    // directory, no symbolic link is followed. Corrupt if the file does not hold what was scanned
+    // any more: what a step sees must be what its cache key says. Touching it changes nothing.
     std::size_t read(snapshot::NodeId node, std::uint64_t offset, MutableBytes out);
+    // The first file that could not be read, with why. A command may take that for its end.
+    std::optional<std::string> failure() const;
 
   private:
     struct File {
@@ -28,12 +31,17 @@ class DirectoryFiles {
         std::shared_ptr<UniqueFd> fd;
     };
     std::shared_ptr<UniqueFd> open(snapshot::NodeId node);
+    std::size_t read_file(snapshot::NodeId node, std::uint64_t offset, MutableBytes out);
+    void check(int fd, snapshot::NodeId node, const snapshot::Entry& entry);
 
     UniqueFd directory_;
     const snapshot::Tree& tree_;
-    std::mutex mutex_;
-    std::list<File> recent_;  // open files, the last used first; guarded by mutex_
+    mutable std::mutex mutex_;  // guards what follows
+    std::list<File> recent_;    // open files, the last used first
     std::unordered_map<snapshot::NodeId, std::list<File>::iterator> places_;
+    // Modification times with which files were found to hold what was scanned all the same.
+    std::unordered_map<snapshot::NodeId, std::int64_t> touched_;
+    std::optional<std::string> failure_;
 };
 
 }  // namespace shale::build

@@ -35,7 +35,8 @@ struct ShownTree {
     std::string path;
 };
 
-std::shared_ptr<mount::View> view_of(Session& session, const std::shared_ptr<Root>& root) {
+std::shared_ptr<mount::View> view_of(Session& session, const std::shared_ptr<Root>& root,
+                                     std::shared_ptr<DirectoryFiles>& context) {
     auto& store = session.services.store;
     if (root) {
         const auto& loaded = root->load();
@@ -43,11 +44,11 @@ std::shared_ptr<mount::View> view_of(Session& session, const std::shared_ptr<Roo
                                              store.framed());
     }
     const auto& tree = session.context.tree();
-    auto files = std::make_shared<DirectoryFiles>(session.context.directory(), tree);
+    context = std::make_shared<DirectoryFiles>(session.context.directory(), tree);
     // The context keeps its trees until the build ends.
     return std::make_shared<mount::View>(
         std::shared_ptr<const snapshot::Tree>(std::shared_ptr<void>(), &tree),
-        [files](NodeId node, std::uint64_t offset, MutableBytes out) {
+        [files = context](NodeId node, std::uint64_t offset, MutableBytes out) {
             return files->read(node, offset, out);
         });
 }
@@ -71,6 +72,7 @@ struct RunMounts::State {
     std::unique_ptr<RunCaches> caches;
     std::optional<TempDir> top;
     std::map<const Root*, ShownTree> shown;
+    std::shared_ptr<DirectoryFiles> context;  // if it is shown
     std::vector<std::unique_ptr<WritableRoot>> overlays;
     std::optional<sandbox::HostMount> secrets;
     std::vector<sandbox::HostMount> host_mounts;
@@ -119,7 +121,7 @@ struct RunMounts::State {
 
     ShownTree& shown_tree(const std::shared_ptr<Root>& root) {
         auto& tree = shown[root.get()];
-        if (!tree.view) tree.view = view_of(session, root);
+        if (!tree.view) tree.view = view_of(session, root, context);
         return tree;
     }
 
@@ -300,6 +302,10 @@ const std::vector<std::string>& RunMounts::secrets() const {
 }
 bool RunMounts::has_secret_variables() const {
     return state_->has_secret_variables;
+}
+
+std::optional<std::string> RunMounts::failure() const {
+    return state_->context ? state_->context->failure() : std::nullopt;
 }
 
 }  // namespace shale::build

@@ -6,6 +6,7 @@
 #include "session.hpp"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,9 @@ class RunMounts {
     bool has_secret_variables() const;
     // Values that no output may show.
     const std::vector<std::string>& secrets() const;
+    // A file of the build context that could not be read through a mount, with why: whatever the
+    // command made of that, it is not what its key says.
+    std::optional<std::string> failure() const;
 
   private:
     struct State;

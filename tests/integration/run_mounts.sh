@@ -95,6 +95,31 @@ check "a writable bind does not change its source" \
 check "a repeated build is cached" build bind
 check "entirely" equal "$(ran)" 0
 
+# What is written to the context while a step reads it.
+mkdir "$T/alive"
+echo one > "$T/alive/a"
+echo two > "$T/alive/b"
+cat > "$T/alive/Dockerfile" <<'D'
+FROM base
+RUN --mount=target=/src echo begun; sleep 2; cat /src/b > /seen; true
+D
+while_it_runs() {
+    "$SHALE" build --progress plain -t alive "$T/alive" > "$T/alive.log" 2>&1 &
+    local build=$!
+    wait_for 30 grep -q "[0-9] begun" "$T/alive.log"
+    eval "$1"
+    wait $build
+}
+check "a file is touched while a step reads it" while_it_runs 'touch "$T/alive/b"'
+check "which is nothing to it" equal "$("$SHALE" cat alive:/seen)" two
+echo three > "$T/alive/b"
+check_fails "one is changed" 1 "" while_it_runs 'echo FOUR > "$T/alive/b"'
+check "which ends the step, whatever the command makes of it" grep -q \
+    "the build context changed while a mount showed it: /b: the file has changed" "$T/alive.log"
+echo three > "$T/alive/b"
+check "with what it was" while_it_runs true
+check "the step is made" equal "$("$SHALE" cat alive:/seen)" three
+
 touch "$ctx/dir/one.txt"
 echo more > "$ctx/hidden/more"
 dockerfile part <<'D'
