@@ -21,6 +21,7 @@
 #include <mutex>
 #include <stop_token>
 #include <thread>
+#include <utility>
 
 namespace shale::cli {
 
@@ -198,7 +199,7 @@ std::vector<TtyDisplay::Block> TtyDisplay::blocks(std::size_t columns, bool last
         const bool details = block.running && !last;
         for (const auto& status : step.statuses) {
             if (!details) break;
-            auto text = " => => " + status.what;
+            auto text = " => => " + with_short_digests(status.what);
             if (status.total > 1)
                 text +=
                     fmt::format(" {} / {}", format_size(status.current), format_size(status.total));
@@ -206,6 +207,9 @@ std::vector<TtyDisplay::Block> TtyDisplay::blocks(std::size_t columns, bool last
         }
         for (const auto& line : step.tail)
             if (details) block.lines.push_back(fit(" => => # " + line, columns));
+        // Progress bars and prompts end with no newline.
+        if (const auto line = details ? step.log->unfinished() : ""; !line.empty())
+            block.lines.push_back(fit(" => => # " + line, columns));
         all.push_back(std::move(block));
     }
     return all;
@@ -238,22 +242,31 @@ void TtyDisplay::draw(bool last) {
     const auto limit = std::max<std::size_t>(size.rows, kFewestRows) - 1;
     std::string text;
     if (drawn_lines_ > 0) text += fmt::format("\x1b[{}A", drawn_lines_);
-    text += "\r\x1b[J";
+    text += "\r";
+    // Line by line: terminals with a history keep what is erased all at once from the top.
+    constexpr std::string_view kEndOfLine = "\x1b[K\n";
+    const auto before = std::exchange(drawn_lines_, 0);
+    std::size_t written = 0;
+    const auto put = [&](const std::string& line) {
+        text.append(line).append(kEndOfLine);
+        ++written;
+    };
     for (const auto& warning : warnings_)
-        text += warning + "\n";
+        put(warning);
     warnings_.clear();
     auto all = blocks(columns, last);
     // The last picture may scroll: nothing will be drawn over it.
     if (!last) shrink(all, limit - 1);
-    text += fit(header(last), columns) + "\n";
+    put(fit(header(last), columns));
     drawn_lines_ = 1;
     for (const auto& block : all) {
         for (const auto& line : block.lines) {
             if (!last && drawn_lines_ >= limit) break;
-            text += line + "\n";
+            put(line);
             ++drawn_lines_;
         }
     }
+    if (written < before) text += "\x1b[J";
     try {
         write_all(fd_, as_bytes(text), "terminal");
     } catch (const Error&) {

@@ -29,6 +29,11 @@ class StepLog {
         finish();
         on_line_(std::string(kClippedNotice));
     }
+    // The line that the command is at, if it has begun one.
+    std::string unfinished() const {
+        auto text = out_.unfinished();
+        return text.empty() ? err_.unfinished() : text;
+    }
     void finish() {
         out_.finish();
         err_.finish();

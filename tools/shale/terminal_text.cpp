@@ -204,4 +204,23 @@ void LineAssembler::finish() {
     if (!partial_.empty()) on_line_(printable(std::exchange(partial_, {})));
 }
 
+std::string LineAssembler::unfinished() const {
+    return printable(partial_);
+}
+
+std::string with_short_digests(std::string_view text) {
+    constexpr std::string_view kPrefix = "sha256:";
+    constexpr std::size_t kDigits = 64, kShown = 12;
+    std::string out;
+    for (;;) {
+        const auto at = text.find(kPrefix);
+        if (at == std::string_view::npos) return out.append(text);
+        const auto digits = at + kPrefix.size();
+        const auto end = std::min(text.find_first_not_of("0123456789abcdef", digits), text.size());
+        const auto shown = end - digits == kDigits ? digits + kShown : end;
+        out.append(text.substr(0, shown));
+        text.remove_prefix(end);
+    }
+}
+
 }  // namespace shale::cli

@@ -28,6 +28,9 @@ std::size_t display_width(std::string_view text);
 // `text` cut to at most `columns`, ending in "…" if something was cut; TABs become spaces.
 std::string fit(std::string_view text, std::size_t columns);
 
+// `text` with every digest as people write it: its first twelve digits.
+std::string with_short_digests(std::string_view text);
+
 // Cuts a byte stream into printable lines. A line longer than kMaxLineBytes is delivered in pieces,
 // so a program that never prints a newline costs bounded memory.
 class LineAssembler {
@@ -38,6 +41,8 @@ class LineAssembler {
     explicit LineAssembler(OnLine on_line) : on_line_(std::move(on_line)) {}
     void feed(std::string_view bytes);
     void finish();  // delivers an unterminated last line
+    // What is there of it by now: of a progress bar, its present state.
+    std::string unfinished() const;
 
   private:
     OnLine on_line_;

@@ -8,7 +8,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <sstream>
+#include <thread>
 
 namespace shale::cli {
 namespace {
@@ -142,7 +144,7 @@ TEST(TtyProgress, TheLastPictureShowsEveryStepAndItsEnd) {
     screen->finished(2, build::Outcome::Failed, "exit code: 1");
     const auto text = screen.closed();
     const auto last = text.substr(text.rfind("[+]"));
-    EXPECT_THAT(last, HasSubstr("[+] Building 2.0s (2/2) ERROR\n"));
+    EXPECT_THAT(last, HasSubstr("[+] Building 2.0s (2/2) ERROR\x1b[K\n"));
     EXPECT_THAT(last, HasSubstr(" => CACHED [1/3] FROM node:18"));
     EXPECT_THAT(last, HasSubstr(" => ERROR [2/3] RUN false"));
     EXPECT_THAT(last, Not(HasSubstr("some output")));
@@ -156,6 +158,37 @@ TEST(TtyProgress, NoLineIsWiderThanTheTerminal) {
     std::istringstream lines(screen.closed());
     for (std::string line; std::getline(lines, line);)
         EXPECT_LE(line.size(), 90u) << line;  // bytes: the mark of a cut and a control sequence
+}
+
+// A terminal puts what is erased from its top downwards into its history.
+TEST(TtyProgress, NothingIsErasedAboveThePicture) {
+    Screen screen(tty_display);
+    for (build::VertexId id = 1; id < 5; ++id) {
+        screen->started(id, "step");
+        std::this_thread::sleep_for(std::chrono::milliseconds(150));
+        screen->finished(id, build::Outcome::Done, "");
+    }
+    EXPECT_THAT(screen.closed(), Not(HasSubstr("\r\x1b[J")));
+}
+
+TEST(TtyProgress, ALineThatIsNotEndedIsShown) {
+    Screen screen(tty_display);
+    screen->started(1, "RUN curl");
+    screen->output(1, sandbox::OutputStream::Stderr, "\r 10%\r 57%");
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    screen->finished(1, build::Outcome::Done, "");
+    const auto text = screen.closed();
+    EXPECT_THAT(text, HasSubstr(" => => #  57%"));
+    EXPECT_THAT(text, Not(HasSubstr("10%")));
+}
+
+TEST(TtyProgress, BytesOfALayerAreReadable) {
+    Screen screen(tty_display);
+    screen->started(1, "pulling");
+    screen->status(1, "sha256:" + std::string(64, 'a'), 1'000'000, 2'000'000);
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    screen->finished(1, build::Outcome::Done, "");
+    EXPECT_THAT(screen.closed(), HasSubstr("sha256:aaaaaaaaaaaa 1.00 MB / 2.00 MB"));
 }
 
 TEST(RawJsonProgress, IsOneObjectALine) {

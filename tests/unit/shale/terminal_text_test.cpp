@@ -81,6 +81,23 @@ TEST(LineAssembler, JoinsPiecesAndSplitsLines) {
     EXPECT_EQ(lines.size(), 4u);
 }
 
+TEST(LineAssembler, TellsWhereAnUnfinishedLineIs) {
+    LineAssembler assembler([](const std::string&) {});
+    EXPECT_EQ(assembler.unfinished(), "");
+    assembler.feed("one\n 1%\r 2%");
+    EXPECT_EQ(assembler.unfinished(), " 2%");
+    assembler.finish();
+    EXPECT_EQ(assembler.unfinished(), "");
+}
+
+TEST(ShortDigests, AreThoseThatAreWhole) {
+    const std::string digits(64, 'b');
+    EXPECT_EQ(with_short_digests("a sha256:" + digits + " b"), "a sha256:bbbbbbbbbbbb b");
+    EXPECT_EQ(with_short_digests("sha256:" + digits + "c sha256:12"),
+              "sha256:" + digits + "c sha256:12");
+    EXPECT_EQ(with_short_digests("none"), "none");
+}
+
 TEST(LineAssembler, DeliversAnEndlessLineInPieces) {
     std::size_t delivered = 0, longest = 0;
     LineAssembler assembler([&](const std::string& line) {
