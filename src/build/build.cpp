@@ -116,6 +116,7 @@ dockerfile::ParseResult load_file(const Request& request, const Definition& defi
     tracker.run("[internal] load build definition from " + definition.name, [&](VertexId) {
         parsed = dockerfile::parse(definition.text, definition.name, check_option(request));
         warn_about_syntax(parsed.file, request, tracker.progress());
+        warn_about_names(parsed.file, request, tracker.progress());
         report(parsed, tracker.progress());
         return Outcome::Done;
     });

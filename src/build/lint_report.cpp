@@ -2,7 +2,11 @@
 
 #include "lint.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cctype>
+#include <string>
 #include <string_view>
 
 namespace shale::build {
@@ -25,6 +29,63 @@ void lint_reached(Session& session, std::uint32_t index, const StageState& state
     lint_stage(file, stage, session.arguments, &session.context.ignore(), scope, findings);
     for (const auto& finding : session.shared.lint.add(findings))
         session.tracker.progress().warning(finding_line(finding));
+}
+
+namespace {
+
+using Names = std::vector<std::string>;
+
+// Of a --from: there the name of a stage stands more often than that of an image, unlike in FROM.
+void warn_about_stage(const std::string& word, const Names& stages, const Request& request,
+                      const dockerfile::File& file, dockerfile::LineRange lines,
+                      Progress& progress) {
+    const bool is_plain = word.find_first_of("/:.@$") == std::string::npos;
+    if (word.empty() || !is_plain || std::ranges::find(stages, word) != stages.end()) return;
+    for (const auto& context : request.build_contexts)
+        if (context.key == word) return;
+    const auto nearest = nearest_match(word, stages);
+    if (nearest.empty()) return;
+    progress.warning(fmt::format("{}:{}: there is no stage \"{}\", so it is an image (did you mean "
+                                 "the stage {}?)",
+                                 file.name, lines.first, word, nearest));
+}
+
+std::string lower(std::string text) {
+    std::ranges::transform(text, text.begin(),
+                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return text;
+}
+
+}  // namespace
+
+void warn_about_names(const dockerfile::File& file, const Request& request, Progress& progress) {
+    Names declared, stages;
+    const auto add = [&](const dockerfile::Instruction& instruction) {
+        if (const auto* arg = std::get_if<dockerfile::Arg>(&instruction.value))
+            for (const auto& declaration : arg->declarations)
+                declared.push_back(declaration.name);
+    };
+    std::ranges::for_each(file.global_args, add);
+    for (const auto& stage : file.stages) {
+        const auto check = [&](const std::string& word, dockerfile::LineRange lines) {
+            warn_about_stage(lower(word), stages, request, file, lines, progress);
+        };
+        std::ranges::for_each(stage.instructions, add);
+        for (const auto& instruction : stage.instructions) {
+            if (const auto* copy = std::get_if<dockerfile::Copy>(&instruction.value))
+                check(copy->from, instruction.lines);
+            if (const auto* run = std::get_if<dockerfile::Run>(&instruction.value))
+                for (const auto& mount : run->mounts)
+                    check(mount.from, instruction.lines);
+        }
+        if (!stage.from.stage_name.empty()) stages.push_back(stage.from.stage_name);
+    }
+    for (const auto& [name, value] : request.build_args) {
+        const auto nearest = nearest_match(name, declared);
+        if (!nearest.empty() && nearest != name)
+            progress.warning("--build-arg " + name + " is used by no ARG (did you mean " + nearest +
+                             "?)");
+    }
 }
 
 void warn_about_syntax(const dockerfile::File& file, const Request& request, Progress& progress) {

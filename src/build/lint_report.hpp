@@ -13,6 +13,10 @@ void lint_reached(Session& session, std::uint32_t index, const StageState& state
 // is read as if it named that one.
 void warn_about_syntax(const dockerfile::File& file, const Request& request, Progress& progress);
 
+// Warns of what is nearly a name and none: of a stage, where it is taken for an image then, and of
+// an ARG, as scripts give the same --build-arg to many Dockerfiles, whether they declare it or not.
+void warn_about_names(const dockerfile::File& file, const Request& request, Progress& progress);
+
 // Throws `lint violation found for rules: ...` if there are findings and `error=true` is in force.
 void fail_on_findings(const dockerfile::File& file, const LintLog& log);
 

@@ -1,5 +1,6 @@
 // Lint rules that need values, and the outline: on files whose bases are scratch or stages.
 #include "lint.hpp"
+#include "lint_report.hpp"
 
 #include <gtest/gtest.h>
 
@@ -202,6 +203,50 @@ TEST(LintLog, KeepsEachFindingOnce) {
     EXPECT_EQ(log.add(findings).size(), 0u);
     EXPECT_EQ(violation_text(log.all()),
               "lint violation found for rules: FromAsCasing, StageNameCasing");
+}
+
+class Warnings final : public Progress {
+  public:
+    void started(VertexId, const std::string&) override {}
+    void output(VertexId, sandbox::OutputStream, std::string_view) override {}
+    void status(VertexId, const std::string&, std::uint64_t, std::uint64_t) override {}
+    void finished(VertexId, Outcome, const std::string&) override {}
+    void warning(const std::string& text) override { texts.push_back(text); }
+    Texts texts;
+};
+
+Texts warnings_about_names(std::string_view text, const Request& request) {
+    Warnings warnings;
+    warn_about_names(dockerfile::parse(text).file, request, warnings);
+    return warnings.texts;
+}
+
+TEST(Names, AnArgumentThatIsSpeltNearlyAsAnArgIs) {
+    Request request;
+    request.build_args = {{"VERSON", "2"}, {"UNRELATED", "x"}, {"VERSION", "3"}};
+    const std::string_view file = "FROM scratch\nARG VERSION=1\n";
+    EXPECT_EQ(warnings_about_names(file, request),
+              Texts{"--build-arg VERSON is used by no ARG (did you mean VERSION?)"});
+    EXPECT_EQ(warnings_about_names("FROM scratch\nARG VERSON\nARG VERSION\n", request), Texts{});
+}
+
+TEST(Names, AFromThatIsNearlyAStage) {
+    const std::string file = "FROM scratch AS builder\nFROM scratch\n";
+    const auto warnings = [&](const std::string& line, const Request& request = {}) {
+        return warnings_about_names(file + line, request);
+    };
+    const Texts told{
+        "Dockerfile:3: there is no stage \"buildr\", so it is an image (did you mean the stage "
+        "builder?)"};
+    EXPECT_EQ(warnings("COPY --from=buildr /a /b"), told);
+    EXPECT_EQ(warnings("RUN --mount=from=buildr,target=/b true"), told);
+    for (const char* fine :
+         {"COPY --from=builder /a /b", "COPY --from=Builder /a /b", "COPY --from=0 /a /b",
+          "COPY --from=busybox /a /b", "COPY --from=buildr:1 /a /b", "COPY a /b"})
+        EXPECT_EQ(warnings(fine), Texts{}) << fine;
+    Request request;
+    request.build_contexts = {{"buildr", "."}};
+    EXPECT_EQ(warnings("COPY --from=buildr /a /b", request), Texts{});
 }
 
 }  // namespace
