@@ -1,6 +1,7 @@
 #include "build_reference.hpp"
 
 #include "build_lookup.hpp"
+#include "image_lookup.hpp"
 
 #include <fmt/format.h>
 
@@ -80,6 +81,17 @@ oci::RunConfig config_of(const BuildRecord& record, const RecordedStep& wanted) 
     return config;
 }
 
+// What the build made, if it made an image, and that is still there.
+std::optional<StoredImage> image_of(store::Store& store, const BuildRecord& record) {
+    if (record.image.empty()) return std::nullopt;
+    try {
+        return find_image(store, record.image);
+    } catch (const Error& error) {
+        log(LogLevel::Debug, "the image of build " + record.id + ": " + error.what());
+        return std::nullopt;
+    }
+}
+
 // A COPY --link makes a layer of its own: what a reader means is the stage's root with it.
 Digest whole_root(const BuildRecord& record, const RecordedStep& step) {
     for (const auto& [key, root] : record.roots)
@@ -106,7 +118,8 @@ BuildRoot open_build_reference(Workspace& workspace, const std::string& text) {
     const auto& step = step_at(record, place);
     const auto root = place == "failed" ? build::failed_root(store, step)
                                         : build::past_root(store, record, whole_root(record, step));
-    return {root.tree, root.sources, config_of(record, step),
+    const auto image = place.empty() ? image_of(store, record) : std::nullopt;
+    return {root.tree, root.sources, image ? image->config.config : config_of(record, step),
             fmt::format("step {} of build {}: {}", step.number, record.id, step.name)};
 }
 

@@ -16,8 +16,9 @@ namespace shale::cli {
 struct BuildRoot {
     std::shared_ptr<const snapshot::Tree> tree;
     std::vector<Digest> sources;  // layer blobs that hold its contents
-    // What a command would have there: environment, user and directory of the nearest RUN up to
-    // this point. Values that the record does not tell are left out.
+    // What a command would have there: environment, user and directory of the image, for a whole
+    // build that made one; else of the nearest RUN up to this point. Values that the record does
+    // not tell are left out.
     oci::RunConfig config;
     std::string title;  // "step 4 of build 0123456789ab: [2/3] RUN make"
 };
