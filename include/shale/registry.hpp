@@ -39,7 +39,7 @@ struct Options {
     // (library/node); one that cannot be reached is not asked again by the same Client.
     std::map<std::string, std::vector<std::string>> mirrors;
     std::vector<std::string> insecure;  // domains that may be plain HTTP
-    // Looked up per domain; default reads Docker's config.json and its credential helpers.
+    // Looked up per domain; default is known_credential().
     std::function<std::optional<Credential>(const std::string& domain)> credentials;
     int attempts = 4;  // of each request, before a transient failure is final
     // Waits between attempts; tests replace it. Null sleeps, until the time or a stop request.
@@ -50,10 +50,13 @@ struct Options {
 // instead of both. Keys: "mirrors": {domain: [url...]}, "insecure-registries": [domain...]. Unknown
 // keys are Invalid, with the file's name.
 Options load_options();
-// From $DOCKER_CONFIG/config.json, else ~/.docker/config.json: its credHelpers, credsStore and
-// auths. nullopt if nothing is known about the domain.
-std::optional<Credential> docker_credential(const std::string& domain);
-// The default proxies of the same file, which docker gives to every build: "HTTP_PROXY" -> URL.
+// From the first file that knows the domain, by its credHelpers, credsStore and auths:
+// $REGISTRY_AUTH_FILE; Docker's ($DOCKER_CONFIG/config.json, else ~/.docker/config.json); that of
+// podman, buildah and skopeo (containers/auth.json in $XDG_RUNTIME_DIR,
+// /run/containers/UID/auth.json, containers/auth.json in $XDG_CONFIG_HOME or ~/.config). nullopt if
+// none does.
+std::optional<Credential> known_credential(const std::string& domain);
+// The default proxies of Docker's file, which docker gives to every build: "HTTP_PROXY" -> URL.
 std::map<std::string, std::string> docker_proxies();
 
 struct RemoteManifest {

@@ -37,7 +37,7 @@ std::string access_denied(const std::string& action, const oci::Reference& name,
 Client::State::State(Options given, std::unique_ptr<HttpTransport> given_transport)
     : options(std::move(given)), transport(std::move(given_transport)),
       session(options, *transport) {
-    if (!options.credentials) options.credentials = docker_credential;
+    if (!options.credentials) options.credentials = known_credential;
     if (!options.sleep)
         options.sleep = [stop = options.stop](std::chrono::milliseconds time) {
             std::mutex mutex;

@@ -1,5 +1,6 @@
-// Docker's stored credentials: config.json and the helper programs that it names; and the proxies
-// that it has for builds.
+// Stored credentials: Docker's config.json, the auth.json of podman, buildah and skopeo
+// (containers-auth.json(5)), which has the same form, and the helper programs that they name; and
+// the proxies that Docker's has for builds.
 //
 // The same registry is written in several ways (https://host/v1/, host), Docker Hub in more. A
 // helper is a program of the user's, but its name comes from a file: it may only be a plain word,
@@ -7,10 +8,12 @@
 #include "base64.hpp"
 #include "helper.hpp"
 
+#include <shale/caller.hpp>
 #include <shale/registry.hpp>
 
 #include <algorithm>
 #include <cstdlib>
+#include <vector>
 
 namespace shale::registry {
 namespace {
@@ -20,11 +23,30 @@ constexpr std::string_view kHub = "docker.io";
 // The key under which `docker login` without an argument stores.
 constexpr std::string_view kHubServer = "https://index.docker.io/v1/";
 
+std::string variable(const char* name) {
+    const char* value = std::getenv(name);
+    return value == nullptr ? std::string() : value;
+}
+
 std::string config_path() {
-    if (const char* folder = std::getenv("DOCKER_CONFIG"); folder != nullptr && *folder != '\0')
+    if (const auto folder = variable("DOCKER_CONFIG"); !folder.empty())
         return join_path(folder, "config.json");
-    const char* home = std::getenv("HOME");
-    return home == nullptr ? std::string() : join_path(home, ".docker/config.json");
+    const auto home = variable("HOME");
+    return home.empty() ? std::string() : join_path(home, ".docker/config.json");
+}
+
+// In the order in which they are asked. A file that somebody names comes before all.
+std::vector<std::string> credential_files() {
+    std::vector<std::string> files = {variable("REGISTRY_AUTH_FILE"), config_path()};
+    if (const auto folder = variable("XDG_RUNTIME_DIR"); !folder.empty())
+        files.push_back(join_path(folder, "containers/auth.json"));
+    files.push_back("/run/containers/" + std::to_string(outer_uid()) + "/auth.json");
+    auto folder = variable("XDG_CONFIG_HOME");
+    if (const auto home = variable("HOME"); folder.empty() && !home.empty())
+        folder = join_path(home, ".config");
+    if (!folder.empty()) files.push_back(join_path(folder, "containers/auth.json"));
+    std::erase_if(files, [](const auto& file) { return file.empty() || !path_exists(file); });
+    return files;
 }
 
 std::string host_of_server(std::string_view server) {
@@ -64,12 +86,16 @@ bool is_empty(const Credential& credential) {
 std::optional<Credential> stored_credential(const oci::Json& config, const std::string& domain) {
     const auto auths = config.find("auths");
     if (!auths) return std::nullopt;
+    std::optional<Credential> of_a_part;  // of the registry, which auth.json may tell apart
     for (const auto& [server, entry] : auths->members()) {
         if (host_of_server(server) != domain) continue;
         // `docker login` with a helper leaves an empty entry behind as a marker.
-        if (auto credential = decode_entry(entry); !is_empty(credential)) return credential;
+        auto credential = decode_entry(entry);
+        if (is_empty(credential)) continue;
+        if (server == domain || server.find("://") != std::string::npos) return credential;
+        of_a_part = std::move(credential);
     }
-    return std::nullopt;
+    return of_a_part;
 }
 
 std::string helper_for(const oci::Json& config, const std::string& domain) {
@@ -95,20 +121,26 @@ std::optional<Credential> helper_credential(const std::string& helper, const std
 
 namespace {
 
+oci::Json read_json(const std::string& path) {
+    return oci::Json::parse(read_file(path, kMaxConfigFile), path);
+}
+
 std::optional<oci::Json> docker_config() {
     const std::string path = config_path();
     if (path.empty() || !path_exists(path)) return std::nullopt;
-    return oci::Json::parse(read_file(path, kMaxConfigFile), path);
+    return read_json(path);
 }
 
 }  // namespace
 
-std::optional<Credential> docker_credential(const std::string& domain) {
-    const auto config = docker_config();
-    if (!config) return std::nullopt;
-    if (const auto helper = helper_for(*config, domain); !helper.empty())
-        if (auto credential = helper_credential(helper, domain); credential) return credential;
-    return stored_credential(*config, domain);
+std::optional<Credential> known_credential(const std::string& domain) {
+    for (const auto& file : credential_files()) {
+        const auto config = read_json(file);
+        if (const auto helper = helper_for(config, domain); !helper.empty())
+            if (auto credential = helper_credential(helper, domain); credential) return credential;
+        if (auto credential = stored_credential(config, domain); credential) return credential;
+    }
+    return std::nullopt;
 }
 
 std::map<std::string, std::string> docker_proxies() {

@@ -44,11 +44,13 @@ const Command& pull_command() {
         .group = "Images",
         .summary = "Bring an image from its registry into the store",
         .usage = "[OPTIONS] REF",
-        .details = "Names follow Docker Hub's rules: node:18 is docker.io/library/node:18. Mirrors "
-                   "and registries without TLS come from config.json, credentials from Docker's. "
-                   "Every byte is verified against its digest; layers that the store has are not "
-                   "fetched again.\n\n"
-                   "Prints the name with the digest of the manifest.",
+        .details =
+            "Names follow Docker Hub's rules: node:18 is docker.io/library/node:18. Mirrors "
+            "and registries without TLS come from config.json, credentials from Docker's, or "
+            "from the auth.json of podman. "
+            "Every byte is verified against its digest; layers that the store has are not "
+            "fetched again.\n\n"
+            "Prints the name with the digest of the manifest.",
         .examples = {{"shale pull node:18", "From Docker Hub or its mirror"},
                      {"shale pull localhost:5000/app:prod", "From a registry on this machine"}},
         .declare = declare,

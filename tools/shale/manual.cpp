@@ -150,6 +150,7 @@ std::string manual_overview() {
         {"SHALE_RUNTIME", "Container runtime for RUN and shell, instead of crun or runc"},
         {"DOCKER_CONFIG",
          "Directory of config.json, read for registry credentials and the proxies of builds"},
+        {"REGISTRY_AUTH_FILE", "File with registry credentials, asked before Docker's"},
         {"DOCKER_DEFAULT_PLATFORM", "What to build for, unless --platform says so"},
         {"BUILDKIT_PROGRESS", "How to show progress of a build, unless --progress says so"},
         {"SSL_CERT_FILE", "Certificates that registries are checked against"},

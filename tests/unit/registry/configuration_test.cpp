@@ -52,7 +52,7 @@ class DockerConfig : public testing::Test {
         ASSERT_EQ(::chmod(path.c_str(), 0755), 0);
     }
     std::string user_of(const std::string& domain) {
-        const auto credential = docker_credential(domain);
+        const auto credential = known_credential(domain);
         return credential ? credential->username + "|" + credential->password + "|" +
                                 credential->identity_token
                           : "none";
@@ -61,6 +61,10 @@ class DockerConfig : public testing::Test {
     TempDir dir_;
     std::string path_ = join_path(dir_.path(), "config.json");
     Variable folder_{"DOCKER_CONFIG", dir_.path()};
+    // Neither the machine's files of podman nor the user's.
+    Variable named_{"REGISTRY_AUTH_FILE", ""};
+    Variable runtime_{"XDG_RUNTIME_DIR", join_path(dir_.path(), "run")};
+    Variable user_{"XDG_CONFIG_HOME", join_path(dir_.path(), "user")};
     Variable search_{"PATH", dir_.path() + ":/usr/bin:/bin"};
 };
 
@@ -106,6 +110,35 @@ TEST_F(DockerConfig, DamageNamesFileAndPlace) {
               path_ + ": auths.r.example.auth: not base64 of \"user:password\"");
     write("{");
     EXPECT_TRUE(error_of([&] { user_of("x"); }, ErrorKind::Corrupt).starts_with(path_ + ": "));
+}
+
+TEST_F(DockerConfig, WhatDockerDoesNotKnowPodmanMay) {
+    const auto file = [](const std::string& user) {
+        return R"({"auths":{"r.example":{"username":")" + user + R"(","password":"p"}}})";
+    };
+    const auto put = [&](const std::string& place, const std::string& text) {
+        make_directories(join_path(dir_.path(), place));
+        write_file_atomic(join_path(dir_.path(), place + "/auth.json"), as_bytes(text));
+    };
+    write(R"({"auths":{"other.example":{"username":"docker","password":"p"}}})");
+    put("user/containers", file("user"));
+    EXPECT_EQ(user_of("r.example"), "user|p|");
+    put("run/containers", file("run"));
+    EXPECT_EQ(user_of("r.example"), "run|p|");
+    EXPECT_EQ(user_of("other.example"), "docker|p|");
+    write(file("docker"));
+    EXPECT_EQ(user_of("r.example"), "docker|p|");
+    put("named", file("named"));
+    const Variable named("REGISTRY_AUTH_FILE", join_path(dir_.path(), "named/auth.json"));
+    EXPECT_EQ(user_of("r.example"), "named|p|");
+}
+
+TEST_F(DockerConfig, TheWholeRegistryCountsBeforeAPartOfIt) {
+    write(R"({"auths":{"r.example/team":{"username":"team","password":"p"},)"
+          R"("r.example":{"username":"all","password":"p"},)"
+          R"("s.example/team":{"username":"team","password":"p"}}})");
+    EXPECT_EQ(user_of("r.example"), "all|p|");
+    EXPECT_EQ(user_of("s.example"), "team|p|");
 }
 
 TEST_F(DockerConfig, HelperIsAskedForTheServer) {
