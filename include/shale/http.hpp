@@ -31,6 +31,8 @@ struct Request {
     std::function<std::size_t(MutableBytes)> body;
     std::uint64_t body_bytes = 0;
     std::stop_token stop{};  // ends the exchange with Cancelled
+    // Ends it as a silent peer does, however busy the peer is.
+    std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
 };
 struct Response {
     int status = 0;

@@ -96,6 +96,7 @@ class Transfer {
         return static_cast<Transfer*>(self)->guarded(
             [&](Transfer& t) {
                 t.moved_at_ = std::chrono::steady_clock::now();  // no counter counts heads
+                if (t.is_late(t.moved_at_)) fail(ErrorKind::Network, "takes too long");
                 t.header_line({data, size});
             },
             size, 0);
@@ -129,11 +130,14 @@ class Transfer {
         }
         const bool answer_is_due = to_send > 0 && sent == to_send && !t.head_delivered_;
         const int seconds = answer_is_due ? t.limits_.answer_seconds : t.limits_.stall_seconds;
-        t.stalled_ = now - t.moved_at_ > std::chrono::seconds(seconds);
+        t.stalled_ = now - t.moved_at_ > std::chrono::seconds(seconds) || t.is_late(now);
         return t.stalled_ ? 1 : 0;
     }
 
     bool stalled() const { return stalled_; }
+    bool is_late(std::chrono::steady_clock::time_point now) const {
+        return now > request_.deadline;
+    }
     void rethrow() const {
         if (thrown_) std::rethrow_exception(thrown_);
     }
@@ -314,9 +318,10 @@ void CurlTransport::report(const Request& request, CURLcode code, int system_err
     case CURLE_COULDNT_RESOLVE_HOST:
         fail(ErrorKind::Network, where + "cannot resolve the host's name");
     case CURLE_OPERATION_TIMEDOUT:
-        fail(ErrorKind::Network,
-             where + "timed out (no answer within " + std::to_string(limits_.connect_seconds) +
-                 " s, or no data for " + std::to_string(limits_.stall_seconds) + " s)");
+        fail(ErrorKind::Network, where + "timed out (no answer within " +
+                                     std::to_string(limits_.connect_seconds) + " s, no data for " +
+                                     std::to_string(limits_.stall_seconds) +
+                                     " s, or too little of it)");
     case CURLE_PARTIAL_FILE:
         fail(ErrorKind::Network, where + "the connection was closed before the end of the body");
     default:

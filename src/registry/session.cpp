@@ -132,8 +132,8 @@ Reply Session::perform(const Endpoint& endpoint, const Request& request, const R
 
 Reply Session::perform_once(const Request& request, const Url& url,
                             const std::string& authorization, const Receiver& receiver) {
-    HttpRequest out{request.method, url.str(),          request.headers,
-                    nullptr,        request.body_bytes, options_.stop};
+    HttpRequest out{request.method,     url.str(),     request.headers, nullptr,
+                    request.body_bytes, options_.stop, request.deadline};
     if (!authorization.empty()) out.headers.emplace_back("Authorization", authorization);
     if (request.open_body) out.body = request.open_body();
     return exchange(transport_, out, receiver);
@@ -187,6 +187,7 @@ std::optional<Session::Authorization> Session::fetch_token(const Endpoint& endpo
         parameters += "&scope=" + percent_encode(scope);
     HttpRequest ask = token_request(realm, parameters, known);
     ask.stop = options_.stop;
+    ask.deadline = request.deadline;
     std::string body;
     const Reply reply = exchange(
         transport_, ask, {nullptr, bounded_text(body, kMaxTokenDocument, realm.without_query())});

@@ -27,6 +27,8 @@ struct Request {
     // The body, from its start, each time it is called; null for none.
     std::function<std::function<std::size_t(MutableBytes)>()> open_body;
     std::uint64_t body_bytes = 0;
+    // Of all that it takes: redirects, and asking for a token, too.
+    std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
 };
 
 // May be used from many threads; no lock is held while bytes move.
