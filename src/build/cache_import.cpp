@@ -109,6 +109,9 @@ StoredLayer CacheImports::fetch(const ImportedStep& step) {
         tracker_.run("importing layer " + carried.digest.str() + " from " + source.str(),
                      [&](VertexId vertex) {
                          fetch_blob(source, carried, vertex);
+                         if (!store.has_whole(carried))
+                             fail(ErrorKind::Corrupt, "layer " + carried.digest.str() +
+                                                          " has not the size that is stated");
                          store.toc(layer.blob, layer.diff_id);  // it has that DiffID, or this fails
                          // A step's layer is a zstd one, whatever way it came.
                          if (!known_layer(step))

@@ -107,7 +107,9 @@ auto with_list(const ImageFiles& files, const std::string& place, const Body& bo
     const auto describe = [&] { return "docker-archive " + place; };
     return in_context(describe, [&] {
         if (!files.has(kList)) fail(ErrorKind::NotFound, "it has no manifest.json");
-        return body(read_list(files));
+        const auto all = read_list(files);
+        if (all.empty()) fail(ErrorKind::NotFound, "its manifest.json lists no image");
+        return body(all);
     });
 }
 

@@ -47,7 +47,10 @@ oci::Descriptor OciLayout::choose(const oci::Reference& name) const {
     const auto found =
         std::find_if(all.begin(), all.end(), [&](const auto& d) { return bears_tag(d, tag); });
     if (found != all.end()) return *found;
-    if (name.tag.empty() && all.size() == 1) return all.front();
+    // One image under several names is one.
+    if (name.tag.empty() && !all.empty() &&
+        std::ranges::all_of(all, [&](const auto& d) { return d.digest == all.front().digest; }))
+        return all.front();
     std::string tags;
     for (const auto& descriptor : all)
         if (const auto other = ref_name(descriptor); !other.empty())
@@ -132,7 +135,7 @@ Digest OciLayout::copy_image(const oci::Descriptor& root, store::Store& store, i
         else
             image_of(root, json, store);
         for (const auto& layer : manifest.layers)
-            copy_blob(layer, store);
+            copy_layer(layer, store);
         return manifest.config.digest;
     }
     const auto children = oci::decode_index(json).manifests;
@@ -148,9 +151,16 @@ Digest OciLayout::copy_image(const oci::Descriptor& root, store::Store& store, i
     return *first;
 }
 
+void OciLayout::copy_layer(const oci::Descriptor& layer, store::Store& store) const {
+    copy_blob(layer, store);
+    if (!store.has_whole(layer))
+        fail(ErrorKind::Corrupt, describe() + ": layer " + layer.digest.str() +
+                                     " has not the size that its manifest states");
+}
+
 void OciLayout::copy_layers(const ResolvedImage& image, store::Store& store) {
     for (const auto& layer : image.manifest.layers)
-        copy_blob(layer, store);
+        copy_layer(layer, store);
 }
 
 }  // namespace shale::build

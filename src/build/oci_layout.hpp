@@ -41,6 +41,7 @@ class OciLayout {
     std::string document(const oci::Descriptor& descriptor, std::uint64_t limit,
                          store::Store& store) const;
     Digest copy_image(const oci::Descriptor& root, store::Store& store, int depth) const;
+    void copy_layer(const oci::Descriptor& layer, store::Store& store) const;
     ResolvedImage image_of(const oci::Descriptor& descriptor, const std::string& json,
                            store::Store& store) const;
     std::string describe() const { return "oci-layout " + place_; }

@@ -139,6 +139,10 @@ elif how == "manifest":
     files[name] += b" "
 elif how == "missing":
     del files[name]
+elif how == "size":
+    manifest = json.loads(files[name])
+    manifest["layers"][0]["size"] = 0
+    index["manifests"][0].update(blob(manifest), mediaType=manifest["mediaType"])
 elif how == "name":
     index["manifests"][0]["annotations"]["io.containerd.image.name"] = "UP/../../per:case:x"
 elif how == "loop":
@@ -158,6 +162,8 @@ elif how.startswith("docker"):
         listed[0]["Layers"][0] = "../../etc/passwd"
     elif how == "docker-less":
         listed[0]["Layers"].pop()
+    elif how == "docker-none":
+        listed = []
     elif how == "docker-name":
         listed[0]["RepoTags"] = ["a b"]
     files["manifest.json"] = json.dumps(listed).encode()
@@ -178,6 +184,7 @@ done <<'L'
 layer digest
 manifest digest
 missing there is no member
+size has not the size
 name invalid reference format
 loop too many images
 nothing there is no image in it
@@ -185,6 +192,7 @@ hollow it has no image of
 docker-layer there is no member
 docker-less disagree about the layers
 docker-name invalid reference format
+docker-none lists no image
 L
 python3 "$T/spoil.py" "$T/app.tar" "$T/spoiled.tar" docker
 check "docker's list alone is enough" contains "$(elsewhere load -i "$T/spoiled.tar")" "app:2"

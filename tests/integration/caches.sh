@@ -117,8 +117,27 @@ cp -r "$T/dir" "$T/short"
 for blob in "$T"/short/blobs/sha256/*; do truncate -s -7 "$blob"; done
 check "nor are documents cut short" on l -t app --cache-from "type=local,src=$T/short"
 check "of which one is told" grep -q "is not used" "$T/last.log"
+cp -r "$T/dir" "$T/sizeless"
+python3 - "$T/sizeless" <<'P'
+import hashlib, json, sys
+blobs = sys.argv[1] + "/blobs/sha256/"
+index = json.load(open(sys.argv[1] + "/index.json"))
+entry = index["manifests"][0]
+manifest = json.load(open(blobs + entry["digest"][7:]))
+manifest["layers"][-1]["size"] = 0
+text = json.dumps(manifest).encode()
+digest = hashlib.sha256(text).hexdigest()
+open(blobs + digest, "wb").write(text)
+entry.update(digest="sha256:" + digest, size=len(text))
+json.dump(index, open(sys.argv[1] + "/index.json", "w"))
+P
+check "nor are layers that are said to be empty" on m -t app \
+    --cache-from "type=local,src=$T/sizeless"
+check "which is told, too" grep -q "is not used any more" "$T/last.log"
+check "and no layer of the image is" equal "$(SHALE_ROOT=$T/m "$SHALE" inspect app |
+    jq '[.manifest.layers[] | select(.size == 0)] | length')" 0
 check "a cache that is not there is a warning" on l -t app --cache-from "$registry/none:1"
 check "that names it" grep -q "none:1 is not used" "$T/last.log"
 check_fails "a service that is not spoken to" 1 "type=gha is not implemented" \
     on a --cache-to type=gha
-for store in a b c d e f g h i j k l; do rm -rf "${T:?}/$store"; done
+for store in a b c d e f g h i j k l m; do rm -rf "${T:?}/$store"; done
