@@ -140,12 +140,8 @@ void getxattr(fuse_req_t request, fuse_ino_t inode, const char* name, std::size_
         return;
     }
     const mount::InodeId id{inode};
-    for (const auto& xattr : view(request).xattrs(id))
-        if (xattr.name == name) {
-            reply_sized(request, xattr.value, size);
-            return;
-        }
     const std::string_view text = name;
+    // Before the image's own: what it claims about its origin does not count.
     if (asked.origin() && text.starts_with(kOriginPrefix)) {
         const auto value = asked.origin()(id, text.substr(kOriginPrefix.size()));
         if (value)
@@ -154,6 +150,11 @@ void getxattr(fuse_req_t request, fuse_ino_t inode, const char* name, std::size_
             fuse_reply_err(request, ENODATA);
         return;
     }
+    for (const auto& xattr : view(request).xattrs(id))
+        if (xattr.name == name) {
+            reply_sized(request, xattr.value, size);
+            return;
+        }
     // `ls -l` asks every file for two attributes, but no more once it is told that the file system
     // does not know them.
     fuse_reply_err(request, asked.has_attribute(text) ? ENODATA : EOPNOTSUPP);
@@ -165,8 +166,10 @@ void listxattr(fuse_req_t request, fuse_ino_t inode, std::size_t size) {
     // In a user namespace the kernel answers for trusted.* that they do not exist. Where they are
     // listed all the same, overlayfs cannot copy the file up.
     const bool hides_trusted = server(request).hides_trusted();
+    const bool hides_origins = server(request).origin() != nullptr;
     for (const auto& xattr : view(request).xattrs(mount::InodeId{inode}))
-        if (!hides_trusted || !xattr.name.starts_with("trusted."))
+        if (!(hides_trusted && xattr.name.starts_with("trusted.")) &&
+            !(hides_origins && xattr.name.starts_with(kOriginPrefix)))
             names.append(xattr.name).push_back('\0');
     reply_sized(request, names, size);
 }

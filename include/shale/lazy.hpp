@@ -44,7 +44,9 @@ class RemoteBlobs final : public oci::BlobSource {
 
     // Fetches the tables of contents, several at a time. Null, and not added, is a layer that
     // cannot be read in parts: the manifest does not vouch for a table, or the table not for its
-    // frames. Corrupt if a table is not the one that the manifest means; nothing is added then.
+    // frames. Corrupt if a table is not the one that the manifest means, or if one layer is
+    // described in two ways; Unsupported if all tables together are too large. Nothing more can be
+    // done with this then.
     using Tocs = std::vector<std::shared_ptr<const layer::Toc>>;
     Tocs add(std::span<const oci::Descriptor> layers);
     std::shared_ptr<const layer::Toc> add(const oci::Descriptor& layer);
@@ -61,7 +63,8 @@ class RemoteBlobs final : public oci::BlobSource {
     };
     // All of the layers that were added.
     std::vector<Place> frames() const;
-    // Those that makers of eStargz layers put before the landmark: what a container reads first.
+    // Those that makers of eStargz layers put before the landmark, as what a container reads first;
+    // at most 64 MiB.
     std::vector<Place> frames_put_first() const;
     // For fork(2): while this is not allowed, only readers fetch, and there is no thread of ours.
     // To begin with it is. Not to be disallowed once something was fetched ahead.
@@ -86,6 +89,10 @@ class RemoteBlobs final : public oci::BlobSource {
     struct State;
     std::unique_ptr<State> state_;
 };
+
+// Corrupt if a content has two sizes, or is empty by name and not in fact: readers find contents by
+// digest, and of what was not read as a whole that is its table's word alone.
+void check_contents(std::span<const std::shared_ptr<const layer::Toc>> tocs);
 
 // The frames that hold these contents, in their order, each once.
 std::vector<RemoteBlobs::Place> frames_of(const layer::ContentIndex& index,

@@ -23,8 +23,10 @@ namespace {
 // Shared by the cache and by readers that still copy out of it after an eviction.
 using FrameBytes = std::shared_ptr<const std::vector<std::byte>>;
 
+// Of a table, not of a blob: two tables of one blob may cut it differently, and neither vouches for
+// what the other says. The index holds its tables for as long as there is a reader.
 struct FrameKey {
-    Digest blob;
+    const FrameTable* table = nullptr;
     std::uint64_t tar_offset = 0;
     bool operator==(const FrameKey&) const = default;
 };
@@ -32,7 +34,7 @@ struct FrameKey {
 struct FrameKeyHash {
     std::size_t operator()(const FrameKey& key) const {
         // Offsets differ in their middle bits; an odd multiplier spreads them over all.
-        return DigestHash{}(key.blob) ^ key.tar_offset * 0x9E3779B97F4A7C15ull;
+        return std::hash<const void*>{}(key.table) ^ key.tar_offset * 0x9E3779B97F4A7C15ull;
     }
 };
 
@@ -105,7 +107,7 @@ std::optional<ContentIndex::Place> ContentReader::State::find(const Digest& cont
 FrameBytes ContentReader::State::frame(const Digest& blob, const FrameTable& table,
                                        std::size_t ordinal) {
     const Frame& frame = table.frames[ordinal];
-    const FrameKey key{blob, frame.tar_offset};
+    const FrameKey key{&table, frame.tar_offset};
     std::promise<FrameBytes> promise;
     std::shared_future<FrameBytes> existing;
     {
@@ -177,6 +179,7 @@ std::size_t ContentReader::read(const Digest& content, std::uint64_t offset, Mut
         const Frame& frame = table.frames.at(i);
         const FrameBytes bytes = state_->frame(place->blob, table, i);
         const std::uint64_t within = at - frame.tar_offset;
+        SHALE_ENSURE(within < frame.tar_bytes && bytes->size() == frame.tar_bytes);
         const auto count = static_cast<std::size_t>(
             std::min<std::uint64_t>(out.size() - done, frame.tar_bytes - within));
         std::memcpy(out.data() + done, bytes->data() + within, count);

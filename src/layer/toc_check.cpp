@@ -75,6 +75,8 @@ void check_entry(const TocEntry& entry, std::uint64_t frames_end) {
     if (member.type == tar::MemberType::Symlink &&
         (member.link_target.empty() || member.link_target.find('\0') != std::string::npos))
         corrupt_entry(entry, "is a symlink to nothing");
+    if (member.type == tar::MemberType::Symlink && member.link_target.size() > kMaxLinkBytes)
+        corrupt_entry(entry, "is a symlink with too long a target");
     if (member.type != tar::MemberType::Regular) {
         if (member.size != 0) corrupt_entry(entry, "has a size but is no regular file");
         return;

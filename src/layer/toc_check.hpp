@@ -10,6 +10,7 @@ namespace shale::layer {
 inline constexpr std::uint64_t kMaxFrameTarBytes = 64u << 20;
 inline constexpr std::uint64_t kMaxFrameBlobBytes = kMaxFrameTarBytes + (1u << 20);
 inline constexpr std::size_t kMaxEntries = 8'000'000;
+inline constexpr std::size_t kMaxLinkBytes = 4095;  // what symlink(2) makes
 inline constexpr std::size_t kMaxFrames = 4'000'000;
 inline constexpr std::uint32_t kMaxWriteFrameBytes = 4u << 20;
 

@@ -6,6 +6,7 @@
 #include "remote_layer.hpp"
 #include "remote_table.hpp"
 
+#include <shale/codec.hpp>
 #include <shale/layer_form.hpp>
 #include <shale/parallel.hpp>
 
@@ -17,12 +18,18 @@
 #include <optional>
 #include <system_error>
 #include <thread>
+#include <unordered_map>
 
 namespace shale::lazy {
 
 namespace {
 
-constexpr unsigned kWorkers = 4, kPlanWorkers = 2, kTablesAtOnce = 8;
+constexpr unsigned kWorkers = 4, kPlanWorkers = 2;
+constexpr std::size_t kTablesAtOnce = 8;
+// Of all layers together: some gigabytes of memory.
+constexpr std::size_t kMostEntries = 8'000'000;
+// What a maker of an eStargz may have fetched first, unasked.
+constexpr std::uint64_t kMostPutFirst = 64 << 20;
 // So many in a row, and the plan is given up: the registry is down, or not what it was.
 constexpr unsigned kMostFailures = 3;
 
@@ -45,6 +52,7 @@ struct RemoteBlobs::State {
         const auto found = layers.find(blob);
         return found == layers.end() ? nullptr : found->second.get();
     }
+    std::shared_ptr<const layer::Toc> add(const oci::Descriptor& layer, RemoteTable table);
     void fetch(const oci::Descriptor& layer, std::uint64_t offset, MutableBytes out);
     void read_frame(RemoteLayer& layer, std::uint64_t offset, MutableBytes out);
 
@@ -67,6 +75,7 @@ struct RemoteBlobs::State {
     const std::string directory;
     std::map<Digest, std::unique_ptr<RemoteLayer>> layers;
     std::map<Digest, std::uint64_t> put_first;  // where what was put first ends in them
+    std::size_t entries = 0;                    // and frames, of all tables
 
     std::atomic<bool> is_ahead_allowed{true}, is_copy{false};
 
@@ -92,6 +101,28 @@ RemoteBlobs::State::~State() {
         is_over = true;
     }
     wake.notify_all();
+}
+
+// A layer may be there twice. Two tables for one blob, each vouched for by its own annotation,
+// would verify each other's frames.
+std::shared_ptr<const layer::Toc> RemoteBlobs::State::add(const oci::Descriptor& layer,
+                                                          RemoteTable table) {
+    if (const auto* const known = find(layer.digest)) {
+        const auto& other = known->descriptor();
+        if (other.size != layer.size || other.annotations != layer.annotations)
+            fail(ErrorKind::Corrupt,
+                 "layer " + layer.digest.str() + " is listed twice, as different ones");
+        return std::make_shared<const layer::Toc>(std::move(table.toc));
+    }
+    entries += table.toc.entries.size() + table.toc.frames.size();
+    if (entries > kMostEntries)
+        fail(ErrorKind::Unsupported,
+             "the tables of contents have more entries than can be looked at in a registry");
+    layers.emplace(layer.digest,
+                   std::make_unique<RemoteLayer>(layer, table.toc, std::move(table.tail),
+                                                 anonymous_file(directory)));
+    put_first.emplace(layer.digest, end_of_first(table.toc));
+    return std::make_shared<const layer::Toc>(std::move(table.toc));
 }
 
 void RemoteBlobs::State::fetch(const oci::Descriptor& layer, std::uint64_t offset,
@@ -299,21 +330,21 @@ std::shared_ptr<const layer::Toc> RemoteBlobs::add(const oci::Descriptor& layer)
 }
 
 RemoteBlobs::Tocs RemoteBlobs::add(std::span<const oci::Descriptor> layers) {
-    std::vector<std::optional<RemoteTable>> tables(layers.size());
-    for_each_parallel(layers.size(), kTablesAtOnce, [&](std::size_t i) {
-        tables[i] = fetch_table(layers[i], [&](std::uint64_t offset, MutableBytes out) {
-            state_->fetch(layers[i], offset, out);
-        });
-    });
-    Tocs tocs(layers.size());
-    for (std::size_t i = 0; i < layers.size(); ++i) {
-        if (!tables[i]) continue;
-        state_->layers.insert_or_assign(
-            layers[i].digest,
-            std::make_unique<RemoteLayer>(layers[i], tables[i]->toc, std::move(tables[i]->tail),
-                                          anonymous_file(state_->directory)));
-        state_->put_first.insert_or_assign(layers[i].digest, end_of_first(tables[i]->toc));
-        tocs[i] = std::make_shared<const layer::Toc>(std::move(tables[i]->toc));
+    Tocs tocs;
+    for (; !layers.empty(); layers = layers.subspan(std::min(layers.size(), kTablesAtOnce))) {
+        const auto some = layers.first(std::min(layers.size(), kTablesAtOnce));
+        std::vector<std::unique_ptr<TableFetch>> fetches;
+        for (const auto& layer : some)
+            fetches.push_back(std::make_unique<TableFetch>(
+                layer, [state = state_.get(), &layer](std::uint64_t offset, MutableBytes out) {
+                    state->fetch(layer, offset, out);
+                }));
+        for_each_parallel(some.size(), some.size(), [&](std::size_t i) { fetches[i]->begin(); });
+        for (std::size_t i = 0; i < some.size(); ++i) {
+            auto table = fetches[i]->finish();
+            fetches[i].reset();
+            tocs.push_back(table ? state_->add(some[i], std::move(*table)) : nullptr);
+        }
     }
     return tocs;
 }
@@ -343,10 +374,15 @@ std::vector<RemoteBlobs::Place> RemoteBlobs::frames() const {
 }
 
 std::vector<RemoteBlobs::Place> RemoteBlobs::frames_put_first() const {
-    auto first = frames();
-    std::erase_if(first, [&](const Place& frame) {
-        return frame.offset >= state_->put_first.at(frame.blob);
-    });
+    std::vector<Place> first;
+    std::uint64_t bytes = 0;
+    for (const auto& [digest, layer] : state_->layers)
+        for (std::size_t frame = 0; frame < layer->size(); ++frame) {
+            if (layer->offset(frame) >= state_->put_first.at(digest)) break;
+            bytes += layer->bytes(frame);
+            if (bytes > kMostPutFirst) return first;
+            first.push_back({digest, layer->offset(frame)});
+        }
     return first;
 }
 
@@ -373,6 +409,20 @@ void RemoteBlobs::fetch_in_background(std::vector<Place> frames,
 RemoteBlobs::Stats RemoteBlobs::stats() const {
     const std::lock_guard lock(state_->mutex);
     return state_->stats;
+}
+
+void check_contents(std::span<const std::shared_ptr<const layer::Toc>> tocs) {
+    std::unordered_map<Digest, std::uint64_t, DigestHash> sizes{{codec::sha256(""), 0}};
+    for (const auto& toc : tocs)
+        for (const auto& entry : toc->entries) {
+            if (entry.member.type != tar::MemberType::Regular) continue;
+            const auto known = sizes.emplace(entry.content, entry.member.size).first->second;
+            if (known != entry.member.size)
+                fail(ErrorKind::Corrupt, "table of contents: \"" + entry.member.path + "\" has " +
+                                             std::to_string(entry.member.size) +
+                                             " bytes, and the digest of one of " +
+                                             std::to_string(known));
+        }
 }
 
 std::vector<RemoteBlobs::Place> frames_of(const layer::ContentIndex& index,

@@ -97,10 +97,11 @@ std::optional<Run> RemoteLayer::ahead_of(std::size_t frame, bool was_here) {
     while (follows(first) && frames_[first].presence != Presence::Absent && there < window)
         there += frames_[first++].bytes;
     Run run{first, 0};
-    for (std::uint64_t bytes = 0; follows(first + run.count); ++run.count) {
+    for (; follows(first + run.count); ++run.count) {
         auto& next = frames_[first + run.count];
-        bytes += next.bytes;
-        if (next.presence != Presence::Absent || there + bytes > window || bytes > kMostRunBytes)
+        const auto with_it = bytes({first, run.count + 1});
+        if (next.presence != Presence::Absent || there + with_it > window ||
+            with_it > kMostRunBytes)
             break;
         next.presence = Presence::Coming;
     }

@@ -16,38 +16,19 @@ namespace {
 
 // Most tables of layers of some hundred files are smaller.
 constexpr std::uint64_t kFirstTail = 16 << 10;
-
-struct Promise {
-    Digest digest;
-    std::uint64_t bytes = 0;
-};
-
-// What the manifest says about the tail of our own form; nothing if it says nothing usable.
-std::optional<Promise> promised_tail(const oci::Descriptor& layer) {
-    const auto digest = layer.annotations.find(std::string(layer::kAnnotationTocDigest));
-    const auto bytes = layer.annotations.find(std::string(layer::kAnnotationTocBytes));
-    if (digest == layer.annotations.end() || bytes == layer.annotations.end()) return std::nullopt;
-    Promise out;
-    const auto& text = bytes->second;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out.bytes);
-    if (error != std::errc() || end != text.data() + text.size() || out.bytes == 0 ||
-        out.bytes > layer.size || out.bytes > layer::kMaxTocBytes)
-        return std::nullopt;
-    out.digest = Digest::parse(digest->second);
-    return out;
-}
+// One of our own of that size, of some ten thousand files, may come with others.
+constexpr std::uint64_t kSmallTable = 1 << 20;
+// What is promised is believed so far: memory is taken when bytes come.
+constexpr std::uint64_t kPiece = 16 << 20;
 
 // The layer, of which the end is here. The rest is a request away, or nothing to be believed.
 class TailSource final : public oci::BlobSource {
   public:
     enum class Rest { Fetched, Refused };
-    TailSource(const oci::Descriptor& layer, const FetchRange& fetch, std::uint64_t bytes,
+    TailSource(const oci::Descriptor& layer, const FetchRange& fetch, const std::string& tail,
                Rest rest)
-        : layer_(layer), fetch_(fetch), rest_(rest), begin_(layer.size - bytes),
-          tail_(bytes, '\0') {
-        fetch_(begin_, std::as_writable_bytes(std::span(tail_)));
+        : layer_(layer), fetch_(fetch), rest_(rest), begin_(layer.size - tail.size()), tail_(tail) {
     }
-    std::string& tail() { return tail_; }
 
     std::uint64_t blob_size(const Digest&) override { return layer_.size; }
     void read_blob(const Digest&, std::uint64_t offset, MutableBytes out) override {
@@ -69,28 +50,28 @@ class TailSource final : public oci::BlobSource {
     const FetchRange& fetch_;
     const Rest rest_;
     const std::uint64_t begin_;
-    std::string tail_;
+    const std::string& tail_;
 };
 
-std::optional<RemoteTable> fetch_own(const oci::Descriptor& layer, const Promise& promise,
-                                     const FetchRange& fetch) {
-    TailSource source(layer, fetch, promise.bytes, TailSource::Rest::Refused);
-    if (codec::sha256(source.tail()) != promise.digest)
+std::optional<RemoteTable> read_own(const oci::Descriptor& layer, const Digest& promised,
+                                    const FetchRange& fetch, std::string tail) {
+    if (codec::sha256(tail) != promised)
         fail(ErrorKind::Corrupt, "layer " + layer.digest.str() +
                                      ": its table of contents is not the one that the manifest "
                                      "states, " +
-                                     promise.digest.str());
+                                     promised.str());
+    TailSource source(layer, fetch, tail, TailSource::Rest::Refused);
     auto toc = layer::read_toc(source, layer.digest);
     const auto is_unnamed = [](const layer::Frame& frame) { return frame.blob_digest.is_zero(); };
     if (!toc || std::any_of(toc->frames.begin(), toc->frames.end(), is_unnamed))
         return std::nullopt;
-    return RemoteTable{std::move(*toc), std::move(source.tail())};
+    return RemoteTable{std::move(*toc), std::move(tail)};
 }
 
 // One that is sound, but of no use to us, is as none: the layer can be pulled.
-std::optional<RemoteTable> fetch_foreign(const oci::Descriptor& layer, const FetchRange& fetch) {
-    TailSource source(layer, fetch, std::min<std::uint64_t>(layer.size, kFirstTail),
-                      TailSource::Rest::Fetched);
+std::optional<RemoteTable> read_foreign(const oci::Descriptor& layer, const FetchRange& fetch,
+                                        const std::string& tail) {
+    TailSource source(layer, fetch, tail, TailSource::Rest::Fetched);
     try {
         auto toc = layer::read_layer_toc(source, layer);
         // What the annotations were compared with is no table of ours.
@@ -104,10 +85,45 @@ std::optional<RemoteTable> fetch_foreign(const oci::Descriptor& layer, const Fet
 
 }  // namespace
 
-std::optional<RemoteTable> fetch_table(const oci::Descriptor& layer, const FetchRange& fetch) {
-    if (const auto promise = promised_tail(layer)) return fetch_own(layer, *promise, fetch);
-    if (layer.size > 0 && layer::states_foreign_toc(layer)) return fetch_foreign(layer, fetch);
-    return std::nullopt;
+TableFetch::TableFetch(const oci::Descriptor& layer, FetchRange fetch)
+    : layer_(layer), fetch_(std::move(fetch)), promise_(promise_of(layer)) {}
+
+// Nothing if it says nothing usable.
+std::optional<TableFetch::Promise> TableFetch::promise_of(const oci::Descriptor& layer) {
+    const auto digest = layer.annotations.find(std::string(layer::kAnnotationTocDigest));
+    const auto bytes = layer.annotations.find(std::string(layer::kAnnotationTocBytes));
+    if (digest == layer.annotations.end() || bytes == layer.annotations.end()) return std::nullopt;
+    Promise out;
+    const auto& text = bytes->second;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out.bytes);
+    if (error != std::errc() || end != text.data() + text.size() || out.bytes == 0 ||
+        out.bytes > layer.size || out.bytes > layer::kMaxTocBytes)
+        return std::nullopt;
+    out.digest = Digest::parse(digest->second);
+    return out;
+}
+
+void TableFetch::fetch_tail(std::uint64_t bytes) {
+    while (tail_.size() < bytes) {
+        const auto at = tail_.size();
+        tail_.resize(at + std::min(bytes - at, kPiece));
+        fetch_(layer_.size - bytes + at, std::as_writable_bytes(std::span(tail_)).subspan(at));
+    }
+}
+
+void TableFetch::begin() {
+    if (promise_ && promise_->bytes <= kSmallTable) fetch_tail(promise_->bytes);
+    if (!promise_ && layer_.size > 0 && layer::states_foreign_toc(layer_))
+        fetch_tail(std::min<std::uint64_t>(layer_.size, kFirstTail));
+}
+
+std::optional<RemoteTable> TableFetch::finish() {
+    if (promise_) {
+        fetch_tail(promise_->bytes);
+        return read_own(layer_, promise_->digest, fetch_, std::move(tail_));
+    }
+    if (tail_.empty()) return std::nullopt;
+    return read_foreign(layer_, fetch_, tail_);
 }
 
 }  // namespace shale::lazy

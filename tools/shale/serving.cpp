@@ -88,7 +88,7 @@ MountRecord record_of(const MountRequest& request, const store::Store& store,
 
 // Of a mount of an image in a registry: a read that waits for the network keeps a thread, not a
 // processor.
-constexpr unsigned kThreadsThatWait = 16;
+constexpr unsigned kThreadsThatWait = 64;
 
 void prepare_to_fetch(const MountRequest& request, const TreeArgument& shown,
                       const TierChoice& choice) {

@@ -253,6 +253,77 @@ TEST_F(ForeignLayers, WhatComesBeforeTheLandmarkIsPutFirst) {
     EXPECT_EQ(remote_->frames_put_first().size(), first.size());
 }
 
+TEST_F(ForeignLayers, OneLayerHasOneTable) {
+    const auto layer = put(Form::EStargz, {{"a", "text"}});
+    EXPECT_TRUE(remote_->add(layer));
+    EXPECT_TRUE(remote_->add(layer)) << "an image may have it twice";
+    auto other = layer;
+    other.annotations["more"] = "is said";
+    EXPECT_EQ(kind_of([&] { remote_->add(other); }), ErrorKind::Corrupt);
+}
+
+// Two tables of one blob, by their digests and offsets the same: neither reads what the other says.
+TEST_F(ForeignLayers, AReaderTellsTablesOfOneBlobApart) {
+    const auto first = put(Form::ZstdChunked, {{"small", std::string(16, 'B')}});
+    const auto second = put(Form::ZstdChunked, {{"large", std::string(1 << 20, 'B')}});
+    struct Both final : oci::BlobSource {
+        std::string bytes;
+        std::uint64_t blob_size(const Digest&) override { return bytes.size(); }
+        void read_blob(const Digest&, std::uint64_t offset, MutableBytes out) override {
+            std::memcpy(out.data(), bytes.data() + offset, out.size());
+        }
+    } both;
+    layer::ContentIndex index;
+    for (const auto& layer : {first, second}) {
+        both.bytes = blobs_.at(layer.digest);
+        index.add(first.digest, *layer::read_layer_toc(both, layer));
+    }
+    layer::ContentReader reader(std::move(index), both);
+    both.bytes = blobs_.at(first.digest) + std::string(1 << 20, '\0');
+    std::string small(16, '\0'), large(1 << 20, '\0');
+    reader.read(codec::sha256(std::string(16, 'B')), 0, std::as_writable_bytes(std::span(small)));
+    EXPECT_EQ(small, std::string(16, 'B'));
+    EXPECT_EQ(kind_of([&] {
+                  reader.read(codec::sha256(std::string(1 << 20, 'B')), 0,
+                              std::as_writable_bytes(std::span(large)));
+              }),
+              ErrorKind::Corrupt);
+}
+
+TEST_F(ForeignLayers, ADigestHasOneSize) {
+    const auto toc = [](std::vector<std::pair<std::string, std::uint64_t>> files) {
+        auto made = std::make_shared<layer::Toc>();
+        for (const auto& [content, size] : files) {
+            layer::TocEntry entry;
+            entry.member.size = size;
+            entry.content = codec::sha256(content);
+            made->entries.push_back(entry);
+        }
+        return std::shared_ptr<const layer::Toc>(made);
+    };
+    using Tocs = std::vector<std::shared_ptr<const layer::Toc>>;
+    EXPECT_NO_THROW(check_contents(Tocs{toc({{"a", 1}, {"", 0}, {"a", 1}}), toc({{"a", 1}})}));
+    for (const auto& bad : {Tocs{toc({{"a", 1}}), toc({{"a", 2}})}, Tocs{toc({{"", 3}})}})
+        EXPECT_EQ(kind_of([&] { check_contents(bad); }), ErrorKind::Corrupt);
+}
+
+TEST_F(ForeignLayers, ATableIsFetchedAsFarAsItComes) {
+    oci::Descriptor layer;
+    layer.digest = codec::sha256("nothing of it is there");
+    layer.size = std::uint64_t{1} << 40;
+    layer.annotations[std::string(layer::kAnnotationTocDigest)] = codec::sha256("").str();
+    layer.annotations[std::string(layer::kAnnotationTocBytes)] = std::to_string(512 << 20);
+    RemoteBlobs blobs(
+        [this](const oci::Descriptor&, std::uint64_t, MutableBytes out) {
+            asked_.push_back(out.size());
+            fail(ErrorKind::Network, "it is not there");
+        },
+        local_, directory_.path());
+    EXPECT_EQ(kind_of([&] { blobs.add(layer); }), ErrorKind::Network);
+    ASSERT_EQ(asked_.size(), 1u);
+    EXPECT_LE(asked_.front(), 16u << 20);
+}
+
 // A layer of the older generation, which stargz-snapshotter still writes: one zstd frame, and a
 // table that says where in it the contents lie.
 class OneFrame : public ForeignLayers {
@@ -277,9 +348,11 @@ class OneFrame : public ForeignLayers {
                std::to_string(inner) + R"(,"digest":")" + codec::sha256(content).str() + "\"}";
     }
     oci::Descriptor put_frame(const std::string& plain, const std::string& entries) {
+        return put_with_table(zstd(plain), entries);
+    }
+    oci::Descriptor put_with_table(std::string blob, const std::string& entries) {
         const auto json = R"({"version":1,"entries":[)" + entries + "]}";
         const auto table = zstd(json);
-        std::string blob = zstd(plain);
         const auto offset = blob.size() + 8;
         blob += skippable(table);
         std::string footer;
@@ -318,6 +391,36 @@ TEST_F(OneFrame, PiecesThatOverlapAreRefused) {
     const auto toc = remote_->add(layer);
     ASSERT_TRUE(toc);
     EXPECT_EQ(kind_of([&] { read(layer, *toc, codec::sha256("hello"), 5); }), ErrorKind::Corrupt);
+}
+
+// What lies between frames counts, too.
+TEST_F(OneFrame, GapsAreNotFetchedWithoutEnd) {
+    constexpr int kFrames = 2000;
+    std::string blob, entries;
+    std::uint64_t frame_bytes = 0;
+    std::vector<std::string> contents;
+    for (int i = 0; i < kFrames; ++i) {
+        contents.push_back("content " + std::to_string(i));
+        const auto frame = zstd(contents.back());
+        entries += (i ? "," : "") + std::string(R"({"type":"reg","name":"f)") + std::to_string(i) +
+                   R"(","size":)" + std::to_string(contents.back().size()) + R"(,"offset":)" +
+                   std::to_string(blob.size()) + R"(,"endOffset":)" +
+                   std::to_string(blob.size() + frame.size()) + R"(,"digest":")" +
+                   codec::sha256(contents.back()).str() + "\"}";
+        frame_bytes += frame.size();
+        blob += frame + std::string(4000, 'g');
+    }
+    const auto layer = put_with_table(blob, entries);
+    const auto toc = remote_->add(layer);
+    ASSERT_TRUE(toc);
+    const auto before = asked();
+    for (int i = 0; i < kFrames / 2; ++i)
+        EXPECT_EQ(read(layer, *toc, codec::sha256(contents[static_cast<std::size_t>(i)]),
+                       contents[static_cast<std::size_t>(i)].size()),
+                  contents[static_cast<std::size_t>(i)]);
+    remote_.reset();
+    EXPECT_LE(*std::max_element(asked_.begin() + static_cast<std::ptrdiff_t>(before), asked_.end()),
+              frame_bytes);
 }
 
 TEST_F(OneFrame, ATableWithoutDigestsIsOfNoUse) {
