@@ -31,10 +31,11 @@ enum class ArchiveForm { Docker, Oci };
 bool is_whole(store::Store& store, const oci::Descriptor& root);
 
 // A tar. Invalid if an index is to be in the docker form; NotFound if something is not in the
-// store; Corrupt if a blob is not what its digest says.
+// store; Corrupt if a blob is not what its digest says. `out` has got a part of it by then.
 void save_images(store::Store& store, const std::vector<SavedImage>& images, ArchiveForm form,
                  const codec::Sink& out, const std::stop_token& stop);
-// An OCI layout, index.json last. Invalid if the directory holds something already.
+// An OCI layout, index.json last, in a directory that is made if it is not there. Invalid if it
+// holds something already; what fails leaves a part.
 void save_layout(store::Store& store, const std::vector<SavedImage>& images,
                  const std::string& directory, const std::stop_token& stop);
 
@@ -45,9 +46,10 @@ struct LoadedImage {
 };
 
 // Copies every image of an archive of either form, plain or compressed, or of a layout's directory,
-// into the store, under no name; all digests that are stated are verified. NotFound if it holds no
-// image; Corrupt, naming the place, if it is damaged. Of an index, what is not there is passed over
-// if some image is.
+// into the store, under no name; what fails leaves blobs that nothing refers to. The digests of a
+// layout's blobs and the DiffIDs of docker's layers are verified; a layout's DiffIDs, like those of
+// what is pulled, when the layers are read. NotFound if it holds no image; Corrupt, naming the
+// place, if it is damaged. Of an index, what is not there is passed over if some image is.
 std::vector<LoadedImage> load_images(const std::string& path, store::Store& store);
 
 }  // namespace shale::build

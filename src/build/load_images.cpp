@@ -13,18 +13,24 @@ namespace {
 constexpr const char* kContainerdName = "io.containerd.image.name";
 constexpr const char* kRefName = "org.opencontainers.image.ref.name";
 
-// A tag alone names nothing, whatever it may have been a tag of.
+// What containerd writes is a name. The other annotation may be anything, a tag alone mostly: only
+// a name with a tag is one.
 std::optional<oci::Reference> name_of(const oci::Descriptor& listed) {
-    for (const char* const key : {kContainerdName, kRefName}) {
-        const auto found = listed.annotations.find(key);
-        if (found == listed.annotations.end()) continue;
-        if (found->second.find_first_of(":/") == std::string::npos) continue;
-        auto name = oci::Reference::parse(found->second);
-        if (name.tag.empty()) continue;
-        name.digest.reset();
-        return name;
+    if (const auto found = listed.annotations.find(kContainerdName);
+        found != listed.annotations.end())
+        return oci::Reference::parse(found->second);
+    const auto found = listed.annotations.find(kRefName);
+    if (found == listed.annotations.end()) return std::nullopt;
+    const auto& text = found->second;
+    const auto last = text.rfind('/');
+    if (text.find(':', last == std::string::npos ? 0 : last) == std::string::npos)
+        return std::nullopt;
+    try {
+        return oci::Reference::parse(text);
+    } catch (const Error& error) {
+        log(LogLevel::Debug, std::string("no name of an image: ") + error.what());
+        return std::nullopt;
     }
-    return std::nullopt;
 }
 
 // One element for each image, with all of its names.
@@ -38,7 +44,10 @@ std::vector<LoadedImage> load_layout(const OciLayout& layout, store::Store& stor
             images.back().root.annotations.clear();  // an archive's word, not the image's
             image = images.end() - 1;
         }
-        if (auto name = name_of(listed)) image->names.push_back(std::move(*name));
+        auto name = name_of(listed);
+        if (!name || name->tag.empty()) continue;
+        name->digest.reset();
+        image->names.push_back(std::move(*name));
     }
     return images;
 }

@@ -122,10 +122,13 @@ std::vector<ResolvedImage> OciLayout::resolve_all(const oci::Reference& name, st
 }
 
 Digest OciLayout::copy_image(const oci::Descriptor& root, store::Store& store) const {
-    return copy_image(root, store, 0);
+    Copied copied;
+    return copy_image(root, store, 0, copied);
 }
 
-Digest OciLayout::copy_image(const oci::Descriptor& root, store::Store& store, int depth) const {
+Digest OciLayout::copy_image(const oci::Descriptor& root, store::Store& store, int depth,
+                             Copied& copied) const {
+    if (const auto known = copied.find(root.digest); known != copied.end()) return known->second;
     const auto json = document(root, oci::kMaxManifestBytes, store);
     if (!oci::is_index(json)) {
         // Statements about images are manifests, too, of other things than layers.
@@ -136,7 +139,7 @@ Digest OciLayout::copy_image(const oci::Descriptor& root, store::Store& store, i
             image_of(root, json, store);
         for (const auto& layer : manifest.layers)
             copy_layer(layer, store);
-        return manifest.config.digest;
+        return copied[root.digest] = manifest.config.digest;
     }
     const auto children = oci::decode_index(json).manifests;
     if (depth == kMaxNesting || children.size() > kMaxImages)
@@ -144,11 +147,11 @@ Digest OciLayout::copy_image(const oci::Descriptor& root, store::Store& store, i
     std::optional<Digest> first;
     for (const auto& child : children) {
         if (!files_->has("blobs/sha256/" + child.digest.hex())) continue;
-        const auto config = copy_image(child, store, depth + 1);
+        const auto config = copy_image(child, store, depth + 1, copied);
         if (!first && !oci::is_attestation(child)) first = config;
     }
     if (!first) fail(ErrorKind::NotFound, describe() + ": it has no image of " + root.digest.str());
-    return *first;
+    return copied[root.digest] = *first;
 }
 
 void OciLayout::copy_layer(const oci::Descriptor& layer, store::Store& store) const {

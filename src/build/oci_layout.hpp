@@ -6,6 +6,7 @@
 
 #include <shale/build.hpp>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -40,7 +41,9 @@ class OciLayout {
   private:
     std::string document(const oci::Descriptor& descriptor, std::uint64_t limit,
                          store::Store& store) const;
-    Digest copy_image(const oci::Descriptor& root, store::Store& store, int depth) const;
+    using Copied = std::map<Digest, Digest>;  // documents, and the first config of each
+    Digest copy_image(const oci::Descriptor& root, store::Store& store, int depth,
+                      Copied& copied) const;
     void copy_layer(const oci::Descriptor& layer, store::Store& store) const;
     ResolvedImage image_of(const oci::Descriptor& descriptor, const std::string& json,
                            store::Store& store) const;

@@ -1,9 +1,13 @@
 // From images of the store to the parts of an archive.
+//
+// A layout has the documents and blobs of the store as they are. Docker's form has zstd layers as
+// plain tars, and so another manifest than the store's, of the same config: the image ID stays.
 #include "archive_parts.hpp"
 #include "stop.hpp"
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 
 namespace shale::build {
 namespace {
@@ -14,14 +18,17 @@ std::string document(store::Store& store, const oci::Descriptor& descriptor) {
     return store.read_document(descriptor.digest, oci::kMaxManifestBytes);
 }
 
+using Seen = std::set<Digest>;
+
 void add_verbatim(std::vector<Part>& parts, store::Store& store, const oci::Descriptor& root,
-                  int depth) {
+                  int depth, Seen& seen) {
+    if (!seen.insert(root.digest).second) return;
     const auto json = document(store, root);
     if (oci::is_index(json)) {
         if (depth == kMaxNesting)
             fail(ErrorKind::Unsupported, root.digest.str() + ": indexes in indexes in indexes");
         for (const auto& child : oci::decode_index(json).manifests)
-            add_verbatim(parts, store, child, depth + 1);
+            add_verbatim(parts, store, child, depth + 1, seen);
     } else {
         const auto manifest = oci::decode_manifest(json);
         for (const auto& layer : manifest.layers)
@@ -41,8 +48,9 @@ std::vector<SavedImage> without_notes(std::vector<SavedImage> images) {
 
 std::vector<Part> oci_parts(store::Store& store, const std::vector<SavedImage>& images) {
     std::vector<Part> parts;
+    Seen seen;
     for (const auto& image : images)
-        add_verbatim(parts, store, image.root, 0);
+        add_verbatim(parts, store, image.root, 0, seen);
     parts.push_back(layout_version());
     parts.push_back(layout_index(without_notes(images)));
     return parts;
@@ -108,13 +116,15 @@ std::vector<Part> docker_parts(store::Store& store, const std::vector<SavedImage
     return parts;
 }
 
-bool is_whole(store::Store& store, const oci::Descriptor& root, int depth) {
+// What was seen was whole, or all is over.
+bool is_whole(store::Store& store, const oci::Descriptor& root, int depth, Seen& seen) {
+    if (!seen.insert(root.digest).second) return true;
     if (!store.has_blob(root.digest)) return false;
     const auto json = document(store, root);
     if (oci::is_index(json)) {
         const auto children = oci::decode_index(json).manifests;
         return depth < kMaxNesting && std::ranges::all_of(children, [&](const auto& child) {
-                   return is_whole(store, child, depth + 1);
+                   return is_whole(store, child, depth + 1, seen);
                });
     }
     const auto manifest = oci::decode_manifest(json);
@@ -124,7 +134,8 @@ bool is_whole(store::Store& store, const oci::Descriptor& root, int depth) {
 }  // namespace
 
 bool is_whole(store::Store& store, const oci::Descriptor& root) {
-    return is_whole(store, root, 0);
+    Seen seen;
+    return is_whole(store, root, 0, seen);
 }
 
 void save_images(store::Store& store, const std::vector<SavedImage>& images, ArchiveForm form,

@@ -47,6 +47,10 @@ void add_manifest(Store& store, const std::string& json, References& into) {
 void add_document(Store& store, const Digest& digest, int depth, References& into) {
     into.blobs.insert(digest);
     if (depth > kMaxIndexDepth) return;
+    // Indexes may list one document as often as they like.
+    const auto [known, is_new] = into.documents.emplace(digest, depth);
+    if (!is_new && known->second <= depth) return;
+    known->second = depth;
     const auto json = read_if_whole(store, digest, oci::kMaxManifestBytes);
     if (!json) return;
     try {

@@ -6,6 +6,7 @@
 #include <shale/base.hpp>
 #include <shale/store.hpp>
 
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -15,6 +16,8 @@ using Digests = std::unordered_set<Digest, DigestHash>;
 
 struct References {
     Digests blobs, trees, chains;
+    // Documents that were followed, and how deep in indexes that was.
+    std::unordered_map<Digest, int, DigestHash> documents;
 };
 
 // All that an image reaches: its manifest, through indexes every manifest below it, config, layers,

@@ -55,6 +55,9 @@ check "it is there all the same" \
 check "and gets one" equal "$("$SHALE" save "${id#sha256:}" | elsewhere load -t mine:1)" \
     "Loaded image: mine:1"
 anew
+check "one name given twice is one" equal "$("$SHALE" save app:1 app:1 | elsewhere load)" \
+    "Loaded image: app:1"
+anew
 check_fails "a name for several" 1 "there are 2" sh -c '
     "$1" build -q -t app:3 --label x=y "$3" && "$1" save app:1 app:3 |
     "$1" --root "$2/elsewhere" load -t a:b' - "$SHALE" "$T" "$ctx"
@@ -74,6 +77,11 @@ check "an image for two platforms" "$SHALE" build -q -t both:1 \
 check "goes as a whole" sh -c '"$1" save --format oci both:1 | "$1" --root "$2/elsewhere" load' \
     - "$SHALE" "$T"
 check "with both" contains "$(elsewhere images)" "linux/arm64"
+anew
+check "an image for other machines alone" "$SHALE" build -q -t foreign:1 \
+    --platform linux/arm64,linux/s390x "$ctx"
+check "goes as a whole, too" sh -c '"$1" save --format oci foreign:1 |
+    "$1" --root "$2/elsewhere" load' - "$SHALE" "$T"
 anew
 check "or one of it" sh -c '"$1" save --platform linux/arm64 both:1 |
     "$1" --root "$2/elsewhere" load' - "$SHALE" "$T"
@@ -150,6 +158,14 @@ elif how == "loop":
     for _ in range(9):
         nested = blob({"schemaVersion": 2, "manifests": [nested]})
     index["manifests"] = [nested]
+elif how == "wide":
+    nested = index["manifests"][0]
+    for _ in range(3):
+        nested = blob({"schemaVersion": 2, "manifests": [nested] * 64})
+    index["manifests"] = [nested]
+elif how == "ref":
+    for entry in index["manifests"]:
+        entry["annotations"] = {"org.opencontainers.image.ref.name": "Release/1.0+b5:x"}
 elif how == "nothing":
     index["manifests"] = []
 elif how == "hollow":
@@ -160,6 +176,8 @@ elif how.startswith("docker"):
     del files["index.json"]
     if how == "docker-layer":
         listed[0]["Layers"][0] = "../../etc/passwd"
+    elif how == "docker-other":
+        files[listed[0]["Layers"][0]] = files[listed[0]["Layers"][1]]
     elif how == "docker-less":
         listed[0]["Layers"].pop()
     elif how == "docker-none":
@@ -191,9 +209,18 @@ nothing there is no image in it
 hollow it has no image of
 docker-layer there is no member
 docker-less disagree about the layers
+docker-other the config says
 docker-name invalid reference format
 docker-none lists no image
 L
+python3 "$T/spoil.py" "$T/app.tar" "$T/spoiled.tar" ref
+check "what is no name is none" equal "$(elsewhere load -i "$T/spoiled.tar")" "Loaded image ID: $id"
+anew
+python3 "$T/spoil.py" "$T/app.tar" "$T/spoiled.tar" wide
+check "an index may list one image often" timeout 10 "$SHALE" --root "$T/elsewhere" load \
+    -t wide:1 -i "$T/spoiled.tar"
+check "at no cost to those who follow it" timeout 10 "$SHALE" --root "$T/elsewhere" du
+anew
 python3 "$T/spoil.py" "$T/app.tar" "$T/spoiled.tar" docker
 check "docker's list alone is enough" contains "$(elsewhere load -i "$T/spoiled.tar")" "app:2"
 anew
@@ -271,3 +298,24 @@ ln -s ../outside "$out/kept/dir"
 check_fails "nothing goes through a link that lies there" 1 "is no directory" \
     cp_ app:1:/app/dir "$out/kept"
 check "nothing went" equal "$(ls "$out/outside")" ""
+check_fails "an empty name is no place" 1 "an empty name" cp_ app:1:/app ""
+check "a part of a path may be no part" cp_ app:1:/app/./dir/. "$out/dotted"
+check "of the mode that it has" cp_ app:1:/app/dir/sub/. "$out/private"
+check "with it" equal "$(stat -c %a "$out/private")" 750
+echo precious > "$out/precious"
+check_fails "no name of a copy removes what is there" 1 "stands for something removed" \
+    cp_ app:1:/app/file "$out/.wh.precious"
+check_fails "nor everything" 1 "stands for something removed" \
+    cp_ app:1:/app/file "$out/.wh..wh..opq"
+check "it is all there" equal "$(cat "$out/precious")" precious
+if [ "$(id -u)" -eq 0 ]; then
+    mkdir "$T/shared" && chmod 1777 "$T/shared" && chmod 755 "$T"
+    cp "$T/app.tar" "$T/shared/app.tar" && chmod 644 "$T/shared/app.tar"
+    as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups env HOME="$T/shared" \
+        SHALE_ROOT="$T/shared/store" "$SHALE" "$@"; }
+    check "an ordinary user loads" as_nobody load -i "$T/shared/app.tar"
+    check "and copies into a directory of somebody else" \
+        as_nobody cp app:1:/app/file app:1:/app/dir "$T/shared"
+    check "what it was" diff -r --no-dereference "$ctx/dir" "$T/shared/dir"
+    check "of the mode that it had" equal "$(stat -c %a "$T/shared/dir/sub")" 750
+fi

@@ -17,6 +17,7 @@
 
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <vector>
 
 namespace shale::cli {
@@ -25,6 +26,8 @@ namespace {
 
 using snapshot::NodeId;
 using snapshot::Tree;
+
+constexpr std::string_view kWhiteoutPrefix = ".wh.";
 
 struct Flags {
     std::vector<std::string> words;  // what to copy, and where to
@@ -65,6 +68,7 @@ Source find_source(const Tree& tree, const std::string& text, bool follow) {
     const bool is_to_be_directory = source.contents_alone || text.ends_with('/');
     source.path = without_trailing_slashes(
         source.contents_alone && text.ends_with('.') ? text.substr(0, text.size() - 1) : text);
+    if (source.path.ends_with("/.")) source.path = clean_absolute_path(source.path);
     const auto name = source.name();
     if (follow || is_to_be_directory || name.empty() || name == "..") {
         source.node = tree.resolve(source.path);
@@ -93,10 +97,12 @@ Tree tree_of(const Tree& tree, NodeId source, const std::string& name) {
 
 // Where it goes: into this directory, under this name.
 struct Place {
-    std::string directory, name;  // no name: what the source holds, not itself
+    std::string directory;
+    std::string name;  // empty: what the source holds, not itself
 };
 
 Place place_for(const Source& source, bool source_is_directory, const std::string& destination) {
+    if (destination.empty()) fail(ErrorKind::Invalid, "the place to copy to is an empty name");
     const auto exists = is_directory(destination);
     if (source.contents_alone) {
         if (exists == false) fail(ErrorKind::Invalid, destination + " is not a directory");
@@ -108,6 +114,8 @@ Place place_for(const Source& source, bool source_is_directory, const std::strin
     if (exists && source_is_directory)
         fail(ErrorKind::Invalid, destination + " is a file, " + source.path + " a directory");
     const auto path = without_trailing_slashes(destination);
+    if (last_name(path) == "." || last_name(path) == "..")
+        fail(ErrorKind::NotFound, destination + " is not a directory");
     const auto slash = path.rfind('/');
     return {slash == std::string::npos ? "." : path.substr(0, slash + 1), last_name(path)};
 }
@@ -117,12 +125,13 @@ Place place_for(const Source& source, bool source_is_directory, const std::strin
 void check_conflicts(const Tree& tree, const std::string& directory) {
     for (NodeId node = 1; node < tree.size(); ++node) {
         const auto path = join_path(directory, tree.path(node));
+        // Whoever unpacks layers removes what it stands for. Trees of single layers have such.
+        if (tree.name(node).starts_with(kWhiteoutPrefix))
+            fail(ErrorKind::Unsupported, path + ": what begins with .wh. stands for something "
+                                                "removed, and cannot be copied");
         struct stat status {};
         if (::lstat(path.c_str(), &status) != 0) {
-            if (errno == ENOENT && tree.entry(node).type == FileType::Directory)
-                node = tree.end(node) - 1;  // nothing below it either
-            else if (errno != ENOENT)
-                throw_errno("lstat", path);
+            if (errno != ENOENT) throw_errno("lstat", path);
             continue;
         }
         const bool is_directory = tree.entry(node).type == FileType::Directory;
@@ -133,8 +142,12 @@ void check_conflicts(const Tree& tree, const std::string& directory) {
     }
 }
 
+void check_stop(const std::stop_token& stop) {
+    if (stop.stop_requested()) fail(ErrorKind::Cancelled, "interrupted");
+}
+
 void copy(const TreeArgument& shown, const PathArgument& what, const std::string& destination,
-          const Flags& flags) {
+          const Flags& flags, const std::stop_token& stop) {
     const auto& tree = *shown.tree;
     const auto source = find_source(tree, what.path, flags.follow);
     if (!shown.open)
@@ -144,18 +157,29 @@ void copy(const TreeArgument& shown, const PathArgument& what, const std::string
         const auto copied = tree_of(tree, source.node, source.contents_alone ? "" : source.name());
         const auto stream = build::tree_tar(copied, shown.open, options);
         std::vector<std::byte> buffer(1 << 20);
-        while (const auto count = stream(buffer))
+        while (const auto count = stream(buffer)) {
+            check_stop(stop);
             print_result(as_text(Bytes(buffer).first(count)));
+        }
         return;
     }
-    const bool is_directory = tree.entry(source.node).type == FileType::Directory;
-    const auto place = place_for(source, is_directory, destination);
+    const bool copies_directory = tree.entry(source.node).type == FileType::Directory;
+    const auto place = place_for(source, copies_directory, destination);
     const auto copied = tree_of(tree, source.node, place.name);
     check_conflicts(copied, place.directory);
-    if (place.name.empty()) make_directories(place.directory);
+    if (place.name.empty() && !is_directory(place.directory)) {
+        make_directories(place.directory);
+        if (::chmod(place.directory.c_str(), tree.entry(source.node).mode & 0777) != 0)
+            throw_errno("chmod", place.directory);
+    }
     options.own_by_caller = !flags.archive;
-    layer::apply(build::tree_tar(copied, shown.open, options), what.reference + ":" + what.path,
-                 place.directory);
+    const auto stream = build::tree_tar(copied, shown.open, options);
+    layer::apply(
+        [&](MutableBytes out) {
+            check_stop(stop);
+            return stream(out);
+        },
+        what.reference + ":" + what.path, place.directory);
 }
 
 int run(const Flags& flags, Workspace& workspace) {
@@ -169,6 +193,7 @@ int run(const Flags& flags, Workspace& workspace) {
     if (destination == "-" && is_terminal(STDOUT_FILENO))
         fail(ErrorKind::Invalid, "a tar is not for a terminal: `shale cp ... - | tar t`");
     const auto platform = chosen_platform(flags.platform);
+    const auto stop = workspace.stop();
     std::string opened;
     std::optional<TreeArgument> shown;  // kept while the files are of one image
     for (const auto& text : sources) {
@@ -176,7 +201,7 @@ int run(const Flags& flags, Workspace& workspace) {
         if (!shown || what.reference != opened)
             shown = obtain_tree(workspace, what.reference, platform);
         opened = what.reference;
-        copy(*shown, what, destination, flags);
+        copy(*shown, what, destination, flags, stop);
     }
     return kOk;
 }
@@ -206,8 +231,9 @@ const Command& cp_command() {
             "docker://NAME too, of whose layers the rest stays in the registry.\n\n"
             "As `docker cp` and cp -a: into DEST if that is a directory, else as DEST; of PATH/. "
             "what the directory holds. Links inside of what is copied stay links. A file takes the "
-            "place of a file, a directory that of none but a directory. With - a tar goes to "
-            "standard output.",
+            "place of a file or a link, a directory that of none but a directory. With - a tar "
+            "goes "
+            "to standard output, with owners.",
         .examples = {{"shale cp app:prod:/app/dist .", "A directory, as ./dist"},
                      {"shale cp app:prod:/app/dist/. public", "What it holds, into public"},
                      {"shale cp docker://localhost:5000/app:prod:/etc/nginx -",

@@ -22,10 +22,10 @@ struct Flags {
 };
 
 // An archive is read here and there, which a pipe is not.
-UniqueFd spool_of_input(const store::Store& store) {
+UniqueFd spool_of_input() {
     if (is_terminal(STDIN_FILENO))
         fail(ErrorKind::Invalid, "no archive comes from a terminal: -i FILE, or a pipe");
-    auto spool = anonymous_file(join_path(store.root(), "tmp"));
+    auto spool = anonymous_file(TempDir::default_parent());
     std::vector<std::byte> buffer(1 << 20);
     for (;;) {
         const auto count = ::read(STDIN_FILENO, buffer.data(), buffer.size());
@@ -38,7 +38,7 @@ UniqueFd spool_of_input(const store::Store& store) {
 
 std::vector<build::LoadedImage> load(const Flags& flags, store::Store& store) {
     if (!flags.input.empty() && flags.input != "-") return build::load_images(flags.input, store);
-    const auto spool = spool_of_input(store);
+    const auto spool = spool_of_input();
     return in_context(
         [] { return std::string("standard input"); },
         [&] { return build::load_images("/proc/self/fd/" + std::to_string(spool.get()), store); });
@@ -90,7 +90,8 @@ const Command& load_command() {
         .details =
             "Reads what `docker save`, `podman save`, `skopeo copy`, `buildah push` and `shale "
             "save` write: docker archives and OCI layouts, plain or compressed. Every digest that "
-            "is stated is verified. Names that the images bear are moved to them; an image without "
+            "is stated is verified; the DiffIDs of a layout, as of what is pulled, when its layers "
+            "are read. Names that the images bear are moved to them; an image without "
             "one has its ID printed, and --tag gives it a name.",
         .examples = {{"docker save app:prod | shale load", "From docker"},
                      {"shale load -i app.tar.gz -t app:prod", "A file, under a name of your own"}},

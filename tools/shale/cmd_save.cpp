@@ -3,6 +3,7 @@
 #include "console.hpp"
 #include "flags.hpp"
 #include "image_lookup.hpp"
+#include "lazy_image.hpp"
 
 #include <shale/base.hpp>
 #include <shale/image_archive.hpp>
@@ -11,6 +12,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace shale::cli {
@@ -31,37 +33,54 @@ std::optional<oci::Reference> name_of(store::Store& store, const std::string& te
     return name;
 }
 
-// An OCI layout takes an index whole, if all of it is here and nobody wants one image of it.
-build::SavedImage find(Workspace& workspace, const std::string& text, const Flags& flags) {
+// An index of that name of which all is here, whatever platforms it is for.
+std::optional<oci::Descriptor> whole_index(store::Store& store, const std::string& text) {
+    const auto name = parse_reference(text);
+    const auto root = name ? store.resolve(*name) : std::nullopt;
+    if (!root || !build::is_whole(store, *root)) return std::nullopt;
+    const auto json = store.read_document(root->digest, oci::kMaxManifestBytes);
+    return oci::is_index(json) ? root : std::nullopt;
+}
+
+// An OCI layout takes an index as a whole, if nobody wants one image of it.
+oci::Descriptor find_root(Workspace& workspace, const std::string& text, const Flags& flags) {
     const auto platform = chosen_platform(flags.platform);
+    const bool takes_index = flags.format != "docker" && !platform;
+    if (takes_index)
+        if (auto index = whole_index(workspace.store(), text)) return std::move(*index);
     const auto image = obtain_image(workspace, text, platform);
-    auto& store = workspace.store();
-    build::SavedImage saved{image.descriptor, {}};
-    if (flags.format != "docker" && image.index && !platform &&
-        build::is_whole(store, *image.index))
-        saved.root = *image.index;
-    else
-        announce_platform(image, platform);
-    if (auto name = name_of(store, text)) saved.names.push_back(std::move(*name));
+    if (takes_index && image.index && build::is_whole(workspace.store(), *image.index))
+        return *image.index;
+    announce_platform(image, platform);
+    return image.descriptor;
+}
+
+build::SavedImage find(Workspace& workspace, const std::string& given, const Flags& flags) {
+    build::SavedImage saved{find_root(workspace, given, flags), {}};
+    const auto text =
+        given.starts_with(kRegistryPrefix) ? given.substr(kRegistryPrefix.size()) : given;
+    if (auto name = name_of(workspace.store(), text)) saved.names.push_back(std::move(*name));
     return saved;
+}
+
+void add(std::vector<build::SavedImage>& images, build::SavedImage found) {
+    const auto same = std::ranges::find(images, found.root.digest,
+                                        [](const auto& image) { return image.root.digest; });
+    if (same == images.end()) return images.push_back(std::move(found));
+    for (auto& name : found.names)
+        if (std::ranges::find(same->names, name) == same->names.end())
+            same->names.push_back(std::move(name));
 }
 
 int run(const Flags& flags, Workspace& workspace) {
     const bool as_directory = flags.format == "oci-dir";
-    if (as_directory && flags.output.empty())
+    if (as_directory && (flags.output.empty() || flags.output == "-"))
         fail(ErrorKind::Invalid, "--format oci-dir needs the directory: -o DIR");
     if (flags.output.empty() && is_terminal(STDOUT_FILENO))
         fail(ErrorKind::Invalid, "an archive is not for a terminal: -o FILE, or a pipe");
     std::vector<build::SavedImage> images;
-    for (const auto& text : flags.images) {
-        auto found = find(workspace, text, flags);
-        const auto same = std::ranges::find(images, found.root.digest,
-                                            [](const auto& image) { return image.root.digest; });
-        if (same == images.end())
-            images.push_back(std::move(found));
-        else
-            same->names.insert(same->names.end(), found.names.begin(), found.names.end());
-    }
+    for (const auto& text : flags.images)
+        add(images, find(workspace, text, flags));
     auto& store = workspace.store();
     const auto stop = workspace.stop();
     if (as_directory) {
