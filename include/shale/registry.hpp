@@ -51,10 +51,11 @@ struct Options {
 // keys are Invalid, with the file's name.
 Options load_options();
 // From the first file that knows the domain, by its credHelpers, credsStore and auths:
-// $REGISTRY_AUTH_FILE; Docker's ($DOCKER_CONFIG/config.json, else ~/.docker/config.json); that of
+// $REGISTRY_AUTH_FILE; Docker's ($DOCKER_CONFIG/config.json, else ~/.docker/config.json); those of
 // podman, buildah and skopeo (containers/auth.json in $XDG_RUNTIME_DIR,
-// /run/containers/UID/auth.json, containers/auth.json in $XDG_CONFIG_HOME or ~/.config). nullopt if
-// none does.
+// /run/containers/UID/auth.json, containers/auth.json in $XDG_CONFIG_HOME or ~/.config), of which
+// damaged ones are passed over. What a file has for a part of a registry is not used. nullopt if
+// none knows it.
 std::optional<Credential> known_credential(const std::string& domain);
 // The default proxies of Docker's file, which docker gives to every build: "HTTP_PROXY" -> URL.
 std::map<std::string, std::string> docker_proxies();

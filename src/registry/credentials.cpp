@@ -35,9 +35,9 @@ std::string config_path() {
     return home.empty() ? std::string() : join_path(home, ".docker/config.json");
 }
 
-// In the order in which they are asked. A file that somebody names comes before all.
-std::vector<std::string> credential_files() {
-    std::vector<std::string> files = {variable("REGISTRY_AUTH_FILE"), config_path()};
+// Podman's, in the order in which they are asked.
+std::vector<std::string> podman_files() {
+    std::vector<std::string> files;
     if (const auto folder = variable("XDG_RUNTIME_DIR"); !folder.empty())
         files.push_back(join_path(folder, "containers/auth.json"));
     files.push_back("/run/containers/" + std::to_string(outer_uid()) + "/auth.json");
@@ -45,7 +45,7 @@ std::vector<std::string> credential_files() {
     if (const auto home = variable("HOME"); folder.empty() && !home.empty())
         folder = join_path(home, ".config");
     if (!folder.empty()) files.push_back(join_path(folder, "containers/auth.json"));
-    std::erase_if(files, [](const auto& file) { return file.empty() || !path_exists(file); });
+    std::erase_if(files, [](const auto& file) { return !path_exists(file); });
     return files;
 }
 
@@ -55,6 +55,13 @@ std::string host_of_server(std::string_view server) {
     const std::string_view host = server.substr(0, server.find('/'));
     const bool is_hub = host == "index.docker.io" || host == "registry-1.docker.io";
     return std::string(is_hub ? kHub : host);
+}
+
+// "quay.io/team": auth.json may tell the repositories of a registry apart, which we do not. Docker
+// writes paths only behind a scheme.
+bool is_of_a_part(std::string_view server) {
+    return server.find("://") == std::string_view::npos &&
+           server.find('/') != std::string_view::npos;
 }
 
 std::string text_of(const oci::Json& object, const std::string& name) {
@@ -86,22 +93,18 @@ bool is_empty(const Credential& credential) {
 std::optional<Credential> stored_credential(const oci::Json& config, const std::string& domain) {
     const auto auths = config.find("auths");
     if (!auths) return std::nullopt;
-    std::optional<Credential> of_a_part;  // of the registry, which auth.json may tell apart
     for (const auto& [server, entry] : auths->members()) {
-        if (host_of_server(server) != domain) continue;
+        if (is_of_a_part(server) || host_of_server(server) != domain) continue;
         // `docker login` with a helper leaves an empty entry behind as a marker.
-        auto credential = decode_entry(entry);
-        if (is_empty(credential)) continue;
-        if (server == domain || server.find("://") != std::string::npos) return credential;
-        of_a_part = std::move(credential);
+        if (auto credential = decode_entry(entry); !is_empty(credential)) return credential;
     }
-    return of_a_part;
+    return std::nullopt;
 }
 
 std::string helper_for(const oci::Json& config, const std::string& domain) {
     if (const auto helpers = config.find("credHelpers"))
         for (const auto& [server, name] : helpers->members())
-            if (host_of_server(server) == domain) return name.string();
+            if (!is_of_a_part(server) && host_of_server(server) == domain) return name.string();
     return text_of(config, "credsStore");
 }
 
@@ -134,12 +137,23 @@ std::optional<oci::Json> docker_config() {
 }  // namespace
 
 std::optional<Credential> known_credential(const std::string& domain) {
-    for (const auto& file : credential_files()) {
-        const auto config = read_json(file);
+    const auto ask = [&](const oci::Json& config) -> std::optional<Credential> {
         if (const auto helper = helper_for(config, domain); !helper.empty())
             if (auto credential = helper_credential(helper, domain); credential) return credential;
-        if (auto credential = stored_credential(config, domain); credential) return credential;
-    }
+        return stored_credential(config, domain);
+    };
+    // One that somebody names must be there.
+    if (const auto named = variable("REGISTRY_AUTH_FILE"); !named.empty())
+        if (auto credential = ask(read_json(named)); credential) return credential;
+    if (const auto config = docker_config())
+        if (auto credential = ask(*config); credential) return credential;
+    for (const auto& file : podman_files())
+        try {
+            if (auto credential = ask(read_json(file)); credential) return credential;
+        } catch (const Error& error) {  // nobody said that it is to be used
+            log(LogLevel::Warn,
+                std::string("no credentials taken from podman's file: ") + error.what());
+        }
     return std::nullopt;
 }
 

@@ -133,12 +133,22 @@ TEST_F(DockerConfig, WhatDockerDoesNotKnowPodmanMay) {
     EXPECT_EQ(user_of("r.example"), "named|p|");
 }
 
-TEST_F(DockerConfig, TheWholeRegistryCountsBeforeAPartOfIt) {
+TEST_F(DockerConfig, WhatIsOfAPartOfARegistryIsNotSentToAllOfIt) {
     write(R"({"auths":{"r.example/team":{"username":"team","password":"p"},)"
           R"("r.example":{"username":"all","password":"p"},)"
-          R"("s.example/team":{"username":"team","password":"p"}}})");
+          R"("s.example/team":{"username":"team","password":"p"}},)"
+          R"("credHelpers":{"t.example/team":"none"}})");
     EXPECT_EQ(user_of("r.example"), "all|p|");
-    EXPECT_EQ(user_of("s.example"), "team|p|");
+    EXPECT_EQ(user_of("s.example"), "none");
+    EXPECT_EQ(user_of("t.example"), "none");
+}
+
+TEST_F(DockerConfig, AFileThatIsNamedMustBeSoundOthersNeedNot) {
+    make_directories(join_path(dir_.path(), "run/containers"));
+    write_file_atomic(join_path(dir_.path(), "run/containers/auth.json"), as_bytes("{"));
+    EXPECT_EQ(user_of("r.example"), "none");
+    const Variable named("REGISTRY_AUTH_FILE", join_path(dir_.path(), "absent.json"));
+    error_of([&] { user_of("r.example"); }, ErrorKind::NotFound);
 }
 
 TEST_F(DockerConfig, HelperIsAskedForTheServer) {
