@@ -35,12 +35,16 @@ namespace {
 
 using Names = std::vector<std::string>;
 
+constexpr std::size_t kLeastLetters = 5;
+
 // Of a --from: there the name of a stage stands more often than that of an image, unlike in FROM.
 void warn_about_stage(const std::string& word, const Names& stages, const Request& request,
                       const dockerfile::File& file, dockerfile::LineRange lines,
                       Progress& progress) {
-    const bool is_plain = word.find_first_of("/:.@$") == std::string::npos;
-    if (word.empty() || !is_plain || std::ranges::find(stages, word) != stages.end()) return;
+    // Short words are near to many.
+    const bool is_plain =
+        word.size() >= kLeastLetters && word.find_first_of("/:.@$") == std::string::npos;
+    if (!is_plain || std::ranges::find(stages, word) != stages.end()) return;
     for (const auto& context : request.build_contexts)
         if (context.key == word) return;
     const auto nearest = nearest_match(word, stages);
@@ -54,6 +58,12 @@ std::string lower(std::string text) {
     std::ranges::transform(text, text.begin(),
                            [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     return text;
+}
+
+// Proxies and what BuildKit itself reads.
+bool needs_no_arg(const std::string& name) {
+    return lower(name).ends_with("_proxy") || name.starts_with("BUILDKIT_") ||
+           name == "SOURCE_DATE_EPOCH";
 }
 
 }  // namespace
@@ -80,9 +90,14 @@ void warn_about_names(const dockerfile::File& file, const Request& request, Prog
         }
         if (!stage.from.stage_name.empty()) stages.push_back(stage.from.stage_name);
     }
+    const auto is_given = [&](const std::string& name) {
+        return std::ranges::any_of(request.build_args,
+                                   [&](const auto& given) { return given.key == name; });
+    };
     for (const auto& [name, value] : request.build_args) {
         const auto nearest = nearest_match(name, declared);
-        if (!nearest.empty() && nearest != name)
+        if (!nearest.empty() && !is_given(nearest) && name.size() >= kLeastLetters &&
+            !needs_no_arg(name))
             progress.warning("--build-arg " + name + " is used by no ARG (did you mean " + nearest +
                              "?)");
     }
