@@ -69,11 +69,14 @@ std::shared_ptr<UniqueFd> DirectoryFiles::open(snapshot::NodeId node) {
 void DirectoryFiles::check(int fd, snapshot::NodeId node, const snapshot::Entry& entry) {
     const auto mtime_ns = mtime_of(fd, entry.size);
     if (mtime_ns == entry.mtime_ns) return;
-    if (mtime_ns) {
+    const auto is_known = [&] {
         const std::lock_guard lock(mutex_);
-        if (const auto known = touched_.find(node); known != touched_.end())
-            if (known->second == *mtime_ns) return;
-    }
+        const auto known = touched_.find(node);
+        return known != touched_.end() && mtime_ns && known->second == *mtime_ns;
+    };
+    if (is_known()) return;
+    const std::lock_guard one_at_a_time(hashing_);
+    if (is_known()) return;
     if (!mtime_ns || entry.content.is_zero() ||
         digest_of(fd, entry.size, tree_.path(node)) != entry.content ||
         mtime_of(fd, entry.size) != mtime_ns)

@@ -36,6 +36,7 @@ class DirectoryFiles {
 
     UniqueFd directory_;
     const snapshot::Tree& tree_;
+    std::mutex hashing_;        // held while a file is read as a whole
     mutable std::mutex mutex_;  // guards what follows
     std::list<File> recent_;    // open files, the last used first
     std::unordered_map<snapshot::NodeId, std::list<File>::iterator> places_;

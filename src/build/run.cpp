@@ -329,8 +329,11 @@ Executed execute_run(Session& session, const RunSpec& spec, const LoadedRoot& pa
     const auto unread = mounts->failure();
     mounts.reset();  // others may be waiting for a cache
     session.check_stop();
-    if (unread)
-        fail(ErrorKind::Failed, "the build context changed while a mount showed it: " + *unread);
+    if (unread) {
+        keep_failed(session, parent, *root, vertex);
+        fail(ErrorKind::Failed,
+             "a mount could not show a file of the build context as it was: " + *unread);
+    }
     if (!result.start_error.empty() || result.exit_code != 0) {
         if (result.start_error.empty()) keep_failed(session, parent, *root, vertex);
         throw_failed(spec, result, log_tail);

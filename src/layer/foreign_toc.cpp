@@ -26,6 +26,7 @@ constexpr std::size_t kOldChunkedFooter = 40, kChunkedFooter = 64;
 constexpr std::string_view kEStargzHead("\x1f\x8b\x08\x04", 4);
 constexpr std::size_t kEStargzFooter = 51, kEStargzDigits = 16;
 constexpr std::uint64_t kMaxPackedToc = kMaxTocBytes / 2;
+constexpr std::uint64_t kReadBytes = 16 << 20;
 
 [[noreturn]] void corrupt(const std::string& why) {
     fail(ErrorKind::Corrupt, "foreign table of contents: " + why);
@@ -270,8 +271,13 @@ std::optional<Toc> read_layer_toc(oci::BlobSource& blobs, const oci::Descriptor&
         if (!table) return std::nullopt;
         if (table->bytes > kMaxPackedToc)
             corrupt(fmt::format("{} compressed bytes are too many", table->bytes));
-        std::vector<std::byte> packed(table->bytes);
-        blobs.read_blob(layer.digest, table->offset, packed);
+        // Memory is taken when bytes come: the footer may promise anything.
+        std::vector<std::byte> packed;
+        while (packed.size() < table->bytes) {
+            const auto at = packed.size();
+            packed.resize(at + std::min<std::uint64_t>(table->bytes - at, kReadBytes));
+            blobs.read_blob(layer.digest, table->offset + at, MutableBytes(packed).subspan(at));
+        }
         const auto json = unpack_foreign_table(*table, packed);
         check_annotations(layer.annotations, packed, json.json);
         return decode_foreign_toc(*table, json);

@@ -142,8 +142,8 @@ void RemoteLayer::put(std::size_t frame, Bytes bytes) {
 
 bool RemoteLayer::put_kept(std::size_t frame) {
     const auto& wanted = frames_[frame];
-    std::vector<std::byte> bytes(wanted.bytes);
     try {
+        std::vector<std::byte> bytes(wanted.bytes);
         read(frame, bytes);
         check(wanted, bytes);
     } catch (const Error&) {  // the file ends before, or has a hole there

@@ -21,7 +21,7 @@ struct Run {
     std::size_t first = 0, count = 0;
 };
 
-// Safe from any thread once set_frames() has returned.
+// Safe from any thread.
 class RemoteLayer {
   public:
     // At most so many bytes of the blob come with one request, unless one frame has more.

@@ -99,7 +99,11 @@ std::optional<TableFetch::Promise> TableFetch::promise_of(const oci::Descriptor&
     if (error != std::errc() || end != text.data() + text.size() || out.bytes == 0 ||
         out.bytes > layer.size || out.bytes > layer::kMaxTocBytes)
         return std::nullopt;
-    out.digest = Digest::parse(digest->second);
+    try {
+        out.digest = Digest::parse(digest->second);
+    } catch (const Error&) {  // of another algorithm, say
+        return std::nullopt;
+    }
     return out;
 }
 

@@ -31,10 +31,10 @@ constexpr double kHalfLifeNs = 24.0 * 3600 * 1e9;
 // A record without bytes still costs a row, and its price must stay finite.
 constexpr double kLeastBytes = 4096;
 
-double price(const CacheRecord& record, std::int64_t now_ns) {
+double price(const CacheRecord& record, std::uint64_t bytes, std::int64_t now_ns) {
     const double age = static_cast<double>(std::max<std::int64_t>(now_ns - record.used_ns, 0));
-    const double per_byte = (1 + static_cast<double>(record.cost_ms)) /
-                            (kLeastBytes + static_cast<double>(record.bytes));
+    const double per_byte =
+        (1 + static_cast<double>(record.cost_ms)) / (kLeastBytes + static_cast<double>(bytes));
     return per_byte * std::exp2(-age / kHalfLifeNs);
 }
 
@@ -205,6 +205,12 @@ class Collection {
         return bytes;
     }
 
+    // What may be free when it goes: the layer stays where an image has it.
+    std::uint64_t bytes_of(std::size_t at) const {
+        const bool stays = at < census_.groups.size() && records_[at].shared;
+        return stays ? census_.tree_bytes(census_.groups[at].record.tree) : records_[at].bytes;
+    }
+
     // Of what an image holds hardly anything would be free. Under a limit it is forgotten only if
     // the limit is kept then.
     void evict() {
@@ -238,7 +244,7 @@ class Collection {
             const bool is_needed = at < groups.size() && ledger_.is_needed(groups[at]);
             if (!is_needed && !gone_[at] && may_go(records_[at]) &&
                 options_.may_remove(records_[at]))
-                queue.push({price(records_[at], now_ns), at});
+                queue.push({price(records_[at], bytes_of(at), now_ns), at});
         };
         for (std::size_t at = 0; at < records_.size(); ++at) {
             if (at < groups.size())

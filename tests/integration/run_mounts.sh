@@ -96,15 +96,15 @@ check "a repeated build is cached" build bind
 check "entirely" equal "$(ran)" 0
 
 # What is written to the context while a step reads it.
-mkdir "$T/alive"
-echo one > "$T/alive/a"
+cp -a "$ctx" "$T/alive"
 echo two > "$T/alive/b"
-cat > "$T/alive/Dockerfile" <<'D'
+dockerfile alive <<'D'
 FROM base
 RUN --mount=target=/src echo begun; sleep 2; cat /src/b > /seen; true
 D
 while_it_runs() {
-    "$SHALE" build --progress plain -t alive "$T/alive" > "$T/alive.log" 2>&1 &
+    "$SHALE" build --progress plain -t alive -f "$T/alive.Dockerfile" "$T/alive" \
+        > "$T/alive.log" 2>&1 &
     local build=$!
     wait_for 30 grep -q "[0-9] begun" "$T/alive.log"
     eval "$1"
@@ -115,7 +115,8 @@ check "which is nothing to it" equal "$("$SHALE" cat alive:/seen)" two
 echo three > "$T/alive/b"
 check_fails "one is changed" 1 "" while_it_runs 'echo FOUR > "$T/alive/b"'
 check "which ends the step, whatever the command makes of it" grep -q \
-    "the build context changed while a mount showed it: /b: the file has changed" "$T/alive.log"
+    "could not show a file of the build context as it was: /b: the file has changed" \
+    "$T/alive.log"
 echo three > "$T/alive/b"
 check "with what it was" while_it_runs true
 check "the step is made" equal "$("$SHALE" cat alive:/seen)" three

@@ -216,7 +216,20 @@ TEST(CurlTransport, StalledTransferIsGivenUp) {
     RawServer server({"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"}, true);
     const auto transport = curl_transport({1, 1});
     EXPECT_EQ(network_error([&] { perform(*transport, get(server.url("/"))); }),
-              "GET " + server.url("/") + ": timed out (no answer within 1 s, or no data for 1 s)");
+              "GET " + server.url("/") +
+                  ": timed out (no answer within 1 s, no data for 1 s, or too little of it)");
+}
+
+TEST(CurlTransport, ADeadlineHoldsForWhateverComes) {
+    for (const char* begun :
+         {"HTTP/1.1 404 x\r\nContent-Length: 10\r\n\r\nhello", "HTTP/1.1 200 OK\r\nX-Header: "}) {
+        RawServer server({begun}, true);
+        const auto transport = curl_transport({60, 60});
+        Request request = get(server.url("/"));
+        request.deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
+        EXPECT_NE(network_error([&] { perform(*transport, request); }).find("too little of it"),
+                  std::string::npos);
+    }
 }
 
 Request put(const std::string& url, std::string& left) {
