@@ -57,6 +57,15 @@ Options load_options();
 // damaged ones are passed over. What a file has for a part of a registry is not used. nullopt if
 // none knows it.
 std::optional<Credential> known_credential(const std::string& domain);
+// Of what people call a registry ("https://ghcr.io/", "index.docker.io", nothing for Docker Hub),
+// the domain that names begin with.
+std::string domain_of(std::string_view server);
+// Keeps a credential as `docker login` does: by the helper that Docker's config.json names for the
+// domain, else in that file, which is the user's alone. What else it holds stays. Returns where:
+// the helper's program, or the file. Denied if the helper refuses, NotFound if it is not installed.
+std::string store_credential(const std::string& domain, const Credential& credential);
+// The opposite; false if there was none in the file, and no helper to ask.
+bool erase_credential(const std::string& domain);
 // The default proxies of Docker's file, which docker gives to every build: "HTTP_PROXY" -> URL.
 std::map<std::string, std::string> docker_proxies();
 
@@ -81,6 +90,10 @@ class Client {
     // digest is one of the whole blob. Unsupported if the registry answers with anything else.
     void fetch_range(const oci::Reference& name, const oci::Descriptor& blob, std::uint64_t offset,
                      MutableBytes out);
+
+    // Asks the registry, not a mirror of it, for nothing. Denied if it does not take the
+    // credentials, or wants some and there are none.
+    void check_access(const std::string& domain);
 
     bool has_blob(const oci::Reference& name, const Digest& blob);
     // `open` is called once per attempt and gives the bytes from the start. `mount_from`:

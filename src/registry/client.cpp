@@ -108,4 +108,19 @@ Client::Client(Options options, std::unique_ptr<HttpTransport> transport)
 
 Client::~Client() = default;
 
+void Client::check_access(const std::string& domain) {
+    const Endpoint endpoint{domain, base_url(state_->options, domain), false};
+    Request request{"GET", endpoint.base, {}, {}, nullptr, 0};
+    request.url.path += "/v2/";
+    const Reply reply =
+        with_retries(state_->options, [&] { return state_->session.perform(endpoint, request); });
+    if (reply.success()) return;
+    const bool is_denied = reply.status == 401 || reply.status == 403;
+    if (!is_denied)
+        fail(ErrorKind::Network,
+             describe({request.method, request.url.str(), {}, nullptr, 0}, reply));
+    fail(ErrorKind::Denied, domain + ": the registry does not take these credentials" +
+                                (reply.message.empty() ? "" : ": " + reply.message));
+}
+
 }  // namespace shale::registry

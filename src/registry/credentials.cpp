@@ -1,39 +1,17 @@
 // Stored credentials: Docker's config.json, the auth.json of podman, buildah and skopeo
 // (containers-auth.json(5)), which has the same form, and the helper programs that they name; and
 // the proxies that Docker's has for builds.
-//
-// The same registry is written in several ways (https://host/v1/, host), Docker Hub in more. A
-// helper is a program of the user's, but its name comes from a file: it may only be a plain word,
-// is found on $PATH as docker-credential-<word>, and no shell ever sees it.
 #include "base64.hpp"
+#include "config_file.hpp"
 #include "helper.hpp"
 
 #include <shale/caller.hpp>
 #include <shale/registry.hpp>
 
-#include <algorithm>
-#include <cstdlib>
 #include <vector>
 
 namespace shale::registry {
 namespace {
-
-constexpr std::uint64_t kMaxConfigFile = 1 << 20;
-constexpr std::string_view kHub = "docker.io";
-// The key under which `docker login` without an argument stores.
-constexpr std::string_view kHubServer = "https://index.docker.io/v1/";
-
-std::string variable(const char* name) {
-    const char* value = std::getenv(name);
-    return value == nullptr ? std::string() : value;
-}
-
-std::string config_path() {
-    if (const auto folder = variable("DOCKER_CONFIG"); !folder.empty())
-        return join_path(folder, "config.json");
-    const auto home = variable("HOME");
-    return home.empty() ? std::string() : join_path(home, ".docker/config.json");
-}
 
 // Podman's, in the order in which they are asked.
 std::vector<std::string> podman_files() {
@@ -47,26 +25,6 @@ std::vector<std::string> podman_files() {
     if (!folder.empty()) files.push_back(join_path(folder, "containers/auth.json"));
     std::erase_if(files, [](const auto& file) { return !path_exists(file); });
     return files;
-}
-
-std::string host_of_server(std::string_view server) {
-    if (const auto scheme = server.find("://"); scheme != std::string_view::npos)
-        server.remove_prefix(scheme + 3);
-    const std::string_view host = server.substr(0, server.find('/'));
-    const bool is_hub = host == "index.docker.io" || host == "registry-1.docker.io";
-    return std::string(is_hub ? kHub : host);
-}
-
-// "quay.io/team": auth.json may tell the repositories of a registry apart, which we do not. Docker
-// writes paths only behind a scheme.
-bool is_of_a_part(std::string_view server) {
-    return server.find("://") == std::string_view::npos &&
-           server.find('/') != std::string_view::npos;
-}
-
-std::string text_of(const oci::Json& object, const std::string& name) {
-    const auto member = object.find(name);
-    return member ? member->string() : std::string();
 }
 
 // "auth": base64 of "user:password".
@@ -101,16 +59,8 @@ std::optional<Credential> stored_credential(const oci::Json& config, const std::
     return std::nullopt;
 }
 
-std::string helper_for(const oci::Json& config, const std::string& domain) {
-    if (const auto helpers = config.find("credHelpers"))
-        for (const auto& [server, name] : helpers->members())
-            if (!is_of_a_part(server) && host_of_server(server) == domain) return name.string();
-    return text_of(config, "credsStore");
-}
-
 std::optional<Credential> helper_credential(const std::string& helper, const std::string& domain) {
-    const std::string server(domain == kHub ? kHubServer : domain);
-    const auto answer = run_credential_helper(helper, server);
+    const auto answer = run_credential_helper(helper, "get", server_of(domain));
     if (!answer) return std::nullopt;
     const auto document = oci::Json::parse(*answer, "credential helper " + helper);
     const std::string username = text_of(document, "Username"),
@@ -118,20 +68,6 @@ std::optional<Credential> helper_credential(const std::string& helper, const std
     // The helpers' way to say that the secret is a token and not a password.
     if (username == "<token>") return Credential{{}, {}, secret};
     return Credential{username, secret, {}};
-}
-
-}  // namespace
-
-namespace {
-
-oci::Json read_json(const std::string& path) {
-    return oci::Json::parse(read_file(path, kMaxConfigFile), path);
-}
-
-std::optional<oci::Json> docker_config() {
-    const std::string path = config_path();
-    if (path.empty() || !path_exists(path)) return std::nullopt;
-    return read_json(path);
 }
 
 }  // namespace

@@ -21,6 +21,7 @@ namespace shale::registry {
 namespace {
 
 constexpr std::size_t kMaxOutput = 64 << 10;
+constexpr std::size_t kMaxInput = 60 << 10;  // less than a pipe holds
 constexpr std::size_t kMaxNameLength = 128;
 // Long enough for a person to unlock a key ring.
 constexpr std::chrono::seconds kPatience{60};
@@ -67,12 +68,12 @@ class Child {
 };
 
 // nullopt if there is no such program.
-std::optional<pid_t> spawn(const std::string& program, int input, int output) {
+std::optional<pid_t> spawn(const std::string& program, std::string verb, int input, int output) {
     posix_spawn_file_actions_t actions;
     ::posix_spawn_file_actions_init(&actions);
     ::posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
     ::posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
-    std::string name = program, verb = "get";
+    std::string name = program;
     char* arguments[] = {name.data(), verb.data(), nullptr};
     pid_t pid = -1;
     const int error = ::posix_spawnp(&pid, name.c_str(), &actions, nullptr, arguments, environ);
@@ -103,18 +104,20 @@ std::string read_output(int fd, const std::string& program) {
 
 }  // namespace
 
-std::optional<std::string> run_credential_helper(const std::string& name,
-                                                 const std::string& server) {
+std::optional<std::string> run_credential_helper(const std::string& name, const std::string& verb,
+                                                 const std::string& input_text) {
     if (!is_plain_word(name))
         fail(ErrorKind::Invalid, "credential helper \"" + name.substr(0, kMaxNameLength) +
                                      "\": only letters, digits and -_. may be in its name");
     const std::string program = "docker-credential-" + name;
     Pipe input, output;
-    // Written before the helper exists: a name fits into the pipe, and with a reader held open here
+    // Written before the helper exists: it fits into the pipe, and with a reader held open here
     // nobody is sent SIGPIPE if the helper never reads it.
-    write_all(input.write_end.get(), as_bytes(server + "\n"), program);
+    if (input_text.size() > kMaxInput)
+        fail(ErrorKind::Invalid, program + ": the credential is too long for it");
+    write_all(input.write_end.get(), as_bytes(input_text + "\n"), program);
     input.write_end.reset();
-    const auto pid = spawn(program, input.read_end.get(), output.write_end.get());
+    const auto pid = spawn(program, verb, input.read_end.get(), output.write_end.get());
     if (!pid) {
         log(LogLevel::Warn, program + ": not found on $PATH; going on without it");
         return std::nullopt;

@@ -67,6 +67,8 @@ const Command& images_command();
 const Command& inspect_command();
 const Command& layer_command();
 const Command& load_command();
+const Command& login_command();
+const Command& logout_command();
 const Command& man_command();
 const Command& mount_command();
 const Command& mounts_command();

@@ -151,6 +151,29 @@ TEST_F(DockerConfig, AFileThatIsNamedMustBeSoundOthersNeedNot) {
     error_of([&] { user_of("r.example"); }, ErrorKind::NotFound);
 }
 
+TEST_F(DockerConfig, WhatIsKeptIsFoundAgainAndNothingElseIsTouched) {
+    write(R"({"HttpHeaders":{"X":"y"},"auths":{"index.docker.io":{"auth":"YTpi"}}})");
+    EXPECT_EQ(store_credential("r.example", {"u", "p:q", {}}), path_);
+    EXPECT_EQ(user_of("r.example"), "u|p:q|");
+    EXPECT_EQ(user_of("docker.io"), "a|b|");
+    EXPECT_NE(read_file(path_).find("HttpHeaders"), std::string::npos);
+    struct stat status {};
+    ASSERT_EQ(::stat(path_.c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 0777, 0600u);
+    EXPECT_TRUE(erase_credential("r.example"));
+    EXPECT_FALSE(erase_credential("r.example"));
+    EXPECT_EQ(user_of("r.example"), "none");
+    EXPECT_TRUE(erase_credential("docker.io")) << "however it is spelt";
+    EXPECT_EQ(user_of("docker.io"), "none");
+}
+
+TEST_F(DockerConfig, WhatPeopleCallARegistry) {
+    EXPECT_EQ(domain_of(""), "docker.io");
+    EXPECT_EQ(domain_of("index.docker.io"), "docker.io");
+    EXPECT_EQ(domain_of("https://ghcr.io/"), "ghcr.io");
+    EXPECT_EQ(domain_of("localhost:5000"), "localhost:5000");
+}
+
 TEST_F(DockerConfig, HelperIsAskedForTheServer) {
     install("pass", R"(read server; [ "$1" = get ] || exit 9
 echo "{\"ServerURL\":\"$server\",\"Username\":\"for:$server\",\"Secret\":\"s\"}")");

@@ -31,6 +31,22 @@ TEST_F(Authorization, TokenIsFetchedAnonymouslyAndUsed) {
     EXPECT_EQ(header(2, "Authorization"), "Bearer T1");
 }
 
+TEST_F(Authorization, AccessIsCheckedByAskingForNothing) {
+    const std::map<std::string, std::string> basic = {{"www-authenticate", "Basic realm=x"}};
+    credentials["r.example"] = {"user", "secret", ""};
+    script = {{"GET https://r.example/v2/", 401, basic},
+              {"GET https://r.example/v2/", 200},
+              {"GET https://r.example/v2/", 401, basic}};
+    client().check_access("r.example");
+    EXPECT_EQ(header(1, "Authorization"), "Basic dXNlcjpzZWNyZXQ=");
+    try {
+        client().check_access("r.example");
+        ADD_FAILURE() << "what was refused was taken";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.kind(), ErrorKind::Denied);
+    }
+}
+
 TEST_F(Authorization, TokenIsReusedForTheSameScope) {
     script = {{kManifestUrl, 401, kBearer},
               {kTokenUrl, 200, {}, R"({"access_token":"T1","expires_in":300})"},
