@@ -167,11 +167,8 @@ void copy(const TreeArgument& shown, const PathArgument& what, const std::string
     const auto place = place_for(source, copies_directory, destination);
     const auto copied = tree_of(tree, source.node, place.name);
     check_conflicts(copied, place.directory);
-    if (place.name.empty() && !is_directory(place.directory)) {
-        make_directories(place.directory);
-        if (::chmod(place.directory.c_str(), tree.entry(source.node).mode & 0777) != 0)
-            throw_errno("chmod", place.directory);
-    }
+    const bool is_new = place.name.empty() && !is_directory(place.directory);
+    if (is_new) make_directories(place.directory);
     options.own_by_caller = !flags.archive;
     const auto stream = build::tree_tar(copied, shown.open, options);
     layer::apply(
@@ -180,6 +177,8 @@ void copy(const TreeArgument& shown, const PathArgument& what, const std::string
             return stream(out);
         },
         what.reference + ":" + what.path, place.directory);
+    if (is_new && ::chmod(place.directory.c_str(), tree.entry(source.node).mode & 0777) != 0)
+        throw_errno("chmod", place.directory);
 }
 
 int run(const Flags& flags, Workspace& workspace) {
@@ -232,8 +231,7 @@ const Command& cp_command() {
             "As `docker cp` and cp -a: into DEST if that is a directory, else as DEST; of PATH/. "
             "what the directory holds. Links inside of what is copied stay links. A file takes the "
             "place of a file or a link, a directory that of none but a directory. With - a tar "
-            "goes "
-            "to standard output, with owners.",
+            "goes to standard output, with owners.",
         .examples = {{"shale cp app:prod:/app/dist .", "A directory, as ./dist"},
                      {"shale cp app:prod:/app/dist/. public", "What it holds, into public"},
                      {"shale cp docker://localhost:5000/app:prod:/etc/nginx -",
