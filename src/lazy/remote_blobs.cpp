@@ -137,11 +137,16 @@ void RemoteBlobs::State::fetch(const oci::Descriptor& layer, std::uint64_t offse
 
 void RemoteBlobs::State::fetch_run(const Job& job) {
     auto& layer = *job.layer;
-    if (!job.is_claimed && layer.take(job.run.first, false).is_here) return;
-    Run missing{job.run.first, job.run.count};
+    auto run = job.run;
+    if (!job.is_claimed) {
+        const auto turn = layer.take(run.first, false);
+        if (turn.is_here) return;
+        run = turn.claimed;
+    }
+    auto missing = run;
     if (is_copy) {  // whatever of it is kept cuts the run in two
         missing.count = 0;
-        for (std::size_t i = job.run.first; i < job.run.first + job.run.count; ++i) {
+        for (std::size_t i = run.first; i < run.first + run.count; ++i) {
             if (!layer.put_kept(i)) {
                 ++missing.count;
                 continue;
@@ -149,7 +154,7 @@ void RemoteBlobs::State::fetch_run(const Job& job) {
             if (missing.count > 0) try {
                     fetch_claimed(layer, missing);
                 } catch (...) {
-                    layer.give_up({i + 1, job.run.first + job.run.count - i - 1});
+                    layer.give_up({i + 1, run.first + run.count - i - 1});
                     throw;
                 }
             missing = {i + 1, 0};
@@ -206,6 +211,14 @@ void RemoteBlobs::State::read_frame(RemoteLayer& layer, std::uint64_t offset, Mu
     const auto turn = layer.take(*frame, may_go_ahead());
     if (turn.ahead) go_ahead(layer, *turn.ahead);
     if (turn.is_here) return layer.read(*frame, out);
+    if (turn.claimed.count > 1) {
+        try {
+            fetch_run({&layer, turn.claimed});
+        } catch (...) {  // what is wrong with another is its reader's business
+            if (!layer.is_here(*frame)) throw;
+        }
+        return layer.read(*frame, out);
+    }
     try {
         if (is_copy && layer.put_kept(*frame)) return layer.read(*frame, out);
         if (out.size() == layer.bytes(*frame)) {

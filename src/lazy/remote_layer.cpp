@@ -77,12 +77,29 @@ RemoteLayer::Turn RemoteLayer::take(std::size_t frame, bool may_go_ahead) {
     std::unique_lock lock(mutex_);
     auto& wanted = frames_[frame];
     changed_.wait(lock, [&] { return wanted.presence != Presence::Coming; });
-    Turn turn{.is_here = wanted.presence == Presence::Here, .ahead = {}};
-    wanted.presence = turn.is_here ? Presence::Here : Presence::Coming;
+    Turn turn{.is_here = wanted.presence == Presence::Here, .claimed = {}, .ahead = {}};
+    if (!turn.is_here) turn.claimed = claim_along(frame);
     if (!std::exchange(wanted.was_read, true))
         wanted.streak = wanted.bytes + (follows(frame) ? frames_[frame - 1].streak : 0);
     if (may_go_ahead) turn.ahead = ahead_of(frame, turn.is_here);
     return turn;
+}
+
+Run RemoteLayer::claim_along(std::size_t frame) {
+    Run run{frame, 1};
+    frames_[frame].presence = Presence::Coming;
+    if (table_.coding == layer::FrameCoding::Frames) return run;
+    for (; follows(frame + run.count); ++run.count) {
+        auto& next = frames_[frame + run.count];
+        if (next.presence != Presence::Absent || bytes({frame, run.count + 1}) > kAlongBytes) break;
+        next.presence = Presence::Coming;
+    }
+    return run;
+}
+
+bool RemoteLayer::is_here(std::size_t frame) const {
+    const std::lock_guard lock(mutex_);
+    return frames_[frame].presence == Presence::Here;
 }
 
 std::optional<Run> RemoteLayer::ahead_of(std::size_t frame, bool was_here) {

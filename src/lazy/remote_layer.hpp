@@ -28,6 +28,9 @@ class RemoteLayer {
     static constexpr std::uint64_t kMostRunBytes = 4 << 20;
     // In zstd:chunked the next file's header lies between.
     static constexpr std::uint64_t kMostGapBytes = 4 << 10;
+    // Forms of other programs have a frame for each file, and most files are small: so much of what
+    // follows comes along, as a frame of ours holds neighbours, too.
+    static constexpr std::uint64_t kAlongBytes = 256 << 10;
 
     // `tail`: the verified end of the blob, if there is one. Frames of the table that begin in it
     // are none here; others are kept in `kept` once they are verified, where they lie in the blob.
@@ -45,12 +48,15 @@ class RemoteLayer {
     bool is_whole(std::size_t frame, std::uint64_t bytes) const;
 
     // A reader's turn at a frame: waits while it is coming. If it is not here then, the caller has
-    // claimed it. `ahead` is claimed, too, for somebody who does not keep the reader waiting.
+    // claimed it, and what is to come along. `ahead` is claimed, too, for somebody who does not
+    // keep the reader waiting.
     struct Turn {
         bool is_here = false;
+        Run claimed;
         std::optional<Run> ahead;
     };
     Turn take(std::size_t frame, bool may_go_ahead);
+    bool is_here(std::size_t frame) const;
     // For what nobody waits for: only one that is absent is claimed, and was so.
     enum class Presence : std::uint8_t { Absent, Coming, Here };
     Presence claim(std::size_t frame);
@@ -75,6 +81,7 @@ class RemoteLayer {
         std::uint64_t streak = 0;
         bool begins_ahead = false;  // the first of a run that was fetched ahead
     };
+    Run claim_along(std::size_t frame);
     void check(const Frame& frame, Bytes bytes) const;
     void set_here(std::size_t frame);
     std::optional<Run> ahead_of(std::size_t frame, bool was_here);
@@ -85,7 +92,7 @@ class RemoteLayer {
     const UniqueFd kept_;
     std::vector<std::size_t> order_;  // of the table's frames, by where they begin
     std::unordered_map<std::uint64_t, std::size_t> by_offset_;
-    std::mutex mutex_;  // guards what changes in frames_
+    mutable std::mutex mutex_;  // guards what changes in frames_
     std::condition_variable changed_;
     std::vector<Frame> frames_;
 };

@@ -131,7 +131,7 @@ TEST_P(EachForm, FilesAreWhatTheyWereAndComeOnce) {
     EXPECT_LE(bytes_asked() - end, layer.size);
 }
 
-TEST_P(EachForm, AFileCostsItsOwnPieces) {
+TEST_P(EachForm, AFileCostsItsOwnPiecesAndSomeNeighbours) {
     std::vector<std::pair<std::string, std::string>> files;
     for (int i = 0; i < 1000; ++i)
         files.emplace_back("file" + std::to_string(i), noise(std::to_string(i), 3000));
@@ -143,7 +143,30 @@ TEST_P(EachForm, AFileCostsItsOwnPieces) {
     const auto& content = files[500].second;
     EXPECT_EQ(read(layer, *toc, codec::sha256(content), content.size()), content);
     EXPECT_EQ(asked(), 3u);
-    EXPECT_LE(bytes_asked() - table, 2 * content.size() + 1000);
+    EXPECT_LE(bytes_asked() - table, 256u << 10);
+    for (const int neighbour : {501, 505, 510})
+        EXPECT_EQ(read(layer, *toc,
+                       codec::sha256(files[static_cast<std::size_t>(neighbour)].second), 3000),
+                  files[static_cast<std::size_t>(neighbour)].second);
+    EXPECT_EQ(asked(), 3u) << "small ones come together";
+}
+
+TEST_P(EachForm, ABadNeighbourSpoilsNothing) {
+    const auto good = noise("good", 3000), bad = noise("bad", 3000);
+    const auto layer = put(GetParam(), {{"a", good}, {"b", bad}, {"c", "text"}});
+    const auto toc = remote_->add(layer);
+    ASSERT_TRUE(toc);
+    auto& blob = blobs_.at(layer.digest);
+    const auto of = [&](const std::string& content) {
+        for (std::size_t i = 0; i < toc->frames.size(); ++i)
+            if (toc->frame_digests[i] == codec::sha256(content)) return toc->frames[i].blob_offset;
+        return std::uint64_t{0};
+    };
+    blob[of(bad) + 1500] ^= 1;
+    EXPECT_EQ(read(layer, *toc, codec::sha256(good), 3000), good);
+    EXPECT_EQ(kind_of([&] { read(layer, *toc, codec::sha256(bad), 3000); }), ErrorKind::Corrupt);
+    blob[of(bad) + 1500] ^= 1;
+    EXPECT_EQ(read(layer, *toc, codec::sha256(bad), 3000), bad);
 }
 
 TEST_P(EachForm, ChangedPieceIsNeverShownAndTriedAgain) {
@@ -420,7 +443,7 @@ TEST_F(OneFrame, GapsAreNotFetchedWithoutEnd) {
                   contents[static_cast<std::size_t>(i)]);
     remote_.reset();
     EXPECT_LE(*std::max_element(asked_.begin() + static_cast<std::ptrdiff_t>(before), asked_.end()),
-              frame_bytes);
+              std::max<std::uint64_t>(frame_bytes, 256 << 10));
 }
 
 TEST_F(OneFrame, ATableWithoutDigestsIsOfNoUse) {
