@@ -64,6 +64,38 @@ if command -v skopeo > /dev/null; then
     rm -r "$T/run"
 fi
 
+# At a terminal: a key too many is erased, nothing is shown, and Ctrl-C ends it.
+at_terminal() { # KEYS, as printf has them
+    python3 - "$SHALE" "$server" "$(printf "$1")" <<'P'
+import os, pty, select, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], ["shale", "login", sys.argv[2]])
+shown = b""
+def until(text):
+    global shown
+    while text not in shown and select.select([terminal], [], [], 10)[0]:
+        try:
+            shown += os.read(terminal, 1000)
+        except OSError:  # its end
+            break
+until(b"Username: ")
+os.write(terminal, b"user\n")
+until(b"Password: ")
+os.write(terminal, sys.argv[3].encode() + b"\n")
+until(b"nothing that it says")
+os.waitpid(pid, 0)
+print(shown.decode())
+P
+}
+rm -f "$config"
+shown=$(at_terminal 'secrx\177et')
+check "login at a terminal" contains "$shown" "Login Succeeded"
+check "shows no password" not grep -q secr <<< "$shown"
+rm -f "$config"
+check "which may be interrupted" contains "$(at_terminal 'sec\003')" interrupted
+check "to no effect" absent "$config"
+
 # A helper has the last word.
 mkdir "$T/bin"
 cat > "$T/bin/docker-credential-box" <<'H'

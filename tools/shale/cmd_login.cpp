@@ -20,6 +20,8 @@ namespace shale::cli {
 namespace {
 
 constexpr std::size_t kMaxSecretBytes = 64 << 10;
+// What Ctrl-C, Ctrl-D and the keys that erase type.
+constexpr char kInterrupt = 3, kEndOfInput = 4, kBackspace = 8, kDelete = 127;
 
 struct Flags {
     std::string server, username, password;
@@ -48,7 +50,10 @@ class WithoutEcho {
     WithoutEcho() {
         if (::tcgetattr(STDIN_FILENO, &before_) != 0) throw_errno("tcgetattr", "terminal");
         auto silent = before_;
-        silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+        // Key by key: a signal would end the program before the terminal is as it was.
+        silent.c_lflag &= ~static_cast<tcflag_t>(ECHO | ISIG | ICANON);
+        silent.c_cc[VMIN] = 1;
+        silent.c_cc[VTIME] = 0;
         ::tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
     }
     WithoutEcho(const WithoutEcho&) = delete;
@@ -66,8 +71,12 @@ std::string ask(std::string_view prompt) {
     for (char c = 0; line.size() < kMaxSecretBytes;) {
         const auto count = ::read(STDIN_FILENO, &c, 1);
         if (count < 0) throw_errno("read", "terminal");
-        if (count == 0 || c == '\n') break;
-        line.push_back(c);
+        if (count == 0 || c == '\n' || c == '\r' || c == kEndOfInput) break;
+        if (c == kInterrupt) fail(ErrorKind::Cancelled, "interrupted");
+        if (c != kBackspace && c != kDelete)
+            line.push_back(c);
+        else if (!line.empty())
+            line.pop_back();
     }
     return line;
 }
@@ -80,7 +89,7 @@ registry::Credential wanted(const Flags& flags) {
     if (credential.password.empty() && can_ask) {
         const WithoutEcho silence;
         credential.password = ask("Password: ");
-        print_note("");
+        write_all(STDERR_FILENO, as_bytes(std::string_view("\n")), "terminal");
     }
     if (credential.username.empty() || credential.password.empty())
         fail(ErrorKind::Invalid,
