@@ -40,7 +40,9 @@ const RecordedStep& last_of_stage(const BuildRecord& record, const std::string& 
 const RecordedStep& failed_step(const BuildRecord& record) {
     for (const auto& step : record.steps)
         if (step.state == RecordedStep::State::Failed && !step.tree.is_zero()) return step;
-    fail(ErrorKind::NotFound, "build " + record.id + " has no RUN that failed and left files");
+    fail(ErrorKind::NotFound, "build " + record.id +
+                                  " has no RUN that failed and left files; "
+                                  "build:^1/failed is of the one before it");
 }
 
 const RecordedStep& step_at(const BuildRecord& record, const std::string& place) {
@@ -119,8 +121,11 @@ BuildRoot open_build_reference(Workspace& workspace, const std::string& text) {
     const auto root = place == "failed" ? build::failed_root(store, step)
                                         : build::past_root(store, record, whole_root(record, step));
     const auto image = place.empty() ? image_of(store, record) : std::nullopt;
+    auto title = fmt::format("step {} of build {}: {}", step.number, record.id, step.name);
+    if (place == "failed" && step.instruction.find("--mount=") != std::string::npos)
+        title += "; what it mounted is not there";
     return {root.tree, root.sources, image ? image->config.config : config_of(record, step),
-            fmt::format("step {} of build {}: {}", step.number, record.id, step.name)};
+            std::move(title)};
 }
 
 }  // namespace shale::cli
