@@ -90,6 +90,9 @@ class RemoteBlobs final : public oci::BlobSource {
     std::unique_ptr<State> state_;
 };
 
+// Corrupt if a layer is there twice, described in two ways: one blob is read by one table.
+void check_repeats(std::span<const oci::Descriptor> layers);
+
 // Corrupt if a content has two sizes, or is empty by name and not in fact: readers find contents by
 // digest, and of what was not read as a whole that is its table's word alone.
 void check_contents(std::span<const std::shared_ptr<const layer::Toc>> tocs);

@@ -11,6 +11,7 @@
 #include <shale/parallel.hpp>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstring>
 #include <deque>
@@ -53,6 +54,7 @@ struct RemoteBlobs::State {
         return found == layers.end() ? nullptr : found->second.get();
     }
     std::shared_ptr<const layer::Toc> add(const oci::Descriptor& layer, RemoteTable table);
+    void note_put_first(const RemoteLayer& layer, std::uint64_t end);
     void fetch(const oci::Descriptor& layer, std::uint64_t offset, MutableBytes out);
     void read_frame(RemoteLayer& layer, std::uint64_t offset, MutableBytes out);
 
@@ -74,8 +76,9 @@ struct RemoteBlobs::State {
     oci::BlobSource& local;
     const std::string directory;
     std::map<Digest, std::unique_ptr<RemoteLayer>> layers;
-    std::map<Digest, std::uint64_t> put_first;  // where what was put first ends in them
-    std::size_t entries = 0;                    // and frames, of all tables
+    std::vector<Place> put_first;
+    std::uint64_t put_first_bytes = 0;
+    std::size_t entries = 0;  // and frames, of all tables
 
     std::atomic<bool> is_ahead_allowed{true}, is_copy{false};
 
@@ -108,21 +111,29 @@ RemoteBlobs::State::~State() {
 std::shared_ptr<const layer::Toc> RemoteBlobs::State::add(const oci::Descriptor& layer,
                                                           RemoteTable table) {
     if (const auto* const known = find(layer.digest)) {
-        const auto& other = known->descriptor();
-        if (other.size != layer.size || other.annotations != layer.annotations)
-            fail(ErrorKind::Corrupt,
-                 "layer " + layer.digest.str() + " is listed twice, as different ones");
+        check_repeats(std::array{known->descriptor(), layer});
         return std::make_shared<const layer::Toc>(std::move(table.toc));
     }
     entries += table.toc.entries.size() + table.toc.frames.size();
     if (entries > kMostEntries)
         fail(ErrorKind::Unsupported,
              "the tables of contents have more entries than can be looked at in a registry");
-    layers.emplace(layer.digest,
-                   std::make_unique<RemoteLayer>(layer, table.toc, std::move(table.tail),
-                                                 anonymous_file(directory)));
-    put_first.emplace(layer.digest, end_of_first(table.toc));
+    const auto& added =
+        *layers
+             .emplace(layer.digest,
+                      std::make_unique<RemoteLayer>(layer, table.toc, std::move(table.tail),
+                                                    anonymous_file(directory)))
+             .first->second;
+    note_put_first(added, end_of_first(table.toc));
     return std::make_shared<const layer::Toc>(std::move(table.toc));
+}
+
+void RemoteBlobs::State::note_put_first(const RemoteLayer& layer, std::uint64_t end) {
+    for (std::size_t frame = 0; frame < layer.size() && layer.offset(frame) < end; ++frame) {
+        put_first_bytes += layer.bytes(frame);
+        if (put_first_bytes > kMostPutFirst) return;
+        put_first.push_back({layer.descriptor().digest, layer.offset(frame)});
+    }
 }
 
 void RemoteBlobs::State::fetch(const oci::Descriptor& layer, std::uint64_t offset,
@@ -210,29 +221,12 @@ void RemoteBlobs::State::read_frame(RemoteLayer& layer, std::uint64_t offset, Mu
         fail(ErrorKind::Corrupt, "no frame of the table of contents begins there");
     const auto turn = layer.take(*frame, may_go_ahead());
     if (turn.ahead) go_ahead(layer, *turn.ahead);
-    if (turn.is_here) return layer.read(*frame, out);
-    if (turn.claimed.count > 1) {
-        try {
+    if (!turn.is_here) try {
             fetch_run({&layer, turn.claimed});
         } catch (...) {  // what is wrong with another is its reader's business
             if (!layer.is_here(*frame)) throw;
         }
-        return layer.read(*frame, out);
-    }
-    try {
-        if (is_copy && layer.put_kept(*frame)) return layer.read(*frame, out);
-        if (out.size() == layer.bytes(*frame)) {
-            fetch(layer.descriptor(), offset, out);
-            return layer.put(*frame, out);
-        }
-        std::vector<std::byte> all(layer.bytes(*frame));
-        fetch(layer.descriptor(), offset, all);
-        layer.put(*frame, all);
-        std::copy_n(all.begin(), out.size(), out.begin());
-    } catch (...) {  // what is here by now stays
-        layer.give_up({*frame, 1});
-        throw;
-    }
+    layer.read(*frame, out);
 }
 
 // One is enough where there cannot be more.
@@ -387,16 +381,7 @@ std::vector<RemoteBlobs::Place> RemoteBlobs::frames() const {
 }
 
 std::vector<RemoteBlobs::Place> RemoteBlobs::frames_put_first() const {
-    std::vector<Place> first;
-    std::uint64_t bytes = 0;
-    for (const auto& [digest, layer] : state_->layers)
-        for (std::size_t frame = 0; frame < layer->size(); ++frame) {
-            if (layer->offset(frame) >= state_->put_first.at(digest)) break;
-            bytes += layer->bytes(frame);
-            if (bytes > kMostPutFirst) return first;
-            first.push_back({digest, layer->offset(frame)});
-        }
-    return first;
+    return state_->put_first;
 }
 
 void RemoteBlobs::allow_ahead(bool is_allowed) {
@@ -422,6 +407,16 @@ void RemoteBlobs::fetch_in_background(std::vector<Place> frames,
 RemoteBlobs::Stats RemoteBlobs::stats() const {
     const std::lock_guard lock(state_->mutex);
     return state_->stats;
+}
+
+void check_repeats(std::span<const oci::Descriptor> layers) {
+    std::map<Digest, const oci::Descriptor*> known;
+    for (const auto& layer : layers) {
+        const auto& first = *known.emplace(layer.digest, &layer).first->second;
+        if (first.size != layer.size || first.annotations != layer.annotations)
+            fail(ErrorKind::Corrupt,
+                 "layer " + layer.digest.str() + " is listed twice, as different ones");
+    }
 }
 
 void check_contents(std::span<const std::shared_ptr<const layer::Toc>> tocs) {

@@ -163,7 +163,7 @@ bool RemoteLayer::put_kept(std::size_t frame) {
         std::vector<std::byte> bytes(wanted.bytes);
         read(frame, bytes);
         check(wanted, bytes);
-    } catch (const Error&) {  // the file ends before, or has a hole there
+    } catch (const std::exception&) {  // the file ends before, or has a hole there
         return false;
     }
     set_here(frame);

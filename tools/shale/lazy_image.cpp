@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <functional>
-#include <map>
 #include <stop_token>
 
 namespace shale::cli {
@@ -73,17 +72,6 @@ oci::Index index_of(const registry::RemoteManifest& manifest) {
     return oci::decode_index(manifest.json);
 }
 
-// A layer may be there twice, but then it is the same: one blob is read by one table.
-void check_repeats(const std::vector<oci::Descriptor>& layers) {
-    std::map<Digest, const oci::Descriptor*> known;
-    for (const auto& layer : layers) {
-        const auto& first = *known.emplace(layer.digest, &layer).first->second;
-        if (first.size != layer.size || first.annotations != layer.annotations)
-            fail(ErrorKind::Corrupt,
-                 "layer " + layer.digest.str() + " is listed twice, as different ones");
-    }
-}
-
 StoredImage fetch_documents(registry::Client& client, const oci::Reference& name,
                             const PlatformChoice& platform) {
     const auto wanted = platform.value_or(oci::Platform::host());
@@ -109,7 +97,7 @@ StoredImage fetch_documents(registry::Client& client, const oci::Reference& name
     image.config = oci::decode_config(json);
     if (image.manifest.layers.size() != image.config.diff_ids.size())
         fail(ErrorKind::Corrupt, name.str() + ": manifest and config disagree about the layers");
-    check_repeats(image.manifest.layers);
+    lazy::check_repeats(image.manifest.layers);
     return image;
 }
 
