@@ -96,7 +96,6 @@ class Transfer {
         return static_cast<Transfer*>(self)->guarded(
             [&](Transfer& t) {
                 t.moved_at_ = std::chrono::steady_clock::now();  // no counter counts heads
-                if (t.is_late(t.moved_at_)) fail(ErrorKind::Network, "takes too long");
                 t.header_line({data, size});
             },
             size, 0);
@@ -117,8 +116,8 @@ class Transfer {
                    : CURL_READFUNC_ABORT;
     }
 
-    // Called at least once a second. Ends the transfer when it was cancelled, or when nothing has
-    // moved for longer than the limits allow.
+    // Called at least once a second. Ends the transfer when it was cancelled, when nothing has
+    // moved for longer than the limits allow, or when its deadline has passed.
     static int progress_shim(void* self, curl_off_t, curl_off_t received, curl_off_t to_send,
                              curl_off_t sent) noexcept {
         auto& t = *static_cast<Transfer*>(self);
@@ -130,14 +129,11 @@ class Transfer {
         }
         const bool answer_is_due = to_send > 0 && sent == to_send && !t.head_delivered_;
         const int seconds = answer_is_due ? t.limits_.answer_seconds : t.limits_.stall_seconds;
-        t.stalled_ = now - t.moved_at_ > std::chrono::seconds(seconds) || t.is_late(now);
+        t.stalled_ = now - t.moved_at_ > std::chrono::seconds(seconds) || now > t.request_.deadline;
         return t.stalled_ ? 1 : 0;
     }
 
     bool stalled() const { return stalled_; }
-    bool is_late(std::chrono::steady_clock::time_point now) const {
-        return now > request_.deadline;
-    }
     void rethrow() const {
         if (thrown_) std::rethrow_exception(thrown_);
     }
