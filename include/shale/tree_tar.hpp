@@ -1,6 +1,6 @@
-// tree_tar (a door of build): a whole tree as a plain tar stream, produced as it is read. What the
-// local and tar outputs of a build write, and `shale cp`. Safe from any thread, each stream from
-// one.
+// tree_tar (a door of build): a tree, or a part of it, as a plain tar stream, produced as it is
+// read. What the local and tar outputs of a build write, and `shale cp`. Safe from any thread, each
+// stream from one.
 #pragma once
 
 #include <shale/codec.hpp>
@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 namespace shale::build {
 
@@ -18,6 +19,10 @@ struct TreeTarOptions {
     bool own_by_caller = false;
     std::optional<std::int64_t> clamp_mtime_ns;  // later times become this
 };
+
+// What lies at `node` as a tree of its own: under `name`, or, a directory without one, as the root.
+snapshot::Tree subtree(const snapshot::Tree& tree, snapshot::NodeId node,
+                       const std::string& name = {});
 
 // `reader` must outlive what is opened.
 layer::OpenContent contents_of(layer::ContentReader& reader);

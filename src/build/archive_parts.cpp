@@ -1,5 +1,6 @@
 #include "archive_parts.hpp"
 
+#include "oci_layout.hpp"
 #include "stop.hpp"
 
 #include <fmt/format.h>
@@ -70,8 +71,8 @@ Part layout_index(const std::vector<SavedImage>& images) {
         if (image.names.empty()) index.manifests.push_back(image.root);
         for (const auto& name : image.names) {
             auto descriptor = image.root;
-            descriptor.annotations["io.containerd.image.name"] = name.str();
-            descriptor.annotations["org.opencontainers.image.ref.name"] = name.tag;
+            descriptor.annotations[kContainerdName] = name.str();
+            descriptor.annotations[kRefName] = name.tag;
             index.manifests.push_back(std::move(descriptor));
         }
     }

@@ -1,6 +1,7 @@
 #include "arguments.hpp"
 
 #include "located.hpp"
+#include "lower_case.hpp"
 
 #include <algorithm>
 #include <array>
@@ -11,13 +12,6 @@ namespace {
 
 constexpr std::array<std::string_view, 5> kProxyNames{"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY",
                                                       "NO_PROXY", "ALL_PROXY"};
-
-std::string lower(std::string_view text) {
-    std::string out(text);
-    std::transform(out.begin(), out.end(), out.begin(),
-                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return out;
-}
 
 void set_platform(Environment& environment, const std::string& prefix,
                   const oci::Platform& platform) {
@@ -110,11 +104,12 @@ std::optional<std::string> Arguments::for_stage(const dockerfile::ArgDeclaration
 std::vector<KeyValue> Arguments::proxies() const {
     std::vector<KeyValue> found;
     for (const auto name : kProxyNames) {
-        const auto upper_value = given_.get(name), lower_value = given_.get(lower(name));
+        const auto upper_value = given_.get(name),
+                   lower_value = given_.get(lower(std::string(name)));
         if (!upper_value && !lower_value) continue;
         // A spelling that was not given gets the value of the one that was.
         found.push_back({std::string(name), upper_value ? *upper_value : *lower_value});
-        found.push_back({lower(name), lower_value ? *lower_value : *upper_value});
+        found.push_back({lower(std::string(name)), lower_value ? *lower_value : *upper_value});
     }
     return found;
 }

@@ -3,7 +3,6 @@
 #include "cache_layout.hpp"
 
 #include "archive_parts.hpp"
-#include "export.hpp"
 #include "lock_wait.hpp"
 #include "oci_layout.hpp"
 
@@ -18,9 +17,6 @@
 
 namespace shale::build {
 namespace {
-
-constexpr const char* kRefName = "org.opencontainers.image.ref.name";
-constexpr int kMaxNesting = 4;
 
 // Anybody who may read the directory may hold it.
 UniqueFd locked(const std::string& directory, const std::stop_token& stop) {

@@ -15,7 +15,7 @@ namespace shale::build {
 
 // Copies the image called `name`, or the only one if that is empty, into the store, where it gets a
 // manifest. NotFound, listing the names, if there is no such image; Corrupt if manifest.json is
-// impossible. The layers have the DiffIDs of the config.
+// impossible. Whether the layers have the DiffIDs of the config is found out by who merges them.
 ResolvedImage import_docker_archive(const ImageFiles& files, const std::string& place,
                                     std::string_view name, store::Store& store);
 // All of them, each with the names that manifest.json gives it.

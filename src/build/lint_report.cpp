@@ -1,6 +1,7 @@
 #include "lint_report.hpp"
 
 #include "lint.hpp"
+#include "lower_case.hpp"
 
 #include <fmt/format.h>
 
@@ -52,12 +53,6 @@ void warn_about_stage(const std::string& word, const Names& stages, const Reques
     progress.warning(fmt::format("{}:{}: there is no stage \"{}\", so it is an image (did you mean "
                                  "the stage {}?)",
                                  file.name, lines.first, word, nearest));
-}
-
-std::string lower(std::string text) {
-    std::ranges::transform(text, text.begin(),
-                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return text;
 }
 
 // Proxies and what BuildKit itself reads.

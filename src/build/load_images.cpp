@@ -10,9 +10,6 @@
 namespace shale::build {
 namespace {
 
-constexpr const char* kContainerdName = "io.containerd.image.name";
-constexpr const char* kRefName = "org.opencontainers.image.ref.name";
-
 // What containerd writes is a name. The other annotation may be anything, a tag alone mostly: only
 // a name with a tag is one.
 std::optional<oci::Reference> name_of(const oci::Descriptor& listed) {
@@ -52,10 +49,24 @@ std::vector<LoadedImage> load_layout(const OciLayout& layout, store::Store& stor
     return images;
 }
 
+// The DiffID is all that such an archive says of a layer.
+void check_layer(const oci::Descriptor& layer, const Digest& diff_id, store::Store& store) {
+    if (oci::layer_compression(layer.media_type) != oci::Compression::None) {
+        store.toc(layer, diff_id);
+    } else if (layer.digest != diff_id) {
+        fail(ErrorKind::Corrupt,
+             "a layer hashes to " + layer.digest.str() + ", the config says " + diff_id.str());
+    }
+}
+
 std::vector<LoadedImage> load_docker(const ImageFiles& files, const std::string& place,
                                      store::Store& store) {
     std::vector<LoadedImage> images;
     for (auto& [image, names] : import_docker_archive(files, place, store)) {
+        for (std::size_t i = 0; i < image.manifest.layers.size(); ++i)
+            in_context(
+                [&] { return "docker-archive " + place; },
+                [&] { check_layer(image.manifest.layers[i], image.config.diff_ids[i], store); });
         images.push_back({image.descriptor, {}, image.manifest.config.digest});
         for (const auto& name : names)
             images.back().names.push_back(oci::Reference::parse(name));

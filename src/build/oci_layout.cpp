@@ -5,9 +5,7 @@
 namespace shale::build {
 namespace {
 
-constexpr int kMaxNesting = 4;
 constexpr std::size_t kMaxImages = 64;  // platforms of one index; nobody has as many
-constexpr const char* kRefName = "org.opencontainers.image.ref.name";
 
 std::string ref_name(const oci::Descriptor& descriptor) {
     const auto found = descriptor.annotations.find(kRefName);

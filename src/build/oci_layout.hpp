@@ -13,6 +13,11 @@
 
 namespace shale::build {
 
+// Annotations that name an image in index.json.
+inline constexpr const char* kRefName = "org.opencontainers.image.ref.name";
+inline constexpr const char* kContainerdName = "io.containerd.image.name";
+inline constexpr int kMaxNesting = 4;  // of indexes in indexes
+
 class OciLayout {
   public:
     explicit OciLayout(const std::string& directory)

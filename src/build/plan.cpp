@@ -1,6 +1,7 @@
 #include "plan.hpp"
 
 #include "located.hpp"
+#include "lower_case.hpp"
 
 #include <shale/remote.hpp>
 
@@ -12,13 +13,6 @@ namespace shale::build {
 namespace {
 
 using dockerfile::File;
-
-std::string lower(std::string_view text) {
-    std::string out(text);
-    std::transform(out.begin(), out.end(), out.begin(),
-                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return out;
-}
 
 std::vector<std::string> stage_names(const File& file) {
     std::vector<std::string> names;

@@ -14,20 +14,6 @@
 namespace shale::build {
 namespace {
 
-using snapshot::NodeId;
-
-// The part of a tree below `node` as a tree.
-snapshot::Tree subtree(const snapshot::Tree& tree, NodeId node) {
-    snapshot::TreeBuilder builder;
-    const auto prefix = tree.path(node);
-    for (NodeId at = node; at < tree.end(node); ++at) {
-        const auto path = tree.path(at);
-        builder.put(path.substr(std::min(path.size(), prefix.size() + (prefix.empty() ? 0 : 1))),
-                    tree.entry(at).spec());
-    }
-    return builder.finish();
-}
-
 CacheBirth birth_of(Session& session, const RunMount& mount) {
     CacheBirth birth;
     birth.mode = mount.mode.value_or(0755);

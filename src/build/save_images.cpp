@@ -3,7 +3,7 @@
 // A layout has the documents and blobs of the store as they are. Docker's form has zstd layers as
 // plain tars, and so another manifest than the store's, of the same config: the image ID stays.
 #include "archive_parts.hpp"
-#include "stop.hpp"
+#include "oci_layout.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -11,8 +11,6 @@
 
 namespace shale::build {
 namespace {
-
-constexpr int kMaxNesting = 4;  // of indexes
 
 std::string document(store::Store& store, const oci::Descriptor& descriptor) {
     return store.read_document(descriptor.digest, oci::kMaxManifestBytes);

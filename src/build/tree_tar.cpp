@@ -139,6 +139,17 @@ class TreeTar {
 
 }  // namespace
 
+snapshot::Tree subtree(const snapshot::Tree& tree, snapshot::NodeId node, const std::string& name) {
+    snapshot::TreeBuilder builder;
+    const auto prefix = tree.path(node).size();
+    for (snapshot::NodeId at = node; at < tree.end(node); ++at) {
+        auto path = name + tree.path(at).substr(prefix);
+        if (path.starts_with('/')) path.erase(0, 1);
+        builder.put(path, tree.entry(at).spec());
+    }
+    return builder.finish();
+}
+
 layer::OpenContent contents_of(layer::ContentReader& reader) {
     return [&reader](std::string_view, const snapshot::Entry& entry) {
         return reader.open(entry.content);

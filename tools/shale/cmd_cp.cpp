@@ -83,18 +83,6 @@ Source find_source(const Tree& tree, const std::string& text, bool follow) {
     return source;
 }
 
-// The source as a tree of its own, under this name, or as the root.
-Tree tree_of(const Tree& tree, NodeId source, const std::string& name) {
-    snapshot::TreeBuilder builder;
-    const auto prefix = tree.path(source).size();
-    for (NodeId node = source; node < tree.end(source); ++node) {
-        auto path = name + tree.path(node).substr(prefix);
-        if (name.empty() && path.starts_with('/')) path.erase(0, 1);
-        builder.put(path, tree.entry(node).spec());
-    }
-    return builder.finish();
-}
-
 // Where it goes: into this directory, under this name.
 struct Place {
     std::string directory;
@@ -154,7 +142,8 @@ void copy(const TreeArgument& shown, const PathArgument& what, const std::string
         fail(ErrorKind::Unsupported, "the snapshot " + what.reference + " holds no file contents");
     build::TreeTarOptions options;
     if (destination == "-") {
-        const auto copied = tree_of(tree, source.node, source.contents_alone ? "" : source.name());
+        const auto copied =
+            build::subtree(tree, source.node, source.contents_alone ? "" : source.name());
         const auto stream = build::tree_tar(copied, shown.open, options);
         std::vector<std::byte> buffer(1 << 20);
         while (const auto count = stream(buffer)) {
@@ -165,7 +154,7 @@ void copy(const TreeArgument& shown, const PathArgument& what, const std::string
     }
     const bool copies_directory = tree.entry(source.node).type == FileType::Directory;
     const auto place = place_for(source, copies_directory, destination);
-    const auto copied = tree_of(tree, source.node, place.name);
+    const auto copied = build::subtree(tree, source.node, place.name);
     check_conflicts(copied, place.directory);
     const bool is_new = place.name.empty() && !is_directory(place.directory);
     if (is_new) make_directories(place.directory);
