@@ -5,6 +5,7 @@
 // directory has changed; the second extracts.
 #include "command.hpp"
 #include "flags.hpp"
+#include "input.hpp"
 
 #include <shale/base.hpp>
 #include <shale/codec.hpp>
@@ -24,7 +25,6 @@ namespace {
 
 // More than any real layer, little enough that a decompression bomb ends.
 constexpr std::uint64_t kMaxTarBytes = 1ull << 42;
-constexpr std::size_t kBufferBytes = 256 << 10;
 
 struct Flags {
     std::string file, directory, digest, diff_id;
@@ -35,30 +35,6 @@ std::size_t read_some(int fd, MutableBytes out, std::uint64_t offset, const std:
         const auto count = ::pread(fd, out.data(), out.size(), static_cast<off_t>(offset));
         if (count >= 0) return static_cast<std::size_t>(count);
         if (errno != EINTR) throw_errno("read", name);
-    }
-}
-
-// The blob as a file that can be read twice; a pipe is copied first.
-UniqueFd open_blob(const std::string& name) {
-    UniqueFd fd = name == "-" ? UniqueFd(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3))
-                              : open_file(name, O_RDONLY);
-    if (!fd) throw_errno("open", "standard input");
-    struct stat status {};
-    if (::fstat(fd.get(), &status) != 0) throw_errno("stat", name);
-    if (S_ISDIR(status.st_mode)) throw_errno(EISDIR, "read", name);
-    if (S_ISREG(status.st_mode)) return fd;
-    UniqueFd spool = anonymous_file(TempDir::default_parent());
-    std::vector<std::byte> buffer(kBufferBytes);
-    for (bool is_empty = true;;) {
-        const auto count = ::read(fd.get(), buffer.data(), buffer.size());
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) throw_errno("read", name);
-        // An empty file is an empty archive. A pipe's other end has failed.
-        if (count == 0 && is_empty)
-            fail(ErrorKind::Corrupt, (name == "-" ? "standard input" : name) + ": nothing came");
-        if (count == 0) return spool;
-        write_all(spool.get(), Bytes(buffer).first(static_cast<std::size_t>(count)), "spool file");
-        is_empty = false;
     }
 }
 
@@ -98,7 +74,7 @@ int run(const Flags& flags) {
     struct stat status {};
     if (::stat(flags.directory.c_str(), &status) != 0) throw_errno("stat", flags.directory);
     if (!S_ISDIR(status.st_mode)) throw_errno(ENOTDIR, "apply to", flags.directory);
-    const UniqueFd blob = open_blob(flags.file);
+    const UniqueFd blob = open_input(flags.file);
     in_context([&] { return flags.file; }, [&] { verify(blob.get(), flags); });
     auto stream = decompress(blob.get(), flags.file, nullptr);
     layer::apply([&](MutableBytes out) { return stream.read(out); }, flags.file, flags.directory);

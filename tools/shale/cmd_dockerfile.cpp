@@ -3,6 +3,7 @@
 #include "console.hpp"
 #include "dockerfile_json.hpp"
 #include "flags.hpp"
+#include "input.hpp"
 #include "terminal_text.hpp"
 
 #include <shale/base.hpp>
@@ -11,8 +12,6 @@
 #include <sys/stat.h>
 
 #include <cstdio>
-#include <iostream>
-#include <iterator>
 #include <memory>
 
 namespace shale::cli {
@@ -25,11 +24,6 @@ struct Flags {
     std::string action, file = "Dockerfile";
     bool write = false, check = false, json = false;
 };
-
-std::string read_text(const std::string& file) {
-    if (file != "-") return read_file(file, kMaxBytes);
-    return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
-}
 
 std::string display_name(const std::string& file) {
     return file == "-" ? "Dockerfile" : file;
@@ -66,7 +60,7 @@ int run_fmt(const Flags& flags) {
         fail(ErrorKind::Invalid, "--write and --check contradict each other");
     if (flags.write && flags.file == "-")
         fail(ErrorKind::Invalid, "--write needs a file, not standard input");
-    const auto text = read_text(flags.file);
+    const auto text = read_input(flags.file, kMaxBytes);
     if (explain_mistakes(dockerfile::parse(text, display_name(flags.file)))) return kFailure;
     const auto formatted = dockerfile::format(text);
     if (flags.check) {
@@ -84,7 +78,8 @@ int run_fmt(const Flags& flags) {
 
 // A tree with mistakes is a tree, too: an editor wants to see what there is.
 int run_ast(const Flags& flags) {
-    const auto parsed = dockerfile::parse(read_text(flags.file), display_name(flags.file));
+    const auto parsed =
+        dockerfile::parse(read_input(flags.file, kMaxBytes), display_name(flags.file));
     print_result(flags.json ? syntax_tree_json(parsed) : syntax_tree_text(parsed.file));
     return explain_mistakes(parsed) ? kFailure : kOk;
 }

@@ -2,6 +2,7 @@
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
+#include "input.hpp"
 #include "workspace.hpp"
 
 #include <shale/base.hpp>
@@ -21,27 +22,16 @@ struct Flags {
     bool quiet = false;
 };
 
-// An archive is read here and there, which a pipe is not.
-UniqueFd spool_of_input() {
-    if (is_terminal(STDIN_FILENO))
-        fail(ErrorKind::Invalid, "no archive comes from a terminal: -i FILE, or a pipe");
-    auto spool = anonymous_file(TempDir::default_parent());
-    std::vector<std::byte> buffer(1 << 20);
-    for (;;) {
-        const auto count = ::read(STDIN_FILENO, buffer.data(), buffer.size());
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) throw_errno("read", "standard input");
-        if (count == 0) return spool;
-        write_all(spool.get(), Bytes(buffer).first(static_cast<std::size_t>(count)), "spool file");
-    }
-}
-
 std::vector<build::LoadedImage> load(const Flags& flags, store::Store& store) {
     if (!flags.input.empty() && flags.input != "-") return build::load_images(flags.input, store);
-    const auto spool = spool_of_input();
-    return in_context(
-        [] { return std::string("standard input"); },
-        [&] { return build::load_images("/proc/self/fd/" + std::to_string(spool.get()), store); });
+    if (is_terminal(STDIN_FILENO))
+        fail(ErrorKind::Invalid, "no archive comes from a terminal: -i FILE, or a pipe");
+    const auto archive = open_input("-");
+    return in_context([] { return std::string("standard input"); },
+                      [&] {
+                          return build::load_images(
+                              "/proc/self/fd/" + std::to_string(archive.get()), store);
+                      });
 }
 
 int run(const Flags& flags, Workspace& workspace) {

@@ -4,6 +4,7 @@
 #include "command.hpp"
 #include "console.hpp"
 #include "flags.hpp"
+#include "input.hpp"
 #include "workspace.hpp"
 
 #include <shale/base.hpp>
@@ -28,17 +29,8 @@ struct Flags {
     bool password_stdin = false;
 };
 
-std::string whole_input() {
-    std::string text;
-    char buffer[4096];
-    for (;;) {
-        const auto count = ::read(STDIN_FILENO, buffer, sizeof buffer);
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) throw_errno("read", "standard input");
-        if (count == 0) break;
-        text.append(buffer, static_cast<std::size_t>(count));
-        if (text.size() > kMaxSecretBytes) fail(ErrorKind::Invalid, "the password is too long");
-    }
+std::string piped_password() {
+    auto text = read_input("-", kMaxSecretBytes);
     while (text.ends_with('\n') || text.ends_with('\r'))
         text.pop_back();
     return text;
@@ -85,7 +77,7 @@ registry::Credential wanted(const Flags& flags) {
     registry::Credential credential{flags.username, flags.password, {}};
     const bool can_ask = is_terminal(STDIN_FILENO) && !flags.password_stdin;
     if (credential.username.empty() && can_ask) credential.username = ask("Username: ");
-    if (flags.password_stdin) credential.password = whole_input();
+    if (flags.password_stdin) credential.password = piped_password();
     if (credential.password.empty() && can_ask) {
         const WithoutEcho silence;
         credential.password = ask("Password: ");
