@@ -71,10 +71,12 @@ class PlainLoop {
 class ThroughEngine {
   public:
     explicit ThroughEngine(const io::EngineOptions& options)
-        : engine_(io::create_engine(options, [this](const io::Piece& piece) {
-              if (!piece.bytes.empty()) sum_ ^= codec::xxh3_64(piece.bytes);
-              bytes_ += piece.bytes.size();
-              if (piece.last) close_one(piece.tag);
+        : engine_(io::create_engine(options, [this](std::span<const io::Piece> pieces) {
+              for (const auto& piece : pieces) {
+                  if (!piece.bytes.empty()) sum_ ^= codec::xxh3_64(piece.bytes);
+                  bytes_ += piece.bytes.size();
+                  if (piece.last) close_one(piece.tag);
+              }
           })) {}
     void read(const Directory& directory) {
         const std::uint64_t tag = next_++;

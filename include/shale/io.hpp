@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string_view>
 
 namespace shale::io {
@@ -48,15 +49,16 @@ struct Piece {
     bool last = false;  // set once per file, also for an empty file and after an error
     int error = 0;      // errno; bytes is empty
 };
-using OnPiece =
-    std::function<void(const Piece&)>;  // called on the thread inside submit() or drain()
+// Called on the thread inside submit() or drain(), with at least one piece. They are of different
+// files, so whoever hashes them can do so side by side.
+using OnPieces = std::function<void(std::span<const Piece>)>;
 
 struct EngineStats {
     std::uint64_t opens = 0, reads = 0, bytes = 0, submit_calls = 0;
 };
 
 // Opens (O_RDONLY|O_NOFOLLOW|O_NONBLOCK), reads to the end and closes every submitted file.
-// on_piece must not call back into its engine.
+// on_pieces must not call back into its engine.
 class FileEngine {
   public:
     virtual ~FileEngine() = default;
@@ -91,6 +93,6 @@ constexpr bool is_sparse(std::uint64_t size, std::uint64_t blocks) {
     return size > kWorthAsking && blocks < (size - kWorthAsking) / kBlock;
 }
 
-std::unique_ptr<FileEngine> create_engine(const EngineOptions& options, OnPiece on_piece);
+std::unique_ptr<FileEngine> create_engine(const EngineOptions& options, OnPieces on_pieces);
 
 }  // namespace shale::io

@@ -16,11 +16,11 @@ EngineOptions bounded(EngineOptions options) {
 
 }  // namespace
 
-std::unique_ptr<FileEngine> create_engine(const EngineOptions& options, OnPiece on_piece) {
+std::unique_ptr<FileEngine> create_engine(const EngineOptions& options, OnPieces on_pieces) {
     const EngineOptions used = bounded(options);
     if (used.kind != EngineKind::Threads)
-        if (auto engine = create_uring_engine(used, on_piece)) return engine;
-    return create_thread_engine(used, std::move(on_piece));
+        if (auto engine = create_uring_engine(used, on_pieces)) return engine;
+    return create_thread_engine(used, std::move(on_pieces));
 }
 
 }  // namespace shale::io

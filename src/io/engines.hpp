@@ -9,8 +9,8 @@ namespace shale::io {
 
 // nullptr if the kernel refuses the ring (old, disabled by sysctl or seccomp, out of locked
 // memory).
-std::unique_ptr<FileEngine> create_uring_engine(const EngineOptions& options, OnPiece on_piece);
-std::unique_ptr<FileEngine> create_thread_engine(const EngineOptions& options, OnPiece on_piece);
+std::unique_ptr<FileEngine> create_uring_engine(const EngineOptions& options, OnPieces on_pieces);
+std::unique_ptr<FileEngine> create_thread_engine(const EngineOptions& options, OnPieces on_pieces);
 
 // A name that became a FIFO since it was listed must not block us.
 inline constexpr int kOpenFlags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;

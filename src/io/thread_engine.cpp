@@ -24,8 +24,8 @@ constexpr std::size_t kBuffersPerThread = 8;
 
 class ThreadEngine final : public FileEngine {
   public:
-    ThreadEngine(const EngineOptions& options, OnPiece on_piece)
-        : on_piece_(std::move(on_piece)), buffer_bytes_(options.buffer_bytes),
+    ThreadEngine(const EngineOptions& options, OnPieces on_pieces)
+        : on_pieces_(std::move(on_pieces)), buffer_bytes_(options.buffer_bytes),
           max_requests_(std::size_t{options.threads} * kBuffersPerThread),
           memory_(max_requests_ * buffer_bytes_) {
         for (std::size_t at = 0; at < max_requests_; ++at)
@@ -85,7 +85,7 @@ class ThreadEngine final : public FileEngine {
         } give_back{*this, lock, batch};
         lock.unlock();
         for (const Filled& filled : batch)
-            on_piece_(filled.piece);
+            on_pieces_({&filled.piece, 1});
     }
 
     void retire(const Filled& filled) {
@@ -163,7 +163,7 @@ class ThreadEngine final : public FileEngine {
         ++(stats_.*counter);
     }
 
-    OnPiece on_piece_;
+    OnPieces on_pieces_;
     const std::size_t buffer_bytes_;
     const std::size_t max_requests_;
     std::mutex mutex_;
@@ -182,8 +182,8 @@ class ThreadEngine final : public FileEngine {
 
 }  // namespace
 
-std::unique_ptr<FileEngine> create_thread_engine(const EngineOptions& options, OnPiece on_piece) {
-    return std::make_unique<ThreadEngine>(options, std::move(on_piece));
+std::unique_ptr<FileEngine> create_thread_engine(const EngineOptions& options, OnPieces on_pieces) {
+    return std::make_unique<ThreadEngine>(options, std::move(on_pieces));
 }
 
 }  // namespace shale::io

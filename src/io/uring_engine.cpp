@@ -53,8 +53,8 @@ class Arena {
 
 class UringEngine final : public FileEngine {
   public:
-    UringEngine(const EngineOptions& options, OnPiece on_piece)
-        : on_piece_(std::move(on_piece)), buffer_bytes_(options.buffer_bytes),
+    UringEngine(const EngineOptions& options, OnPieces on_pieces)
+        : on_pieces_(std::move(on_pieces)), buffer_bytes_(options.buffer_bytes),
           arena_(std::size_t{options.depth} * options.buffer_bytes), slots_(options.depth) {
         for (unsigned slot = options.depth; slot-- > 0;)
             free_.push_back(slot);
@@ -162,6 +162,17 @@ class UringEngine final : public FileEngine {
             --in_flight_;
             handle(static_cast<unsigned>(tag), outcome);
         }
+        deliver();
+    }
+
+    // A slot's buffer is filled again only by an operation queued later.
+    void deliver() {
+        if (pieces_.empty()) return;
+        on_pieces_(pieces_);
+        pieces_.clear();
+        for (const unsigned slot : unfinished_)
+            queue_read(slot);
+        unfinished_.clear();
     }
 
     void handle(unsigned slot, int outcome) {
@@ -178,19 +189,19 @@ class UringEngine final : public FileEngine {
         const bool last = at.progress.advance(count, buffer_bytes_) == Progress::Next::Finish;
         if (at.progress.grew_beyond_reason()) return finish(slot, EFBIG, true);
         stats_.bytes += count;
-        const Piece piece{at.tag, offset, Bytes(buffer(slot), count), last, 0};
-        if (last) release(slot);
-        on_piece_(piece);  // the slot's buffer is filled again only by an operation queued later
-        if (!last) queue_read(slot);
+        pieces_.push_back({at.tag, offset, Bytes(buffer(slot), count), last, 0});
+        if (last)
+            release(slot);
+        else
+            unfinished_.push_back(slot);
     }
 
     void finish(unsigned slot, int error, bool is_open) {
-        const Piece piece{slots_[slot].tag, slots_[slot].progress.offset, {}, true, error};
+        pieces_.push_back({slots_[slot].tag, slots_[slot].progress.offset, {}, true, error});
         if (is_open)
             release(slot);
         else
             free_.push_back(slot);
-        on_piece_(piece);
     }
 
     void queue_read(unsigned slot) {
@@ -216,11 +227,13 @@ class UringEngine final : public FileEngine {
         free_.push_back(slot);
     }
 
-    OnPiece on_piece_;
+    OnPieces on_pieces_;
     const std::size_t buffer_bytes_;
     Arena arena_;
     std::vector<Slot> slots_;
     std::vector<unsigned> free_;
+    std::vector<Piece> pieces_;         // that came and were not delivered
+    std::vector<unsigned> unfinished_;  // slots of those that are not their file's last
     io_uring ring_{};
     bool started_ = false;
     bool buffers_registered_ = false;
@@ -230,8 +243,8 @@ class UringEngine final : public FileEngine {
 
 }  // namespace
 
-std::unique_ptr<FileEngine> create_uring_engine(const EngineOptions& options, OnPiece on_piece) {
-    auto engine = std::make_unique<UringEngine>(options, std::move(on_piece));
+std::unique_ptr<FileEngine> create_uring_engine(const EngineOptions& options, OnPieces on_pieces) {
+    auto engine = std::make_unique<UringEngine>(options, std::move(on_pieces));
     if (!engine->start()) return nullptr;
     return engine;
 }

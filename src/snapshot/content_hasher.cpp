@@ -6,6 +6,7 @@
 #include "content_hasher.hpp"
 
 #include <shale/codec.hpp>
+#include <shale/codec_state.hpp>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -71,7 +72,7 @@ class HashWorker {
     // A file between its submission and its outcome. Slots are reused.
     struct Reading {
         HashJob job;
-        codec::Sha256 hash;
+        codec::Sha256Stream hash;
         std::uint64_t bytes = 0;
         std::int64_t began_ns = 0;
         int reads = 0;
@@ -81,7 +82,8 @@ class HashWorker {
     void open_engine() {
         io::EngineOptions options = shared_.options_;
         options.threads = std::max(1u, options.threads / shared_.max_workers_);
-        engine_ = io::create_engine(options, [this](const io::Piece& piece) { take(piece); });
+        engine_ =
+            io::create_engine(options, [this](std::span<const io::Piece> pieces) { take(pieces); });
         const std::lock_guard lock(shared_.mutex_);
         shared_.engine_ = engine_->engine_name();
     }
@@ -126,6 +128,7 @@ class HashWorker {
 
     void submit(std::size_t slot) {
         Reading& file = *slots_[slot];
+        file.hash = {};
         file.bytes = 0;
         ++file.reads;
         file.began_ns = filesystem_tick_ns();
@@ -165,21 +168,30 @@ class HashWorker {
         return shared_.failed_;
     }
 
-    void take(const io::Piece& piece) {
-        Reading& file = *slots_[piece.tag];
-        if (piece.error != 0) {
-            if (file.bytes > 0) file.hash.finish();  // empties it for the next user of the slot
-            return close(piece.tag, kind_of_error(piece.error), {}, piece.error);
+    // Hashes what came side by side; most files come in one piece.
+    void take(std::span<const io::Piece> pieces) {
+        updates_.clear();
+        whole_.clear();
+        for (const auto& piece : pieces) {
+            bytes_ += piece.bytes.size();
+            slots_[piece.tag]->bytes += piece.bytes.size();
+            if (piece.error != 0) continue;
+            if (is_whole(piece))
+                whole_.push_back(piece.bytes);
+            else
+                updates_.push_back({&slots_[piece.tag]->hash, piece.bytes});
         }
-        bytes_ += piece.bytes.size();
-        if (piece.last && piece.offset == 0) {  // the usual small file: one call, no state
-            file.bytes = piece.bytes.size();
-            return verify(piece.tag, codec::sha256(piece.bytes));
-        }
-        file.hash.update(piece.bytes);
-        file.bytes += piece.bytes.size();
-        if (piece.last) verify(piece.tag, file.hash.finish());
+        digests_.resize(whole_.size());
+        codec::sha256_together(updates_, whole_, digests_);
+        auto digest = digests_.begin();
+        for (const auto& piece : pieces)
+            if (piece.error != 0)
+                close(piece.tag, kind_of_error(piece.error), {}, piece.error);
+            else if (piece.last)
+                verify(piece.tag, is_whole(piece) ? *digest++ : slots_[piece.tag]->hash.finish());
     }
+
+    static bool is_whole(const io::Piece& piece) { return piece.last && piece.offset == 0; }
 
     void verify(std::size_t slot, const Digest& content) {
         Reading& file = *slots_[slot];
@@ -227,6 +239,10 @@ class HashWorker {
     bool is_idle_ = false;             // there is no full batch to go on with
     std::vector<std::size_t> sparse_;  // slots of sparse files, to be read when the others are
     std::vector<std::byte> buffer_;    // for them
+    // What take() works on:
+    std::vector<codec::Sha256Update> updates_;
+    std::vector<Bytes> whole_;
+    std::vector<Digest> digests_;
     std::vector<HashOutcome> outcomes_;
     std::uint64_t files_ = 0, bytes_ = 0;
     // Last: it waits for reads in flight, which use the slots, before they go.

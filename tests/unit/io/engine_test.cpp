@@ -12,6 +12,7 @@
 #include <cstring>
 #include <map>
 #include <random>
+#include <set>
 #include <vector>
 
 namespace shale::io {
@@ -80,8 +81,13 @@ class Engines : public ::testing::TestWithParam<EngineKind> {
         return options;
     }
     std::unique_ptr<FileEngine> create(const EngineOptions& options) {
-        auto engine =
-            create_engine(options, [this](const Piece& piece) { files_[piece.tag].take(piece); });
+        auto engine = create_engine(options, [this](std::span<const Piece> pieces) {
+            std::set<std::uint64_t> tags;  // whoever hashes them may do so side by side
+            for (const Piece& piece : pieces) {
+                EXPECT_TRUE(tags.insert(piece.tag).second);
+                files_[piece.tag].take(piece);
+            }
+        });
         if (GetParam() == EngineKind::Uring && engine->engine_name() != "io_uring") skipped_ = true;
         return engine;
     }
@@ -155,7 +161,8 @@ TEST_P(Engines, FileWithoutAnEndIsGivenUp) {
     int error = 0;
     EngineOptions large = options();
     large.buffer_bytes = 1 << 20;
-    const auto engine = create_engine(large, [&](const Piece& piece) { error = piece.error; });
+    const auto engine =
+        create_engine(large, [&](std::span<const Piece> pieces) { error = pieces.front().error; });
     engine->submit({folder_.fd(), "zero", 0, 0});
     engine->drain();
     EXPECT_EQ(error, EFBIG);
@@ -235,8 +242,8 @@ TEST_P(Engines, ExceptionFromTheCallbackReachesTheCaller) {
     std::vector<std::string> names;
     for (int at = 0; at < 8; ++at)
         names.push_back("f" + std::to_string(at));
-    const auto engine =
-        create_engine(options(), [](const Piece&) { fail(ErrorKind::Cancelled, "enough"); });
+    const auto engine = create_engine(
+        options(), [](std::span<const Piece>) { fail(ErrorKind::Cancelled, "enough"); });
     EXPECT_THROW(
         {
             for (std::uint64_t at = 0; at < 8; ++at)
@@ -255,13 +262,13 @@ INSTANTIATE_TEST_SUITE_P(Both, Engines, ::testing::Values(EngineKind::Uring, Eng
 TEST(EngineOptions, ForcedThreadsAreThreads) {
     EngineOptions options;
     options.kind = EngineKind::Threads;
-    EXPECT_EQ(create_engine(options, [](const Piece&) {})->engine_name(), "threads");
+    EXPECT_EQ(create_engine(options, [](std::span<const Piece>) {})->engine_name(), "threads");
 }
 
 TEST(EngineOptions, AutoPrefersIoUringWhereItWorks) {
     EngineOptions uring;
     uring.kind = EngineKind::Uring;
-    const auto nothing = [](const Piece&) {};
+    const auto nothing = [](std::span<const Piece>) {};
     EXPECT_EQ(create_engine({}, nothing)->engine_name(),
               create_engine(uring, nothing)->engine_name());
 }
@@ -271,9 +278,9 @@ TEST(EngineOptions, AbsurdValuesAreBounded) {
     folder.write("f", "x");
     for (const EngineKind kind : {EngineKind::Uring, EngineKind::Threads}) {
         std::string bytes;
-        const auto engine =
-            create_engine({.kind = kind, .depth = 0, .threads = 0, .buffer_bytes = 0},
-                          [&](const Piece& piece) { bytes.append(as_text(piece.bytes)); });
+        const auto engine = create_engine(
+            {.kind = kind, .depth = 0, .threads = 0, .buffer_bytes = 0},
+            [&](std::span<const Piece> pieces) { bytes.append(as_text(pieces.front().bytes)); });
         engine->submit({folder.fd(), "f", 1, 0});
         engine->drain();
         EXPECT_EQ(bytes, "x");
@@ -300,8 +307,10 @@ TEST(EnginesAgree, OnRandomFiles) {
     const auto read_all = [&](const EngineOptions& options) {
         std::map<std::uint64_t, std::pair<std::string, int>> files;
         std::map<std::uint64_t, Received> received;
-        const auto engine =
-            create_engine(options, [&](const Piece& piece) { received[piece.tag].take(piece); });
+        const auto engine = create_engine(options, [&](std::span<const Piece> pieces) {
+            for (const Piece& piece : pieces)
+                received[piece.tag].take(piece);
+        });
         for (std::size_t at = 0; at < names.size(); ++at)
             engine->submit({folder.fd(), names[at].c_str(), hints[at], at});
         engine->drain();
