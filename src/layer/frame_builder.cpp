@@ -37,9 +37,11 @@ std::string read_packed(FrameStore& store, const StoredFrame& stored) {
 
 }  // namespace
 
-FrameBuilder::FrameBuilder(const WriteOptions& options, const codec::Sink& sink, FrameStore* store)
+FrameBuilder::FrameBuilder(const WriteOptions& options, const codec::Sink& sink, FrameStore* store,
+                           OnOtherContent on_other)
     : sink_(sink), store_(store), level_(options.level), keep_entries_(options.keep_entries),
-      frame_bytes_(checked_frame_bytes(options)), pipeline_(options, sink) {}
+      frame_bytes_(checked_frame_bytes(options)),
+      pipeline_(options, sink, FrameCodec::Zstd, std::move(on_other)) {}
 
 FrameJob& FrameBuilder::current_job() {
     if (job_ == nullptr) job_ = pipeline_.acquire();
@@ -59,6 +61,13 @@ void FrameBuilder::append(Bytes bytes) {
 void FrameBuilder::commit_in_frame(std::size_t count) {
     current().commit(count);
     tar_offset_ += count;
+}
+
+void FrameBuilder::note_content(const JobContent& content,
+                                const std::optional<codec::Sha256Stream>& before) {
+    FrameJob& job = current_job();
+    job.contents.push_back(content);
+    if (before) job.content_before = before;
 }
 
 MutableBytes FrameBuilder::room(std::uint64_t wanted) {

@@ -11,7 +11,8 @@ class FrameBuilder {
   public:
     // Pieces of the table of contents that have a key come from `store` if it is not null and has
     // them.
-    FrameBuilder(const WriteOptions& options, const codec::Sink& sink, FrameStore* store = nullptr);
+    FrameBuilder(const WriteOptions& options, const codec::Sink& sink, FrameStore* store = nullptr,
+                 OnOtherContent on_other = {});
 
     std::uint64_t tar_offset() const { return tar_offset_; }
     std::size_t frame_bytes() const { return frame_bytes_; }
@@ -24,6 +25,10 @@ class FrameBuilder {
     // full.
     MutableBytes room(std::uint64_t wanted);
     void commit(std::size_t count);
+    // A content in the current frame, to be hashed on the way. `before`: of what the frames so far
+    // do not hold, for the first part of one that is not whole.
+    void note_content(const JobContent& content,
+                      const std::optional<codec::Sha256Stream>& before = std::nullopt);
     // Closes the current frame, if it holds anything. The first key, if any, takes part in the
     // names of all that follows.
     void cut(std::vector<Digest> keys = {});

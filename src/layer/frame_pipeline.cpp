@@ -103,8 +103,10 @@ void FrameBuffer::commit(std::size_t count) {
     size_ += count;
 }
 
-FramePipeline::FramePipeline(const WriteOptions& options, const codec::Sink& sink, FrameCodec codec)
-    : sink_(sink), jobs_(compressor_count(options, codec) + kMoreJobs), free_(jobs_.size()),
+FramePipeline::FramePipeline(const WriteOptions& options, const codec::Sink& sink, FrameCodec codec,
+                             OnOtherContent on_other)
+    : sink_(sink), on_other_(std::move(on_other)),
+      jobs_(compressor_count(options, codec) + kMoreJobs), free_(jobs_.size()),
       to_compress_(jobs_.size()), in_order_(jobs_.size()) {
     for (FrameJob& job : jobs_)
         free_.push(&job);
@@ -136,6 +138,8 @@ FrameJob* FramePipeline::acquire() {
     if (failed_) rethrow_failure();
     SHALE_ENSURE(job.has_value());
     (*job)->raw.clear();
+    (*job)->contents.clear();
+    (*job)->content_before.reset();
     (*job)->cuts.clear();
     (*job)->packed.clear();
     (*job)->packed_cuts.clear();
@@ -232,13 +236,35 @@ void FramePipeline::finish_frames() {
 void FramePipeline::hash_tar(const FrameJob& job) {
     if (job.hash_behind) result_.tar_hash = *job.hash_behind;
     const Bytes tar_bytes = job.kind == FrameKind::Data ? job.raw.bytes() : Bytes{};
+    if (job.content_before) content_hash_ = *job.content_before;
+    Bytes part;
+    whole_contents_.clear();
+    for (const auto& content : job.contents) {
+        const Bytes bytes = tar_bytes.subspan(content.at, content.bytes);
+        if (content.is_whole)
+            whole_contents_.push_back(bytes);
+        else
+            part = bytes;
+    }
+    content_digests_.resize(whole_contents_.size());
     const codec::Sha256Update updates[] = {
         {&result_.tar_hash, tar_bytes},
+        {&content_hash_, part},
         {&result_.blob_hash, as_bytes(unhashed_)},
         {&frame_hash_, undigested_ ? as_bytes(unhashed_) : Bytes{}}};
-    codec::sha256_together(updates);
+    codec::sha256_together(updates, whole_contents_, content_digests_);
     unhashed_.clear();
     end_frame_digest();
+    check_contents(job);
+}
+
+void FramePipeline::check_contents(const FrameJob& job) {
+    auto whole = content_digests_.begin();
+    for (const auto& content : job.contents) {
+        if (!content.is_last) continue;
+        const Digest found = content.is_whole ? *whole++ : content_hash_.finish();
+        if (found != content.expected) on_other_(content, found);
+    }
 }
 
 // The bytes just hashed were those of a data frame, if any.

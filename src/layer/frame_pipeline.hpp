@@ -8,7 +8,8 @@
 //      └────────── [free] ◄──────────────────────────  wait for the flag, SHA-256 of the blob, sink
 //
 // The finisher hashes a frame's tar bytes while a compressor still works on it, and with them the
-// compressed bytes of the frame before: two streams at once cost little more than one. A job whose
+// contents in it and the compressed bytes of the frame before: several streams at once cost little
+// more than one. A content that is not what the tree says is a failure of the finisher. A job whose
 // compressed bytes the caller has brought along skips the compressors, or is decompressed there if
 // its tar bytes must be hashed. Jobs are a fixed pool whose buffers are reused, so memory is
 // bounded by the pool and the caller blocks when it runs dry. The output depends on the order of
@@ -62,8 +63,24 @@ struct FrameName {
 // What makes a frame of a job's bytes: our zstd frames, or members of a gzip file.
 enum class FrameCodec { Zstd, Gzip };
 
+// What a job's bytes have of one file: all of it, or what lies in this frame.
+struct JobContent {
+    std::size_t at = 0, bytes = 0;
+    snapshot::NodeId node = snapshot::kNoNode;
+    Digest expected;  // of the whole file
+    bool is_whole = true;
+    bool is_last = true;
+};
+
+// Told of a content with another digest than was expected; throws.
+using OnOtherContent = std::function<void(const JobContent&, const Digest& found)>;
+
 struct FrameJob {
     FrameBuffer raw;
+    // In `raw`. At most one is not whole; what of it came before is hashed in `content_before` if
+    // no earlier job had any of it.
+    std::vector<JobContent> contents;
+    std::optional<codec::Sha256Stream> content_before;
     // Where frames end that are compressed apart but travel in this job together; empty: one frame.
     std::vector<std::size_t> cuts;
     std::string packed;                    // not empty at submit(): taken as it is
@@ -97,8 +114,9 @@ class FramePipeline {
         WriteStats stats;
     };
 
+    // `on_other` is called on another thread; without one no job may have contents.
     FramePipeline(const WriteOptions& options, const codec::Sink& sink,
-                  FrameCodec codec = FrameCodec::Zstd);
+                  FrameCodec codec = FrameCodec::Zstd, OnOtherContent on_other = {});
     ~FramePipeline();  // abandons what is in flight
 
     FrameJob* acquire();
@@ -109,6 +127,7 @@ class FramePipeline {
     void compress_frames(FrameCodec codec, int level);
     void finish_frames();
     void hash_tar(const FrameJob& job);
+    void check_contents(const FrameJob& job);
     void end_frame_digest();
     void digest_stored_frames();
     void finish_frame(FrameJob& job);
@@ -121,6 +140,7 @@ class FramePipeline {
     void rethrow_failure();
 
     const codec::Sink& sink_;
+    const OnOtherContent on_other_;
     std::vector<FrameJob> jobs_;
     BoundedQueue<FrameJob*> free_, to_compress_, in_order_;
     std::atomic<std::uint64_t> bytes_compressed_ = 0;
@@ -131,6 +151,9 @@ class FramePipeline {
     Result result_;
     std::vector<Frame> side_frames_;
     codec::Sha256Stream frame_hash_;
+    codec::Sha256Stream content_hash_;  // of the file that goes on in the next frame
+    std::vector<Bytes> whole_contents_;
+    std::vector<Digest> content_digests_;
     // The data frame that unhashed_ is, if it is one and its digest is not known.
     std::optional<std::size_t> undigested_;
     std::string skippable_;

@@ -3,8 +3,8 @@
 // One thread, MemberFeed, plans members and collects them until their frame is complete, so that
 // its key is known before anything is read. The calling thread takes the frame from the store if it
 // is there, and no file of it is opened; else it builds the frame's tar: headers, and contents read
-// straight into the frame buffer, hashed there per file. Everything downstream of the buffer
-// (compression, DiffID, blob digest, sink) happens on the pipeline's threads.
+// straight into the frame buffer. Everything downstream of the buffer (compression, digests of
+// contents, DiffID and blob, sink) happens on the pipeline's threads.
 //
 // A large content has frames of its own, cut where its bytes say so (codec::Chunker); if its digest
 // is known from an earlier layer, so are its chunks, in order. Otherwise it is read, and each chunk
@@ -36,7 +36,12 @@ class LayerWriter {
     LayerWriter(const snapshot::Tree& after, const OpenContent& open, const WriteOptions& options,
                 FrameStore* store, const codec::Sink& out)
         : after_(after), open_(open), options_(options), store_(store),
-          builder_(options, out, store), keys_(options) {}
+          builder_(options, out, store,
+                   [this](const JobContent& content, const Digest& found) {
+                       reject(content.node, fmt::format("{} where the tree says {}", found.str(),
+                                                        content.expected.str()));
+                   }),
+          keys_(options) {}
 
     Rewritten write(const std::vector<diff::Change>& changes) {
         std::size_t members = 0;
@@ -90,15 +95,16 @@ class LayerWriter {
 
     void read_small(NodeId node, const snapshot::Entry& entry) {
         const codec::Source source = open(node, entry);
-        const MutableBytes room = builder_.room_in_frame(static_cast<std::size_t>(entry.size));
+        const auto size = static_cast<std::size_t>(entry.size);
+        builder_.note_content({builder_.frame_content().size(), size, node, entry.content});
+        const MutableBytes room = builder_.room_in_frame(size);
         for (std::size_t filled = 0; filled < room.size();) {
             const std::size_t got = checked_read(source, room.subspan(filled));
             if (got == 0) reject_short(node, room.size() - filled, entry.size);
             filled += got;
         }
-        hash_.update(room);
-        builder_.commit_in_frame(room.size());
-        verify_end(node, entry, source);
+        builder_.commit_in_frame(size);
+        expect_end(node, entry, source);
     }
 
     void write_large(NodeId node) {
@@ -132,13 +138,12 @@ class LayerWriter {
     void read_large(NodeId node, const snapshot::Entry& entry, std::uint64_t done) {
         const codec::Source source = open(node, entry);
         codec::Chunker chunker(kChunkFactor * options_.frame_bytes);
-        Chunks chunks{entry.content, 0, 0, done};
+        Chunks chunks{node, entry, done};
         for (std::uint64_t left = entry.size; left > 0;) {
             const MutableBytes room =
                 builder_.room_in_frame(static_cast<std::size_t>(std::min(left, kReadBytes)));
             const std::size_t got = checked_read(source, room);
             if (got == 0) reject_short(node, left, entry.size);
-            hash_.update(Bytes(room).first(got));
             builder_.commit_in_frame(got);
             left -= got;
             for (Bytes fresh = Bytes(room).first(got); !fresh.empty();) {
@@ -147,14 +152,18 @@ class LayerWriter {
                 if (chunker.is_complete() && !is_last) fresh = end_chunk(chunks, fresh.size());
             }
         }
-        verify_end(node, entry, source);
+        expect_end(node, entry, source);
         builder_.append(Bytes(kZeros).first(tar::padding(entry.size)));
         end_chunk(chunks, 0);
     }
 
     struct Chunks {
-        const Digest& content;
-        std::uint64_t ordinal, at, done;
+        NodeId node;
+        const snapshot::Entry& entry;
+        std::uint64_t done;
+        std::uint64_t ordinal = 0, at = 0;
+        // Of the chunks within `done`, until the first one behind them.
+        std::optional<codec::Sha256Stream> hash = codec::Sha256Stream();
     };
 
     // Closes the current frame before its last `rest` bytes, which it returns.
@@ -165,13 +174,22 @@ class LayerWriter {
         if (at < chunks.done) {
             if (chunks.at > chunks.done)
                 fail(ErrorKind::Corrupt, "the frame store holds chunks of another content");
+            chunks.hash->update(builder_.frame_content().first(bytes));
             return builder_.drop_before(rest);
         }
+        const auto left = static_cast<std::size_t>(chunks.entry.size - at);
+        builder_.note_content({.at = 0,
+                               .bytes = std::min(bytes, left),
+                               .node = chunks.node,
+                               .expected = chunks.entry.content,
+                               .is_whole = false,
+                               .is_last = bytes >= left},
+                              std::exchange(chunks.hash, std::nullopt));
         const Digest similar = keys_.similar(builder_.frame_content().first(bytes));
         if (store_ != nullptr)
             if (const auto stored = store_->find(similar))
                 builder_.pack_from(*store_, *stored, rest);
-        return builder_.cut_before(rest, {keys_.chunk(chunks.content, ordinal), similar});
+        return builder_.cut_before(rest, {keys_.chunk(chunks.entry.content, ordinal), similar});
     }
 
     codec::Source open(NodeId node, const snapshot::Entry& entry) {
@@ -179,13 +197,9 @@ class LayerWriter {
         return open_(after_.path(node), entry);
     }
 
-    void verify_end(NodeId node, const snapshot::Entry& entry, const codec::Source& source) {
+    void expect_end(NodeId node, const snapshot::Entry& entry, const codec::Source& source) const {
         std::byte extra;
         if (source({&extra, 1}) != 0) reject(node, fmt::format("longer than {} bytes", entry.size));
-        const Digest content = hash_.finish();
-        if (content != entry.content)
-            reject(node,
-                   fmt::format("{} where the tree says {}", content.str(), entry.content.str()));
     }
 
     static std::size_t checked_read(const codec::Source& source, MutableBytes room) {
@@ -209,7 +223,6 @@ class LayerWriter {
     FrameStore* const store_;  // or null
     FrameBuilder builder_;
     FrameKeys keys_;
-    codec::Sha256 hash_;
     std::uint64_t files_opened_ = 0;
 };
 

@@ -31,18 +31,24 @@ class FrameReuse : public ::testing::Test {
     static std::string name(int directory, int file) {
         return "pkg" + std::to_string(directory) + "/lib/f" + std::to_string(file) + ".js";
     }
-    // The layer of all that was put, with and without the store; both must be the same bytes.
-    Result rebuild() {
+    snapshot::Tree tree() const {
         snapshot::TreeBuilder builder;
         for (const auto& [path, spec] : files_)
             builder.put(path, spec);
-        const auto tree = builder.finish();
-        const auto empty = snapshot::TreeBuilder().finish();
-        const Layer expected = write(empty, tree, contents_, options_);
+        return builder.finish();
+    }
+    Result rewrite() {
+        const auto after = tree();
         Result result;
         result.layer =
-            rewrite_layer(diff::compare(empty, tree), tree, contents_.opener(), options_, &frames_,
-                          [&](Bytes bytes) { result.blob.append(as_text(bytes)); });
+            rewrite_layer(diff::compare(empty_, after), after, contents_.opener(), options_,
+                          &frames_, [&](Bytes bytes) { result.blob.append(as_text(bytes)); });
+        return result;
+    }
+    // The layer of all that was put, with and without the store; both must be the same bytes.
+    Result rebuild() {
+        const Layer expected = write(empty_, tree(), contents_, options_);
+        Result result = rewrite();
         const Written& written = result.layer.written;
         EXPECT_EQ(result.blob, expected.blob);
         EXPECT_EQ(written.blob, expected.written.blob);
@@ -52,6 +58,7 @@ class FrameReuse : public ::testing::Test {
         return result;
     }
 
+    const snapshot::Tree empty_ = snapshot::TreeBuilder().finish();
     Contents contents_;
     std::map<std::string, snapshot::EntrySpec> files_;
     MemoryFrames frames_;
@@ -134,6 +141,26 @@ TEST_F(FrameReuse, DamagedFramesAreMadeAgain) {
     const Result again = rebuild();
     EXPECT_EQ(again.stats().frames_reused, 0u);
     EXPECT_EQ(again.stats().bytes_compressed, again.layer.written.toc.tar_bytes);
+}
+
+// The chunks before it were taken over without the file; its digest is still checked from its
+// beginning.
+TEST_F(FrameReuse, DamagedChunkOfALargeFileIsReadFromTheFile) {
+    const std::string big = noise(1, 1'000'000);
+    files_["big.bin"] = file_spec(contents_, big);
+    frames_.put(rebuild());
+    frames_.corrupt(400'000, 600'000);
+    const Result again = rebuild();
+    EXPECT_GT(again.stats().frames_reused, 0u);
+    EXPECT_GT(again.stats().bytes_compressed, 0u);
+    EXPECT_LT(again.stats().bytes_compressed, 700'000u);
+
+    for (const std::size_t at : {std::size_t{0}, big.size() / 2, big.size() - 1}) {
+        std::string changed = big;
+        changed[at] ^= 1;
+        contents_.change(codec::sha256(big), changed);
+        EXPECT_THROW(rewrite(), Error) << at;
+    }
 }
 
 // Bytes that are what they were when they were stored, and no frame: nobody can tell before they

@@ -83,6 +83,9 @@ class Contents {
         };
     }
 
+    // As if the file had been written to since the tree was made.
+    void change(const Digest& digest, std::string bytes) { bytes_.at(digest) = std::move(bytes); }
+
   private:
     std::map<Digest, std::string> bytes_;
 };

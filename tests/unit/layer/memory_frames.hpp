@@ -42,9 +42,10 @@ class MemoryFrames final : public FrameStore {
         const Bytes bytes = as_bytes(blob).subspan(stored.frame.blob_offset, out.size());
         std::copy(bytes.begin(), bytes.end(), out.begin());
     }
-    // Flips one byte in the middle of every frame.
-    void corrupt() {
+    // Flips one byte in the middle of every frame that begins within these bytes of the tar.
+    void corrupt(std::uint64_t from = 0, std::uint64_t to = UINT64_MAX) {
         for (auto& [key, stored] : frames_) {
+            if (stored.frame.tar_offset < from || stored.frame.tar_offset >= to) continue;
             char& byte =
                 blobs_.at(stored.blob)[stored.frame.blob_offset + stored.frame.blob_bytes / 2];
             if (!corrupted_.insert(&byte).second) continue;

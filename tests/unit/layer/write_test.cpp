@@ -138,6 +138,43 @@ TEST(Write, ATableOfContentsOfManyMegabytesIsReadBack) {
     plain_tar(layer.blob);  // still one archive
 }
 
+// A layer that said something else than its tree would be a wrong image that builds go on with.
+TEST(Write, FilesThatChangedSinceTheScanAreRefusedByName) {
+    const std::string large(5 << 20, 'l');
+    const auto changed_at = [](std::string text, std::size_t at) {
+        text[at] ^= 1;
+        return text;
+    };
+    const std::pair<std::string, std::string> cases[] = {
+        {"few bytes", "few bytex"},
+        {"few bytes", "few byte"},
+        {"few bytes", "few bytes!"},
+        {"few bytes", ""},
+        {large, changed_at(large, 0)},
+        {large, changed_at(large, large.size() / 2)},
+        {large, changed_at(large, large.size() - 1)},
+        {large, large.substr(1)},
+        {large, large + "!"},
+    };
+    for (const auto& [was, is] : cases) {
+        Contents contents;
+        snapshot::TreeBuilder builder;
+        builder.put("a", file_spec(contents, "before"));
+        builder.put("changed", file_spec(contents, was));
+        builder.put("z", file_spec(contents, "behind"));
+        contents.change(codec::sha256(was), is);
+        std::string message;
+        try {
+            write(empty_tree(), builder.finish(), contents);
+        } catch (const Error& error) {
+            EXPECT_EQ(error.kind(), ErrorKind::Corrupt);
+            message = error.what();
+        }
+        EXPECT_TRUE(message.starts_with("'changed' is not the file that was scanned"))
+            << was.size() << " bytes: " << message;
+    }
+}
+
 TEST(Write, EntriesAreKeptOnRequestOnly) {
     Contents contents;
     snapshot::TreeBuilder builder;
