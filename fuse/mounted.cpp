@@ -134,6 +134,8 @@ struct Mounted::State {
 
     ~State() {
         const bool refused = mounted && !gone && !unmount();
+        for (const ReadJob& job : server.read_line().close())
+            fuse_reply_err(job.request, EIO);
         end_threads();
         // Through fusermount3, as an ordinary user mounted it. It closes the device: not before
         // the threads have let go of that.
@@ -214,6 +216,7 @@ Mounted::Mounted(std::shared_ptr<mount::View> view, const std::string& target,
     : state_(std::make_unique<State>(std::move(view), target)) {
     check_target(target);
     state_->server.set_origin(options.origin);
+    state_->server.read_line().set_limit(options.reading_threads);
     // fusermount3 lets an ordinary user show a mount to nobody else, and to him everything in an
     // image that he could unpack may be readable.
     const bool is_root = ::geteuid() == 0;

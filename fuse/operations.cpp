@@ -52,6 +52,14 @@ void read(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset, 
     fuse_reply_buf(request, reinterpret_cast<const char*>(buffer.data()), count);
 }
 
+void read_in_line(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset,
+                  fuse_file_info*) {
+    server(request).read_line().run({request, inode, size, offset}, [](const ReadJob& job) {
+        guarded<read>(job.request, job.inode, job.size, job.offset,
+                      static_cast<fuse_file_info*>(nullptr));
+    });
+}
+
 // Directory offsets: 0 is ".", 1 is "..", then 2 + the node the next call begins with. A position
 // is thus found without counting.
 constexpr off_t kFirstChild = 2;
@@ -206,7 +214,7 @@ const fuse_lowlevel_ops& operations() {
         ops.readlink = guarded<readlink>;
         ops.open = open;
         ops.opendir = open;
-        ops.read = guarded<read>;
+        ops.read = read_in_line;
         ops.readdir = guarded<readdir>;
         ops.readdirplus = guarded<readdirplus>;
         ops.getxattr = guarded<getxattr>;

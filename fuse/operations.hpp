@@ -4,6 +4,8 @@
 #ifndef FUSE_USE_VERSION
 #define FUSE_USE_VERSION 314
 #endif
+#include "read_line.hpp"
+
 #include <shale/caller.hpp>
 #include <shale/fuse.hpp>
 
@@ -41,6 +43,7 @@ class Server {
     mount::ContentView& contents() { return *contents_; }
     const fuse_lowlevel_ops& operations() const;
     void count_request() { ++requests_; }
+    ReadLine& read_line() { return read_line_; }
     // Whether extended attributes trusted.* are kept from lists.
     bool hides_trusted() const { return hides_trusted_; }
     void count_lookup() { ++lookups_; }
@@ -57,6 +60,7 @@ class Server {
     std::once_flag names_once_;
     std::set<std::string, std::less<>> names_;
     std::shared_ptr<mount::ContentView> contents_;
+    ReadLine read_line_;
     const bool hides_trusted_ = in_user_namespace();
     std::mutex failed_mutex_;
     std::unordered_set<std::uint64_t> failed_;  // inodes that were reported

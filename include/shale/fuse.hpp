@@ -19,6 +19,9 @@ struct Options {
     bool allow_set_id_and_devices = false;
     std::string source_name = "shale";  // first column of /proc/mounts
     unsigned threads = 2;
+    // How many of them may read contents at a time, if not all: where that may take long, the
+    // others answer everything else meanwhile. 0: all.
+    unsigned reading_threads = 0;
     // Answers for extended attributes "user.shale.<name>" that the tree does not have, of an inode;
     // nullopt: there is none. They are never listed, so that nothing copies them. Called from any
     // thread. Null for a tree that shall look like itself, such as a RUN's root.

@@ -12,13 +12,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <chrono>
+#include <filesystem>
 #include <fstream>
+#include <future>
 #include <thread>
 
 namespace shale::fuse {
 namespace {
 
 using FuseTest = testing::MountTest;
+
+// With their attributes, which are asked for one by one.
+std::vector<std::string> names_in(const std::string& directory) {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(directory))
+        if (std::filesystem::file_size(entry.path()) > 0) names.push_back(entry.path().filename());
+    return names;
+}
 
 TEST_F(FuseTest, AMountedTreeScansAsItself) {
     testing::Shape shape;
@@ -93,6 +105,51 @@ TEST_F(FuseTest, AnOverlayOnTopExecutesCopiesUpAndRenames) {
     EXPECT_EQ(::rename((root + "/busybox").c_str(), (root + "/d/busybox").c_str()), 0);
     EXPECT_EQ(read_file(target + "/d/f"), "lower\n");
     ASSERT_EQ(::umount2(root.c_str(), 0), 0);
+}
+
+// Contents may come from a registry that takes minutes, or for ever.
+TEST_F(FuseTest, ReadsThatWaitKeepNobodyElseWaiting) {
+    constexpr int kFiles = 6;
+    for (int i = 0; i < kFiles; ++i)
+        std::ofstream(disk + "/f" + std::to_string(i)) << i;
+    std::atomic<int> reading{0}, most{0};
+    std::atomic<bool> may_go_on{false};
+    const auto view =
+        std::make_shared<mount::View>(std::make_shared<snapshot::Tree>(snapshot::scan(disk)),
+                                      [&](snapshot::NodeId, std::uint64_t, MutableBytes out) {
+                                          const int now = ++reading;
+                                          most = std::max(most.load(), now);
+                                          may_go_on.wait(false);
+                                          --reading;
+                                          std::fill(out.begin(), out.end(), std::byte{'x'});
+                                          return out.size();
+                                      });
+    Options options;
+    options.threads = 3;
+    options.reading_threads = 2;
+    const Mounted mounted(view, target, options);
+    std::vector<UniqueFd> files;
+    for (int i = 0; i < kFiles; ++i)
+        files.push_back(open_file(target + "/f" + std::to_string(i), O_RDONLY));
+    const auto before = mounted.stats().requests;
+    std::vector<std::future<char>> readers;
+    for (const auto& file : files)
+        readers.push_back(std::async(std::launch::async, [fd = file.get()] {
+            char byte = 0;
+            return ::read(fd, &byte, 1) == 1 ? byte : '-';
+        }));
+    while (mounted.stats().requests < before + kFiles)
+        std::this_thread::yield();
+
+    auto list = std::async(std::launch::async, [&] { return names_in(target); });
+    const bool is_listed = list.wait_for(std::chrono::seconds(60)) == std::future_status::ready;
+    may_go_on = true;
+    may_go_on.notify_all();
+    EXPECT_TRUE(is_listed);
+    EXPECT_EQ(list.get().size(), static_cast<std::size_t>(kFiles));
+    for (auto& reader : readers)
+        EXPECT_EQ(reader.get(), 'x');
+    EXPECT_EQ(most, 2);
 }
 
 TEST_F(FuseTest, DamageIsAnInputOutputErrorNeverZeros) {

@@ -87,8 +87,8 @@ MountRecord record_of(const MountRequest& request, const store::Store& store,
 }
 
 // Of a mount of an image in a registry: a read that waits for the network keeps a thread, not a
-// processor.
-constexpr unsigned kThreadsThatWait = 64;
+// processor. The others answer what needs no network, however long that takes.
+constexpr unsigned kThreadsThatRead = 60, kThreadsThatAnswer = 4;
 
 void prepare_to_fetch(const MountRequest& request, const TreeArgument& shown,
                       const TierChoice& choice) {
@@ -176,7 +176,10 @@ Serving::Serving(const MountRequest& request, Workspace& workspace)
     state_->remote = shown.remote;
     const auto view = shown.view(shown.tree);
     fuse::Options options;
-    if (shown.remote) options.threads = kThreadsThatWait;
+    if (shown.remote) {
+        options.threads = kThreadsThatRead + kThreadsThatAnswer;
+        options.reading_threads = kThreadsThatRead;
+    }
     options.source_name = request.reference;
     if (request.origin) options.origin = origin_of(shown);
     auto pins = shown.sources;
