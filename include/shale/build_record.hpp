@@ -73,6 +73,9 @@ struct RecordedStep {
     Digest tree;               // of that root; zero if unknown
     std::optional<Digest> layer;
     std::uint64_t layer_bytes = 0;
+    // Of the layer's tar, if this build made it, and what of it was compressed: the rest is frames
+    // that earlier layers had.
+    std::uint64_t tar_bytes = 0, compressed_bytes = 0;
     std::vector<RecordedInput> inputs;    // of the definition key
     std::vector<RecordedInput> contents;  // of the content key, if it was asked for
     std::vector<FileSelection> files;

@@ -95,6 +95,8 @@ Out encode_step(const RecordedStep& step) {
     if (step.layer) {
         out["layer"] = step.layer->hex();
         out["layerBytes"] = step.layer_bytes;
+        out["tarBytes"] = step.tar_bytes;
+        out["compressedBytes"] = step.compressed_bytes;
     }
     out["inputs"] = inputs(step.inputs);
     out["contents"] = inputs(step.contents);
@@ -218,6 +220,8 @@ RecordedStep decode_step(const Json& json) {
     step.tree = digest(json, "tree");
     if (const auto layer = json.find("layer")) step.layer = digest_of(*layer);
     step.layer_bytes = static_cast<std::uint64_t>(number(json, "layerBytes"));
+    step.tar_bytes = static_cast<std::uint64_t>(number(json, "tarBytes"));
+    step.compressed_bytes = static_cast<std::uint64_t>(number(json, "compressedBytes"));
     step.inputs = decode_inputs(json, "inputs");
     step.contents = decode_inputs(json, "contents");
     for (const auto& read : items(json, "files"))

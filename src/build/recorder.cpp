@@ -195,6 +195,11 @@ void BuildRecorder::note_layer(const Digest& key, const oci::Descriptor& layer) 
         }
 }
 
+void BuildRecorder::note_work(const StoredLayer& layer) {
+    const std::lock_guard lock(mutex_);
+    tar_and_compressed_[layer.descriptor.digest] = {layer.tar_bytes, layer.compressed_bytes};
+}
+
 void BuildRecorder::describe_result(const Result& result) {
     record_.tags = result.names;
     if (!result.image_id.is_zero()) record_.image = result.image_id.str();
@@ -213,8 +218,13 @@ std::map<VertexId, std::uint32_t> BuildRecorder::number_steps(BuildRecord& recor
         const auto number = static_cast<std::uint32_t>(number_of.size() + 1);
         number_of.emplace(step->number, number);
         record.steps.push_back(*step);
-        record.steps.back().number = number;
-        record.steps.back().has_log = logs_.contains(step->number);
+        auto& recorded = record.steps.back();
+        recorded.number = number;
+        recorded.has_log = logs_.contains(step->number);
+        if (!step->layer) continue;
+        const auto made = tar_and_compressed_.find(*step->layer);
+        if (made != tar_and_compressed_.end())
+            std::tie(recorded.tar_bytes, recorded.compressed_bytes) = made->second;
     }
     for (auto& [key, root] : record.roots)
         if (root.kind == RecordedRoot::Kind::Step) root.step = number_of[root.step];

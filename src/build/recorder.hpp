@@ -14,6 +14,7 @@
 namespace shale::build {
 
 class Context;
+struct StoredLayer;
 
 // The output of one step, bounded: its beginning and its end, and how much was left out between.
 class BoundedLog {
@@ -49,6 +50,8 @@ class BuildRecorder final : public Progress {
     void update_step(VertexId vertex, const std::function<void(RecordedStep&)>& change);
     // The layer of the step with this definition key exists now.
     void note_layer(const Digest& key, const oci::Descriptor& layer);
+    // What it took to make a layer.
+    void note_work(const StoredLayer& layer);
 
     // The record as it is now, and which of its steps `vertex` shows.
     struct SoFar {
@@ -84,6 +87,7 @@ class BuildRecorder final : public Progress {
     std::map<VertexId, RecordedStep> steps_;  // `number` is the vertex
     std::map<VertexId, BoundedLog> logs_;
     std::map<std::string, Context*> directories_;
+    std::map<Digest, std::pair<std::uint64_t, std::uint64_t>> tar_and_compressed_;  // by layer
     // Values of arguments whose names speak of secrets: wherever else they stand, too.
     std::vector<std::string> secrets_;
 };

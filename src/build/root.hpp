@@ -56,6 +56,8 @@ class Root {
 struct StoredLayer {
     oci::Descriptor descriptor;
     Digest diff_id;
+    // If it was made now.
+    std::uint64_t tar_bytes = 0, compressed_bytes = 0;
 };
 
 // A step that an imported cache knows. Its record has neither layer nor sources: what it names is

@@ -386,6 +386,7 @@ StoredLayer store_layer(Session& session, const snapshot::Tree& before, const sn
     });
     auto stored = store_layer(store, before, after, sources, content, session.stop);
     tree.get();
+    session.shared.recorder.note_work(stored);
     return stored;
 }
 
@@ -427,7 +428,7 @@ StoredLayer store_layer(store::Store& store, const snapshot::Tree& before,
     descriptor.media_type = oci::layer_media_type(oci::Compression::Zstd);
     descriptor.digest = written.blob;
     descriptor.size = written.blob_bytes;
-    return {descriptor, written.diff_id};
+    return {descriptor, written.diff_id, written.toc.tar_bytes, rewritten.stats.bytes_compressed};
 }
 
 namespace {

@@ -168,6 +168,8 @@ std::string build_trace(const BuildRecord& record) {
         made["args"] = {{"line", step.line},
                         {"status", word(step.state)},
                         {"layerBytes", step.layer_bytes},
+                        {"tarBytes", step.tar_bytes},
+                        {"compressedBytes", step.compressed_bytes},
                         {"key", step.key.str()}};
         events.push_back(std::move(made));
     }

@@ -105,6 +105,8 @@ Json step_json(const build::RecordedStep& step) {
     if (step.layer) {
         json["layer"] = step.layer->str();
         json["layerBytes"] = step.layer_bytes;
+        json["tarBytes"] = step.tar_bytes;
+        json["compressedBytes"] = step.compressed_bytes;
     }
     Json inputs = Json::array();
     for (const auto& input : step.inputs)
