@@ -1,0 +1,60 @@
+"""What the benchmarks that run programs in turn have in common: costs, rounds and their table."""
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from typing import NamedTuple
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+class Cost(NamedTuple):
+    wall: float  # seconds
+    cpu: float   # of the program and what it waited for
+    peak: int    # bytes that the largest of these processes had in memory
+
+
+def measure(command):
+    """Runs it; output is thrown away. A text is for the shell."""
+    began = time.monotonic()
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, shell=isinstance(command, str),
+                               executable="/bin/bash" if isinstance(command, str) else None)
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.monotonic() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    # rsync and diff use their status to say what they found.
+    if process.returncode not in (0, 1):
+        sys.exit(f"{sys.argv[0]}: {command} ended with {process.returncode}")
+    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss << 10)
+
+
+def rounds(programs, runs, before_each=None):
+    """Costs by name, a list with one per round; every program takes its turn within each."""
+    costs = {name: [] for name, _ in programs}
+    for _ in range(runs):
+        for name, command in programs:
+            if before_each:
+                before_each()
+            costs[name].append(measure(command))
+    return costs
+
+
+def median(costs, field):
+    return statistics.median(getattr(cost, field) for cost in costs)
+
+
+def ratio(costs, own, field):
+    """The median over the rounds of the one divided by the other."""
+    return statistics.median(getattr(cost, field) / max(getattr(ours, field), 1e-9)
+                             for cost, ours in zip(costs, own))
+
+
+def have(program, missing):
+    if shutil.which(program):
+        return True
+    missing.append(program)
+    return False
