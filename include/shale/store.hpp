@@ -85,6 +85,7 @@ enum class RecordKind {
     Step,        // a result, under however many keys
     CacheMount,  // a directory of RUN --mount=type=cache
     GitMirror,
+    UnpackedStep,  // what a RUN wrote, as files; its layer is a result of its own
 };
 
 struct CacheRecord {
@@ -103,11 +104,11 @@ struct CacheRecord {
 struct Usage {
     // Files that only images refer to, only the build cache, both, and nobody.
     std::uint64_t images = 0, cache = 0, shared = 0, unreferenced = 0;
-    std::uint64_t cache_mounts = 0, mirrors = 0;
+    std::uint64_t cache_mounts = 0, mirrors = 0, unpacked = 0;
     std::uint64_t other = 0;           // database, stat cache, what is being written
     std::vector<CacheRecord> records;  // last used first
     std::uint64_t total() const {
-        return images + cache + shared + unreferenced + cache_mounts + mirrors + other;
+        return images + cache + shared + unreferenced + cache_mounts + mirrors + unpacked + other;
     }
 };
 
@@ -207,9 +208,10 @@ class Store : public oci::BlobSource {
     std::string watched_path() const;  // a directory for snapshots of watched build contexts
     // Directories that others fill; the store counts and collects what is in them. Each <hex> has a
     // lock file beside it or within, whose modification time says when it was last used.
-    std::string cache_mounts_path() const;  // <hex>/about.json, <hex>/N/, <hex>/N.lock
-    std::string git_mirrors_path() const;   // <hex>/, <hex>.lock
-    std::string downloads_path() const;     // small files about URLs; not collected
+    std::string cache_mounts_path() const;    // <hex>/about.json, <hex>/N/, <hex>/N.lock
+    std::string git_mirrors_path() const;     // <hex>/, <hex>.lock
+    std::string unpacked_steps_path() const;  // unpacked_steps.hpp
+    std::string downloads_path() const;       // small files about URLs; not collected
     // A directory for one command's scratch data, on the store's file system.
     TempDir scratch(const std::string& prefix);
     // From now on the scratch data and the pins of this Store outlive the process if it is killed:

@@ -140,8 +140,9 @@ void Dispatcher::note_grants(const RunSpec& spec) {
 }
 
 void Dispatcher::operator()(const dockerfile::Run& run) {
-    const RunSpec spec = run_spec(run);
+    RunSpec spec = run_spec(run);
     step_name_ = run_step_name(run, spec);
+    spec.title = step_name_;
     note_grants(spec);
     const auto parent = state_.root;
     const auto& hosts = session_.request.add_hosts;

@@ -66,14 +66,20 @@ class UpperCheck {
   public:
     UpperCheck(const Tree& before, const Tree& after) : before_(before), after_(after) {}
 
-    bool run(const std::string& upper) {
+    std::optional<std::uint64_t> run(const std::string& upper) {
         walk::walk(upper, {}, [this](const walk::Entry& entry) {
+            bytes_ += entry.type == FileType::Regular ? round_up(entry.size) : kBlock;
             if (!entry.path.empty() && is_exact_) is_exact_ = take(entry);
         });
-        return is_exact_ && are_links_whole();
+        return is_exact_ && are_links_whole() ? std::optional(bytes_) : std::nullopt;
     }
 
   private:
+    static constexpr std::uint64_t kBlock = 4096;
+    static std::uint64_t round_up(std::uint64_t bytes) {
+        return (bytes + kBlock - 1) / kBlock * kBlock;
+    }
+
     // Of one inode with several names, here or in the tree.
     struct Inode {
         std::uint64_t group = 0;
@@ -144,6 +150,7 @@ class UpperCheck {
         sandbox::overlays_mark_for_users() ? "user.overlay." : "trusted.overlay.";
     std::map<std::pair<std::uint64_t, std::uint64_t>, Inode> inodes_;  // by dev, ino
     bool is_exact_ = true;
+    std::uint64_t bytes_ = 0;
 };
 
 }  // namespace
@@ -175,13 +182,16 @@ std::optional<Tree> tree_of_edit(const Tree& before, const Tree& after) {
     return builder.finish();
 }
 
-bool settle_upper(const std::string& upper, const Tree& before, const Tree& after) {
+std::optional<std::uint64_t> settle_upper(const std::string& upper, const Tree& before,
+                                          const Tree& after) {
     return UpperCheck(before, after).run(upper);
 }
 
-std::shared_ptr<const LiveRoot> LiveRoots::show(const LoadedRoot& root) {
+std::shared_ptr<const LiveRoot> LiveRoots::show(const LoadedRoot& root, std::size_t depth) {
     if (auto known = find(root.tree->digest())) return known;
-    if (auto made = find_made(root)) return put(root.tree->digest(), std::move(made));
+    if (auto unpacked = find_unpacked(root, depth))
+        return put(root.tree->digest(), std::move(unpacked));
+    if (auto made = find_made(root, depth)) return put(root.tree->digest(), std::move(made));
     return put(root.tree->digest(), mount_whole(root));
 }
 
@@ -203,16 +213,16 @@ std::shared_ptr<const LiveRoot> LiveRoots::find(const Digest& tree) {
         known = at->second;
     }
     if (!known.upper) return known.root;
-    const std::lock_guard settling(known.upper->mutex);
-    auto& is_exact = known.upper->is_exact;
-    if (!is_exact) try {
-            is_exact = settle_upper(known.root->layers.lowers.front(), *known.upper->before,
-                                    *known.upper->after);
+    Unsettled& upper = *known.upper;
+    const std::lock_guard settling(upper.mutex);
+    if (!upper.is_settled) try {
+            upper.is_settled = true;
+            upper.bytes =
+                settle_upper(known.root->layers.lowers.front(), *upper.before, *upper.after);
         } catch (const Error& error) {  // a file that may not be touched; a mount of all will do
             log(LogLevel::Debug, std::string("not a layer for the next RUN: ") + error.what());
-            is_exact = false;
         }
-    if (*is_exact) return known.root;
+    if (upper.bytes) return known.root;
     const std::lock_guard lock(mutex_);
     if (const auto at = known_.find(tree); at != known_.end() && at->second.root == known.root)
         known_.erase(at);  // `known` still has it
@@ -220,15 +230,11 @@ std::shared_ptr<const LiveRoot> LiveRoots::find(const Digest& tree) {
 }
 
 // On what it was made of, if that is there and an edit is all that lies between.
-std::shared_ptr<const LiveRoot> LiveRoots::find_made(const LoadedRoot& root) {
-    TreePointer before;
-    {
-        const std::lock_guard lock(mutex_);
-        const auto edit = made_of_.find(root.tree->digest());
-        if (edit == made_of_.end()) return nullptr;
-        before = edit->second;
-    }
-    const auto below = find(before->digest());
+std::shared_ptr<const LiveRoot> LiveRoots::find_made(const LoadedRoot& root, std::size_t depth) {
+    const auto before = tree_before_edit(root.tree->digest());
+    if (!before) return nullptr;
+    auto below = find(before->digest());
+    if (!below && unpacked_.has(before->digest())) below = show({before, root.sources}, depth + 1);
     if (!below || !can_carry_more(*below)) return nullptr;
     auto added = tree_of_edit(*before, *root.tree);
     if (!added) return nullptr;
@@ -240,16 +246,62 @@ std::shared_ptr<const LiveRoot> LiveRoots::find_made(const LoadedRoot& root) {
     return live;
 }
 
+// Of an edit of this build, or, if what was edited is unpacked, of an earlier one.
+LiveRoots::TreePointer LiveRoots::tree_before_edit(const Digest& edited) {
+    {
+        const std::lock_guard lock(mutex_);
+        if (const auto edit = made_of_.find(edited); edit != made_of_.end()) return edit->second;
+    }
+    const auto origin = unpacked_.origin_of(edited);
+    return origin ? stored_tree(*origin) : nullptr;
+}
+
+LiveRoots::TreePointer LiveRoots::stored_tree(const Digest& digest) const {
+    try {
+        return store_.tree(digest);
+    } catch (const Error&) {  // collected
+        return nullptr;
+    }
+}
+
+// What an earlier build's RUN left, on what that stood on. The sources of a tree are among those of
+// what was made of it, so there is nothing below that could not be read.
+std::shared_ptr<const LiveRoot> LiveRoots::find_unpacked(const LoadedRoot& root,
+                                                         std::size_t depth) {
+    if (depth == kMostLayers) return nullptr;
+    try {
+        auto step = unpacked_.find(root.tree->digest());
+        if (!step) return nullptr;
+        const LoadedRoot before{stored_tree(step->before), root.sources};
+        if (!before.tree) return nullptr;
+        auto below = show(before, depth + 1);
+        if (!can_carry_more(*below)) return nullptr;
+        auto live = std::make_shared<LiveRoot>();
+        live->layers = below->layers;
+        live->layers.lowers.insert(live->layers.lowers.begin(), step->upper);
+        live->lease = std::move(step->lease);
+        live->below = std::move(below);
+        return live;
+    } catch (const Error& error) {
+        log(LogLevel::Debug, std::string("an unpacked step is not used: ") + error.what());
+        return nullptr;
+    }
+}
+
 // Somebody may have been faster; then theirs is used.
 std::shared_ptr<const LiveRoot> LiveRoots::put(const Digest& tree,
                                                std::shared_ptr<const LiveRoot> root) {
-    Roots dropped;  // unmounted when the lock is free again
-    const std::lock_guard lock(mutex_);
-    const auto [at, is_new] = known_.try_emplace(tree, Known{root, 0, nullptr});
-    at->second.last_used = ++uses_;
-    dropped.push_back(std::move(root));
-    auto shown = at->second.root;
-    drop_idle(dropped);
+    std::vector<Known> dropped;  // unmounted when the lock is free again
+    std::shared_ptr<const LiveRoot> shown;
+    {
+        const std::lock_guard lock(mutex_);
+        const auto [at, is_new] = known_.try_emplace(tree, Known{root, 0, nullptr});
+        at->second.last_used = ++uses_;
+        shown = at->second.root;
+        drop_idle(dropped);
+    }
+    for (const Known& known : dropped)
+        unpack_for_later(known);
     return shown;
 }
 
@@ -355,49 +407,79 @@ void LiveRoots::keep_large_files(mount::View& view) {
         }
 }
 
-void LiveRoots::keep(std::shared_ptr<const LiveRoot> below, TreePointer before, TreePointer after,
-                     TempDir scratch, const std::string& upper) {
-    const Digest digest = after->digest();
-    if (digest == before->digest() || !can_carry_more(*below) || !has_room(scratch.path())) return;
+void LiveRoots::keep(std::shared_ptr<const LiveRoot> below, Left left) {
+    const Digest digest = left.after->digest();
+    if (digest == left.before->digest() || !can_carry_more(*below) ||
+        !has_room(left.scratch.path()))
+        return;
     auto live = std::make_shared<LiveRoot>();
-    live->scratch.emplace(std::move(scratch));
+    live->scratch.emplace(std::move(left.scratch));
     live->layers = below->layers;
     live->can_carry_more = below->can_carry_more;
-    live->layers.lowers.insert(live->layers.lowers.begin(), upper);
+    live->layers.lowers.insert(live->layers.lowers.begin(), left.upper);
     live->below = std::move(below);
     auto unsettled = std::make_shared<Unsettled>();
-    unsettled->before = std::move(before);
-    unsettled->after = std::move(after);
-    Roots dropped;
-    const std::lock_guard lock(mutex_);
-    dropped.push_back(live);
-    known_.try_emplace(digest, Known{std::move(live), ++uses_, std::move(unsettled)});
-    drop_idle(dropped);
+    unsettled->name = std::move(left.name);
+    unsettled->before = std::move(left.before);
+    unsettled->after = std::move(left.after);
+    std::vector<Known> dropped;
+    {
+        const std::lock_guard lock(mutex_);
+        known_.try_emplace(digest, Known{std::move(live), ++uses_, std::move(unsettled)});
+        drop_idle(dropped);
+    }
+    for (const Known& known : dropped)
+        unpack_for_later(known);
+}
+
+// Best effort: nothing depends on it. Of no other use any more, or it would not be dropped.
+void LiveRoots::unpack_for_later(const Known& known) {
+    if (!known.upper || !known.upper->bytes) return;
+    const Unsettled& upper = *known.upper;
+    try {
+        unpacked_.put(upper.after->digest(), {upper.before->digest(), *upper.bytes, upper.name},
+                      known.root->layers.lowers.front());
+    } catch (const Error& error) {
+        log(LogLevel::Debug, std::string("a step is not kept unpacked: ") + error.what());
+    }
 }
 
 void LiveRoots::note_edit(const TreePointer& before, const Tree& after) {
     const std::lock_guard lock(mutex_);
     const auto& was = before->digest();
     const auto earlier = made_of_.find(was);
-    if (was == after.digest() || !(known_.contains(was) || earlier != made_of_.end())) return;
+    const bool is_shown = known_.contains(was) || unpacked_.has(was);
+    if (was == after.digest() || !(is_shown || earlier != made_of_.end())) return;
     // Of several edits in a row, what the first was made of.
-    made_of_[after.digest()] = known_.contains(was) ? before : TreePointer(earlier->second);
+    made_of_[after.digest()] = is_shown ? before : TreePointer(earlier->second);
+}
+
+LiveRoots::~LiveRoots() {
+    for (const auto& [digest, known] : known_)  // of a build that failed
+        unpack_for_later(known);
 }
 
 void LiveRoots::clear() {
     std::vector<std::shared_ptr<mount::View>> views;
+    std::map<Digest, TreePointer> made_of;
     {
-        std::map<Digest, Known> dropped;  // before anything is kept: on disk twice until then
-        const std::lock_guard lock(mutex_);
-        dropped.swap(known_);
-        made_of_.clear();
-        views.swap(views_);
+        std::map<Digest, Known> dropped;  // before files are made: on disk twice until then
+        {
+            const std::lock_guard lock(mutex_);
+            dropped.swap(known_);
+            made_of.swap(made_of_);
+            views.swap(views_);
+        }
+        for (const auto& [digest, known] : dropped)
+            unpack_for_later(known);
     }
+    for (const auto& [edited, before] : made_of)
+        unpacked_.note_edit(edited, before->digest());
     for (const auto& view : views)
         keep_large_files(*view);
 }
 
-void LiveRoots::drop_idle(Roots& dropped) {
+void LiveRoots::drop_idle(std::vector<Known>& dropped) {
     const auto is_idle = [](const auto& known) { return known.second.root.use_count() == 1; };
     for (auto idle = std::ranges::count_if(known_, is_idle);
          idle > static_cast<std::ptrdiff_t>(kMostIdle); --idle) {
@@ -406,7 +488,7 @@ void LiveRoots::drop_idle(Roots& dropped) {
             if (is_idle(*at) &&
                 (oldest == known_.end() || at->second.last_used < oldest->second.last_used))
                 oldest = at;
-        dropped.push_back(std::move(oldest->second.root));
+        dropped.push_back(std::move(oldest->second));
         known_.erase(oldest);
     }
 }

@@ -340,7 +340,7 @@ Executed execute_run(Session& session, const RunSpec& spec, const LoadedRoot& pa
     }
     auto executed = result_of_run(session, parent, *root);
     const std::string upper = root->upper();
-    live_roots.keep(below, parent.tree, executed.tree, root->take_scratch(), upper);
+    live_roots.keep(below, {spec.title, parent.tree, executed.tree, root->take_scratch(), upper});
     return executed;
 }
 

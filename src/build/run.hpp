@@ -15,6 +15,7 @@
 namespace shale::build {
 
 struct RunSpec {
+    std::string title;  // of the step, for people
     std::vector<std::string> argv;
     std::vector<std::string> env;   // what cache keys see
     std::vector<KeyValue> proxies;  // added to env, seen by no key

@@ -20,6 +20,8 @@ constexpr std::uint64_t kMostAboutBytes = 64 << 10;
 // What filling such a directory again would take is known to nobody. Most of them hold downloads,
 // so it is taken as the time of a download at this rate.
 constexpr std::uint64_t kRefillBytesPerMillisecond = 10'000;
+// Without an unpacked step a RUN takes a little longer.
+constexpr std::uint64_t kUnpackedBytesPerMillisecond = 1'000'000;
 
 std::int64_t modified_ns(const std::string& path) {
     struct stat status {};
@@ -27,16 +29,17 @@ std::int64_t modified_ns(const std::string& path) {
     return to_ns(status.st_mtim);
 }
 
-// "cache mount /root/.npm". The file is for people, and no record depends on it.
-std::string cache_mount_name(const std::string& directory) {
+// "cache mount /root/.npm": a word, and what the description of a directory says of it. No record
+// depends on that.
+std::string name_of(const char* word, const std::string& directory, const char* field) {
     try {
         const auto about = nlohmann::json::parse(
             read_file(join_path(directory, "about.json"), kMostAboutBytes), nullptr, false);
-        if (about.is_object() && about.value("id", nlohmann::json()).is_string())
-            return "cache mount " + about["id"].get<std::string>();
+        if (about.is_object() && about.value(field, nlohmann::json()).is_string())
+            return std::string(word) + " " + about[field].get<std::string>();
     } catch (const Error&) {  // absent, or no file
     }
-    return "cache mount";
+    return word;
 }
 
 std::int64_t last_use_of_mount(const std::string& directory) {
@@ -159,7 +162,7 @@ std::vector<CacheDirectory> cache_directories(const Layout& layout) {
     std::vector<CacheDirectory> all;
     add_all(layout.cache_mounts, all, [](CacheDirectory& directory) {
         directory.record.kind = RecordKind::CacheMount;
-        directory.record.name = cache_mount_name(directory.paths.front());
+        directory.record.name = name_of("cache mount", directory.paths.front(), "id");
         directory.record.used_ns = last_use_of_mount(directory.paths.front());
     });
     add_all(layout.git_mirrors, all, [](CacheDirectory& directory) {
@@ -167,6 +170,14 @@ std::vector<CacheDirectory> cache_directories(const Layout& layout) {
         directory.record.name = "git mirror";  // of what is not written down: URLs hold secrets
         directory.paths.push_back(directory.paths.front() + ".lock");
         directory.record.used_ns = modified_ns(directory.paths.back());
+    });
+    add_all(layout.unpacked, all, [](CacheDirectory& directory) {
+        auto& record = directory.record;
+        record.kind = RecordKind::UnpackedStep;
+        record.name = name_of("files of", directory.paths.front(), "name");
+        record.cost_ms = static_cast<std::int64_t>(record.bytes / kUnpackedBytesPerMillisecond);
+        directory.paths.push_back(directory.paths.front() + ".lock");
+        record.used_ns = modified_ns(directory.paths.back());
     });
     return all;
 }

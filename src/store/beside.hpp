@@ -1,5 +1,5 @@
 // Caches that lie beside the blobs: directories that builds fill, and that the store counts and
-// collects without knowing what is in them. Layouts: docs/formats/store.md, sections 6 and 8.
+// collects without knowing what is in them. Layouts: docs/formats/store.md, sections 6, 8 and 12.
 #pragma once
 
 #include "state.hpp"
@@ -15,7 +15,7 @@ struct CacheDirectory {
     std::vector<std::string> paths;  // the directory and its lock file
 };
 
-// Both kinds. Names that are no digest are not ours, and stay.
+// Of all kinds. Names that are no digest are not ours, and stay.
 std::vector<CacheDirectory> cache_directories(const Layout& layout);
 
 // Whole or not at all: moved to `tmp`, a directory of this process, and removed there. Nobody may

@@ -43,8 +43,8 @@ std::uint64_t blocks_of_rest(const Layout& layout) {
     const auto is_counted = [&](const fs::path& path) {
         const auto name = path.filename();
         return path == layout.frames || path == layout.places || path == layout.trees ||
-               path == layout.contents || path == layout.cache_mounts || name == "blobs" ||
-               name == "remotes";
+               path == layout.contents || path == layout.cache_mounts || path == layout.unpacked ||
+               name == "blobs" || name == "remotes";
     };
     std::uint64_t bytes = blocks_below(layout.downloads);
     for (const auto& item : fs::directory_iterator(layout.root)) {
@@ -184,8 +184,9 @@ Usage Store::usage() {
     count(census.contents, {}, {});
     usage.records = describe_records(census);
     for (const auto& [record, paths] : census.beside) {
-        (record.kind == RecordKind::CacheMount ? usage.cache_mounts : usage.mirrors) +=
-            record.bytes;
+        (record.kind == RecordKind::CacheMount  ? usage.cache_mounts
+         : record.kind == RecordKind::GitMirror ? usage.mirrors
+                                                : usage.unpacked) += record.bytes;
         usage.records.push_back(record);
     }
     std::stable_sort(usage.records.begin(), usage.records.end(),

@@ -45,7 +45,7 @@ bool is_kept(const std::string& session) {
     const std::string path = join_path(session, kKeep);
     if (!path_exists(path)) return false;
     try {
-        return read_file(path, kMaxPinBytes) == read_file(kBootId);
+        return read_file(path, kMaxPinBytes) == boot_id();
     } catch (const Error&) {  // nobody can tell, and what is lost is lost
         return true;
     }
@@ -85,6 +85,10 @@ void announce(DurableStep step, const std::string& path) {
 
 // Who can open a file can lock it, and a lock of a stranger would stop every build: these are the
 // user's alone, also where an earlier version made them.
+std::string boot_id() {
+    return read_file(kBootId);
+}
+
 FileLock::FileLock(const std::string& path, Mode mode)
     : path_(path), fd_(open_file(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600)) {
     struct stat status {};
@@ -167,7 +171,7 @@ void Session::pin(const std::vector<Digest>& blobs) {
 }
 
 void Session::keep() {
-    write_file_atomic(join_path(directory(), kKeep), as_bytes(read_file(kBootId)));
+    write_file_atomic(join_path(directory(), kKeep), as_bytes(boot_id()));
 }
 
 void discard_session(const std::string& directory) noexcept {

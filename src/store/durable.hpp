@@ -41,6 +41,9 @@ class FileLock {
     UniqueFd fd_;  // closing it lets go
 };
 
+// Changes whenever the system is started. Throws where there is no /proc.
+std::string boot_id();
+
 // One Store's own directory below tmp/, made on first use. An flock on the directory itself says
 // that its owner lives, so leftovers of the dead can be told from work in progress whatever process
 // namespace the owner is in. Safe from any thread.

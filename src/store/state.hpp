@@ -22,7 +22,7 @@ namespace shale::store {
 struct Layout {
     Layout(const std::string& root_directory, const std::string& derived_in);
     std::string root, blobs, frames, places, trees, tmp, database, lock, update_lock;
-    std::string cache_mounts, git_mirrors, downloads, contents;
+    std::string cache_mounts, git_mirrors, downloads, contents, unpacked;
 
     // What is derived, and where else there is more of it.
     DerivedFiles derived(const std::string& name) const;

@@ -67,7 +67,7 @@ Layout::Layout(const std::string& root_directory, const std::string& derived_in)
       database(join_path(derived_in, "shale.db")), lock(join_path(root, "lock")),
       update_lock(join_path(root, "update.lock")), cache_mounts(join_path(root, "cache-mounts")),
       git_mirrors(join_path(root, "remotes/git")), downloads(join_path(root, "remotes/http")),
-      contents(join_path(root, "contents")),
+      contents(join_path(root, "contents")), unpacked(join_path(root, "unpacked")),
       derived_also(derived_in != root && is_ours_or_roots(root) ? root : ""),
       derived_in_(derived_in) {}
 
@@ -264,6 +264,10 @@ std::string Store::cache_mounts_path() const {
 
 std::string Store::git_mirrors_path() const {
     return state_->layout.git_mirrors;
+}
+
+std::string Store::unpacked_steps_path() const {
+    return state_->layout.unpacked;
 }
 
 std::string Store::downloads_path() const {

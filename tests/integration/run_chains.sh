@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# RUN after RUN. In one build each stands on what the one before left in its overlay; a stage that
-# is built alone, after the one below it, stands on a mount of the tree that the store has. Both
-# must come to the same.
+# RUN after RUN. In one build each stands on what the one before left in its overlay. A stage that
+# is built alone, after the one below it, stands on the files that an earlier build left, or, where
+# they are gone, on a mount of the tree that the store has. All must come to the same.
 . "$(dirname "$0")/../support/harness.sh"
 needs_containers
 
@@ -72,12 +72,61 @@ check "all in one build" all one --target s14 -o "type=oci,tar=false,dest=$T/one
 for stage in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do
     check "stage $stage in a build of its own" \
         all each --target "s$stage" -o "type=oci,tar=false,dest=$T/each$stage.oci"
+    "$SHALE" --root "$T/apart" prune --filter type=exec.unpacked -f > "$T/pruned" 2>&1
+    check "stage $stage without what the others left" \
+        all apart --target "s$stage" -o "type=oci,tar=false,dest=$T/apart$stage.oci"
 done
-check "both are the same, times aside" equal \
-    "$("$SHALE" diff --ignore mtime "oci:$T/one.oci" "oci:$T/each14.oci" 2>&1)" ""
-for how in one each14; do
+for how in each14 apart14; do
+    check "both are the same, times aside ($how)" equal \
+        "$("$SHALE" diff --ignore mtime "oci:$T/one.oci" "oci:$T/$how.oci" 2>&1)" ""
+done
+for how in one each14 apart14; do
     check "no command saw a fraction of a second ($how)" \
         equal "$("$SHALE" cat "oci:$T/$how.oci:/fractions" | sort -u)" 000000000
 done
+
+# What is left for later: the directories that others stood on, and no other.
+unpacked() { "$SHALE" --root "$T/$1" du --json |
+    jq -r '.records[] | select(.type == "exec.unpacked") | .description'; }
+check "a RUN on which another stood is left as files" contains "$(unpacked one)" 'RUN mkdir /h'
+check "not the last one" not contains "$(unpacked one)" 'cmp - /before'
+check "they are nobody else's" equal "$(stat -c %a "$T/one/unpacked")" 700
+
+mkdir "$T/edit"
+cp "$busybox" "$T/edit/busybox"
+cat > "$T/edit/Dockerfile" <<'D'
+FROM scratch
+COPY busybox /bin/busybox
+RUN ["/bin/busybox", "--install", "-s", "/bin"]
+RUN mkdir -p /lib/a && echo 1 > /lib/a/1 && chmod 1777 /lib/a && touch -d @7 /lib/a /lib
+COPY source /source
+RUN cat /source > /result && find /lib /source | sort >> /result
+RUN stat -c '%n %a %Y' /lib/a >> /result
+D
+edit() {
+    echo "$1" > "$T/edit/source"
+    "$SHALE" --root "$T/later" build --progress plain --network none \
+        -o "type=local,dest=$T/edit-out" "$T/edit" > "$T/log" 2>&1
+}
+used() { find "$T/later/unpacked" -name '*.lock' -newermt @100 | wc -l; }
+expected() { printf '%s\n/lib\n/lib/a\n/lib/a/1\n/source\n/lib/a 1777 7' "$1"; }
+check "a build" edit first
+check "whose RUN is right" equal "$(cat "$T/edit-out/result")" "$(expected first)"
+find "$T/later/unpacked" -name '*.lock' -exec touch -d @50 {} +
+check "an edit of the source" edit second
+check "stands on the files of the first build" test "$(used)" -ge 1
+check "and is right" equal "$(cat "$T/edit-out/result")" "$(expected second)"
+find "$T/later/unpacked" -name '*.lock' -exec touch -d @50 {} +
+sed -i 's/ > .result &&/ > \/result;/' "$T/edit/Dockerfile"
+check "an edit of the command" edit second
+check "where the copy comes from the cache" contains "$(cat "$T/log")" CACHED
+check "stands on them, too" test "$(used)" -ge 1
+check "and is right" equal "$(cat "$T/edit-out/result")" "$(expected second)"
+check "they go when they are told to" \
+    "$SHALE" --root "$T/later" prune --filter type=exec.unpacked -f
+check "and nothing of them is there" equal "$(ls "$T/later/unpacked")" ""
+check "after which all is as before" edit third
+check "and right" equal "$(cat "$T/edit-out/result")" "$(expected third)"
+
 check "nothing is left in the store's scratch space" equal "$(ls "$T/one/tmp")" ""
 check "nothing stays mounted" not grep -qF "$T" /proc/mounts

@@ -42,13 +42,15 @@ Test description(const std::string& filter, const std::string& operation,
     }
 }
 
-// BuildKit's words for kinds of records.
+// BuildKit's words for kinds of records; it has none for the last.
 const char* type_name(store::RecordKind kind) {
     switch (kind) {
     case store::RecordKind::CacheMount:
         return "exec.cachemount";
     case store::RecordKind::GitMirror:
         return "source.git.checkout";
+    case store::RecordKind::UnpackedStep:
+        return "exec.unpacked";
     default:
         return "regular";
     }
@@ -56,10 +58,12 @@ const char* type_name(store::RecordKind kind) {
 
 Test type(const std::string& filter, const std::string& value) {
     using store::RecordKind;
-    for (const auto kind : {RecordKind::Step, RecordKind::CacheMount, RecordKind::GitMirror})
+    for (const auto kind : {RecordKind::Step, RecordKind::CacheMount, RecordKind::GitMirror,
+                            RecordKind::UnpackedStep})
         if (value == type_name(kind))
             return [kind](const CacheRecord& record) { return record.kind == kind; };
-    refuse(filter, "known types are regular, exec.cachemount and source.git.checkout");
+    refuse(filter,
+           "known types are regular, exec.cachemount, source.git.checkout and exec.unpacked");
 }
 
 Test parse_filter(const std::string& filter) {

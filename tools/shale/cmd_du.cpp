@@ -28,6 +28,7 @@ std::string render_totals(const store::Usage& usage) {
     table.add({"Shared", format_size(usage.shared), "of images and build cache"});
     table.add({"Cache mounts", format_size(usage.cache_mounts), "of RUN --mount=type=cache"});
     table.add({"Git mirrors", format_size(usage.mirrors), "of repositories that builds fetched"});
+    table.add({"Unpacked steps", format_size(usage.unpacked), "files that RUNs stand on"});
     table.add({"Unreferenced", format_size(usage.unreferenced), "`shale prune` frees it"});
     table.add({"Other", format_size(usage.other), "database, stat cache, unfinished work"});
     table.add({"Total", format_size(usage.total()), ""});
@@ -35,10 +36,15 @@ std::string render_totals(const store::Usage& usage) {
 }
 
 nlohmann::ordered_json totals_json(const store::Usage& usage) {
-    return {{"images", usage.images},      {"cache", usage.cache},
-            {"shared", usage.shared},      {"cacheMounts", usage.cache_mounts},
-            {"gitMirrors", usage.mirrors}, {"unreferenced", usage.unreferenced},
-            {"other", usage.other},        {"total", usage.total()}};
+    return {{"images", usage.images},
+            {"cache", usage.cache},
+            {"shared", usage.shared},
+            {"cacheMounts", usage.cache_mounts},
+            {"gitMirrors", usage.mirrors},
+            {"unpackedSteps", usage.unpacked},
+            {"unreferenced", usage.unreferenced},
+            {"other", usage.other},
+            {"total", usage.total()}};
 }
 
 int run(const Flags& flags, Workspace& workspace) {

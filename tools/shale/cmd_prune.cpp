@@ -139,7 +139,7 @@ const Command& prune_command() {
         .usage = "[OPTIONS]",
         .details =
             "Removes files that nothing refers to, images without a name, cache mounts, git "
-            "mirrors, "
+            "mirrors, unpacked steps, "
             "and results of the build cache whose layers no image has. Named images stay; `shale "
             "rm` "
             "takes names away.\n\n"

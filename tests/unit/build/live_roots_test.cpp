@@ -14,6 +14,8 @@
 #include <sys/un.h>
 #include <sys/xattr.h>
 
+#include <algorithm>
+
 namespace shale::build {
 namespace {
 
@@ -81,8 +83,8 @@ class LiveRootsTest : public ::testing::Test {
               std::shared_ptr<const Tree> after, const std::vector<std::string>& files) {
         auto scratch = scratch_with(files);
         const std::string upper = scratch.path() + "/upper";
-        roots_.keep(std::move(below), std::move(before), std::move(after), std::move(scratch),
-                    upper);
+        roots_.keep(std::move(below),
+                    {"RUN make", std::move(before), std::move(after), std::move(scratch), upper});
     }
 
     TempDir dir_;
@@ -162,6 +164,93 @@ TEST_F(LiveRootsTest, WhatALayerCannotSayIsMountedAsAWhole) {
         builder.put("x", linked);
         builder.put("y", linked);
     }));
+}
+
+class LeftForLaterTest : public LiveRootsTest {
+  protected:
+    // A build with a RUN that makes `new`, and what else `more` does with it.
+    template <typename More>
+    void build(const More& more) {
+        LiveRoots roots(store_, mounter_);
+        store_.put_tree(*base_);
+        store_.put_tree(*after_);
+        auto scratch = scratch_with({"new"});
+        const auto upper = scratch.path() + "/upper";
+        roots.keep(roots.show({base_, {}}), {"RUN make", base_, after_, std::move(scratch), upper});
+        more(roots);
+        mounter_.views.clear();
+    }
+    std::size_t count_unpacked() {
+        return static_cast<std::size_t>(std::ranges::count(
+            store_.usage().records, store::RecordKind::UnpackedStep, &store::CacheRecord::kind));
+    }
+    const std::shared_ptr<const Tree> after_ =
+        edited(*base_, [](TreeBuilder& builder) { builder.put("new", file()); });
+};
+
+TEST_F(LeftForLaterTest, ALaterBuildStandsOnTheSameFiles) {
+    build([&](LiveRoots& roots) {
+        roots.show({after_, {}});
+        roots.clear();
+    });
+    const auto above = roots_.show({after_, {}});
+    ASSERT_EQ(above->layers.lowers.size(), 2u);
+    EXPECT_TRUE(above->layers.lowers[0].starts_with(store_.unpacked_steps_path()));
+    EXPECT_EQ(read_file(above->layers.lowers[0] + "/new"), "abc");
+    ASSERT_EQ(mounter_.views.size(), 1u);
+    EXPECT_EQ(mounter_.views[0]->tree().digest(), base_->digest());
+    EXPECT_EQ(roots_.show({base_, {}})->layers.lowers[0], above->layers.lowers[1]);
+    EXPECT_EQ(mounter_.views.size(), 1u) << "shared with those who want no more than that";
+}
+
+TEST_F(LeftForLaterTest, SoItIsAfterABuildThatFailed) {
+    build([&](LiveRoots& roots) { roots.show({after_, {}}); });
+    EXPECT_EQ(roots_.show({after_, {}})->layers.lowers.size(), 2u);
+}
+
+TEST_F(LeftForLaterTest, WhatNobodyStoodOnIsNotKept) {
+    build([&](LiveRoots& roots) { roots.clear(); });
+    EXPECT_EQ(count_unpacked(), 0u);
+    EXPECT_EQ(roots_.show({after_, {}})->layers.lowers.size(), 1u);
+}
+
+TEST_F(LeftForLaterTest, AnEditStandsOnItInTheSameBuildAndInALaterOne) {
+    const auto copied =
+        edited(*after_, [](TreeBuilder& builder) { builder.put("app/main", file(5)); });
+    const auto other =
+        edited(*after_, [](TreeBuilder& builder) { builder.put("app/main", file(6)); });
+    build([&](LiveRoots& roots) {
+        roots.note_edit(after_, *copied);
+        EXPECT_EQ(roots.show({copied, {}})->layers.lowers.size(), 3u);
+        roots.clear();
+    });
+    EXPECT_EQ(roots_.show({copied, {}})->layers.lowers.size(), 3u) << "noted by the earlier build";
+    roots_.note_edit(after_, *other);
+    EXPECT_EQ(roots_.show({other, {}})->layers.lowers.size(), 3u) << "made by this one";
+}
+
+TEST_F(LeftForLaterTest, WithoutTheTreeBelowAllIsMounted) {
+    build([&](LiveRoots& roots) {
+        roots.show({after_, {}});
+        roots.clear();
+    });
+    ASSERT_EQ(::unlink((dir_.path() + "/store/trees/" + base_->digest().hex()).c_str()), 0);
+    const auto above = roots_.show({after_, {}});
+    EXPECT_EQ(above->layers.lowers.size(), 1u);
+    EXPECT_EQ(mounter_.views.back()->tree().digest(), after_->digest());
+}
+
+// Two RUNs of different builds, one of which takes back what the other did.
+TEST_F(LeftForLaterTest, StepsThatStandOnEachOtherEnd) {
+    store_.put_tree(*base_);
+    store_.put_tree(*after_);
+    store::UnpackedSteps steps(store_);
+    const auto put = [&](const Tree& after, const Tree& before) {
+        const auto scratch = scratch_with({});
+        return steps.put(after.digest(), {before.digest(), 4096, ""}, scratch.path() + "/upper");
+    };
+    ASSERT_TRUE(put(*after_, *base_) && put(*base_, *after_));
+    EXPECT_TRUE(roots_.show({after_, {}}));
 }
 
 // In the order of asking: what hides one name of an inode leaves the count of the other too high.
