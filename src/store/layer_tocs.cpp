@@ -27,6 +27,8 @@ constexpr std::size_t kCachedEntries = 400'000;
 constexpr std::uint64_t kMaxTarBytes = 256ull << 30;
 constexpr std::uint64_t kReadBytes = 1u << 20;
 constexpr int kFastestLevel = -7;  // of what is thrown away
+// Somebody waits for a twin, and it stays here: docs/decisions/gzip-layers.md.
+constexpr int kTwinLevel = 1;
 // Enough for every magic number that codec::sniff knows.
 constexpr std::uint64_t kSniffBytes = 16;
 
@@ -264,9 +266,11 @@ layer::Written LayerTocs::make_twin(const Digest& blob, const std::optional<Dige
         kMaxTarBytes);
     TempFile twin(home_.session, "frames", TempFile::Length::Long);
     layer::Written written;
+    layer::WriteOptions options;
+    options.level = kTwinLevel;
     try {
         written = layer::reframe([&](MutableBytes out) { return tar.read(out); }, describe(blob),
-                                 {}, [&](Bytes frame) { twin.write(frame); });
+                                 options, [&](Bytes frame) { twin.write(frame); });
     } catch (const Error& error) {
         // If the blob is damaged that is the thing to say, not what the damage looks like.
         if (error.kind() == ErrorKind::Corrupt) bytes.verify_rest();
