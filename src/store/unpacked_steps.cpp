@@ -49,10 +49,15 @@ UniqueFd lock(const std::string& path, int operation) {
 
 struct Found {
     UnpackedSteps::About about;
-    // Nothing was lost: the system was not started again, and it is not a copy, which could lack
-    // the marks of overlayfs.
+    // Nothing was lost: the system was not started again, it is not a copy, which could lack the
+    // marks of overlayfs, and owners mean the same users.
     bool is_whole = false;
 };
+
+// Of this process's namespace, as numbers outside of it.
+std::string users() {
+    return read_file("/proc/self/uid_map") + read_file("/proc/self/gid_map");
+}
 
 // What tells a directory from its copy; empty if there is none.
 std::string identity_of(const std::string& directory) {
@@ -73,7 +78,8 @@ std::optional<Found> read_about(const std::string& path) {
         return Found{
             {*before, json.value("bytes", std::uint64_t{0}), json.value("name", std::string())},
             json.value("boot", std::string()) == boot_id() && !identity.empty() &&
-                json.value("directory", std::string()) == identity};
+                json.value("directory", std::string()) == identity &&
+                json.value("users", std::string()) == users()};
     } catch (const Error&) {                      // absent
     } catch (const nlohmann::json::exception&) {  // of another type
     }
@@ -171,7 +177,8 @@ bool UnpackedSteps::put(const Digest& after, const About& about, const std::stri
                                          {"bytes", about.bytes},
                                          {"name", about.name},
                                          {"boot", boot_id()},
-                                         {"directory", identity_of(upper)}};
+                                         {"directory", identity_of(upper)},
+                                         {"users", users()}};
     write_about(join_path(step, "about.json"),
                 json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
     const auto held = lock(path, LOCK_SH);

@@ -56,8 +56,10 @@ RUN head -c 100 /usr/lib/deep/busybox > /head && : > /usr/lib/deep/busybox
 RUN test ! -s /usr/lib/deep/busybox
 D
 
-# into STORE TARGET ROUND: builds it there, as TARGET:STORE.
+# into STORE TARGET ROUND: builds it there, as TARGET:STORE. What earlier RUNs left as files would
+# be read instead.
 into() {
+    rm -rf "$T/$1/unpacked"
     "$SHALE" --root "$T/$1" build --target "$2" --build-arg "ROUND=$3" -t "$2:1" \
         --build-arg "HEX=$sum" \
         -o "type=oci,tar=false,dest=$T/$2.$1" "$ctx"

@@ -89,6 +89,11 @@ TEST_F(UnpackedStepsTest, WhatMayHaveLostSomethingIsNotFound) {
     EXPECT_FALSE(path_exists(path_of(1)));
 
     ASSERT_TRUE(put(steps, 1));
+    replace(R"("users":")", R"("users":"of another namespace)");
+    EXPECT_FALSE(steps.find(digest_of(1)));
+    ASSERT_TRUE(put(steps, 3));
+
+    ASSERT_TRUE(put(steps, 1));
     make_directories(path_of(1) + "/copy");
     ASSERT_EQ(::rename((path_of(1) + "/upper").c_str(), (path_of(1) + "/gone").c_str()), 0);
     EXPECT_FALSE(steps.find(digest_of(1)));
