@@ -2,6 +2,7 @@
 // from it follow both cache keys, and, only on a miss, the edit itself.
 #include "archive.hpp"
 #include "dispatch.hpp"
+#include "missing_operand.hpp"
 #include "remote_add.hpp"
 #include "run_title.hpp"
 #include "sources.hpp"
@@ -176,6 +177,17 @@ Selection select_remote(const RemoteOperand& remote) {
     return selection;
 }
 
+std::vector<Selected> select_from(const DirectorySource& source, const std::string& operand,
+                                  bool parents) {
+    try {
+        return parents ? select_with_parents(*source.tree, operand) : select(*source.tree, operand);
+    } catch (const Error& error) {
+        if (error.kind() != ErrorKind::NotFound) throw;
+        fail(ErrorKind::NotFound,
+             error.what() + hint_for_missing(operand, *source.tree, source.directory));
+    }
+}
+
 // In the order of the instruction, here-documents last. `main` is asked for only if something is to
 // be selected from it.
 std::vector<Selection> select_all(const CopyPlan& plan,
@@ -191,9 +203,8 @@ std::vector<Selection> select_all(const CopyPlan& plan,
         }
         if (!last_is_main) selections.push_back({main(), {}, unpack});
         last_is_main = true;
-        const auto& tree = *selections.back().directory.tree;
-        auto operand = plan.instruction->parents ? select_with_parents(tree, plan.sources[i])
-                                                 : select(tree, plan.sources[i]);
+        auto operand =
+            select_from(selections.back().directory, plan.sources[i], plan.instruction->parents);
         std::erase_if(operand, [&](const Selected& selected) {
             return is_excluded_operand(selected, plan.options);
         });

@@ -120,6 +120,15 @@ std::vector<std::uint32_t> dependencies(const File& file, std::uint32_t index,
     return needed;
 }
 
+// Of a FROM that came to nothing good: what it could not be given.
+std::string undeclared_in(const std::string& text, const Arguments& arguments, char escape) {
+    const dockerfile::Lookup given = [&](std::string_view name) { return arguments.global(name); };
+    std::string names;
+    for (const auto& name : dockerfile::undefined_variables(text, given, escape))
+        if (!arguments.is_global(name)) names += (names.empty() ? "" : ", ") + name;
+    return names.empty() ? names : " (no ARG " + names + " before the first FROM)";
+}
+
 }  // namespace
 
 std::string stage_label(const dockerfile::Stage& stage) {
@@ -150,7 +159,8 @@ Base resolve_from(const File& file, std::uint32_t index, const Arguments& argume
     const dockerfile::Lookup lookup = [&](std::string_view name) { return arguments.global(name); };
     const auto reference = dockerfile::expand(from.reference, lookup, file.escape);
     if (reference.empty())
-        fail(ErrorKind::Invalid, "base name (" + from.reference + ") should not be blank");
+        fail(ErrorKind::Invalid, "base name (" + from.reference + ") should not be blank" +
+                                     undeclared_in(from.reference, arguments, file.escape));
     for (std::uint32_t i = index; i-- > 0;)  // the latest definition before this stage
         if (file.stages[i].from.stage_name == reference) return StageBase{i};
     if (reference == "scratch") return ScratchBase{};
@@ -158,8 +168,12 @@ Base resolve_from(const File& file, std::uint32_t index, const Arguments& argume
     image.platform = expand_platform(file, from, arguments);
     if (const auto* value = contexts.find(reference, image.platform))
         return base_of_context(reference, *value, image.platform);
-    image.reference = in_context([&] { return "failed to parse stage name \"" + reference + "\""; },
-                                 [&] { return oci::Reference::parse(reference); });
+    image.reference = in_context(
+        [&] {
+            return "failed to parse stage name \"" + reference + "\"" +
+                   undeclared_in(from.reference, arguments, file.escape);
+        },
+        [&] { return oci::Reference::parse(reference); });
     return image;
 }
 

@@ -76,6 +76,7 @@ std::string excerpt(const File& file, LineRange lines, const SourceSpan& place) 
 
 SourceSpan find_culprit(const std::vector<SourceWord>& flags,
                         const std::vector<SourceWord>& operands, std::string_view message) {
+    message = message.substr(0, message.find(" (did you mean "));  // which is not what is wrong
     const SourceWord* culprit = nullptr;
     for (const auto* words : {&flags, &operands})
         for (const SourceWord& word : *words) {

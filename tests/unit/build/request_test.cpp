@@ -246,7 +246,16 @@ TEST(Plan, FromPrefersEarlierStagesAndExpandsGlobals) {
               "node:18");
     EXPECT_EQ(std::get<StageBase>(resolve_from(file, 1, arguments)).stage, 0u);
     EXPECT_EQ(error_of([&] { resolve_from(file, 2, arguments); }),
-              "base name (${NO}) should not be blank");
+              "base name (${NO}) should not be blank (no ARG NO before the first FROM)");
+}
+
+TEST(Plan, AVariableOfNoArgumentIsNamed) {
+    const auto file = parsed("ARG VERSION\nFROM node:$TAG\nFROM node:$VERSION\n");
+    const auto message = [&](std::uint32_t stage) {
+        return error_of([&] { resolve_from(file, stage, arguments_for(file)); });
+    };
+    EXPECT_NE(message(0).find("\"node:\" (no ARG TAG before the first FROM)"), std::string::npos);
+    EXPECT_EQ(message(1).find("no ARG"), std::string::npos);
 }
 
 TEST(Plan, BadReferenceNamesIt) {

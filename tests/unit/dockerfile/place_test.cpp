@@ -129,6 +129,8 @@ TEST(Culprit, IsTheLongestWordTheMessageQuotes) {
     EXPECT_EQ(culprit("failed to process \"${b:=c}\": unsupported modifier"),
               copy.operands[1].span);
     EXPECT_FALSE(culprit("NO SUCH THING").known());
+    EXPECT_EQ(culprit("\"/a\": not found (did you mean \"${b:=c}\"?)"), copy.operands[0].span)
+        << "a proposal is not what is wrong";
     const Instruction env = parse_instruction("ENV a=1 b=${c:=d}");
     EXPECT_EQ(find_culprit(env.flags, env.operands, "failed to process \"${c:=d}\": unsupported"),
               (SourceSpan{{2, 11}, {2, 18}}));
