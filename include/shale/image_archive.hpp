@@ -14,6 +14,8 @@
 #include <shale/oci.hpp>
 #include <shale/store.hpp>
 
+#include <cstdint>
+#include <functional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -27,17 +29,24 @@ struct SavedImage {
 
 enum class ArchiveForm { Docker, Oci };
 
+// Told now and then how much of a layer or another long blob was copied; `total` is 0 if nobody
+// knows it. `what`: its digest, or its name in the archive.
+using OnCopied =
+    std::function<void(const std::string& what, std::uint64_t bytes, std::uint64_t total)>;
+
 // True if the store has all of it: documents and layers, for an index of every image.
 bool is_whole(store::Store& store, const oci::Descriptor& root);
 
 // A tar. Invalid if an index is to be in the docker form; NotFound if something is not in the
 // store; Corrupt if a blob is not what its digest says. `out` has got a part of it by then.
 void save_images(store::Store& store, const std::vector<SavedImage>& images, ArchiveForm form,
-                 const codec::Sink& out, const std::stop_token& stop);
+                 const codec::Sink& out, const std::stop_token& stop,
+                 const OnCopied& on_copied = {});
 // An OCI layout, index.json last, in a directory that is made if it is not there. Invalid if it
 // holds something already; what fails leaves a part.
 void save_layout(store::Store& store, const std::vector<SavedImage>& images,
-                 const std::string& directory, const std::stop_token& stop);
+                 const std::string& directory, const std::stop_token& stop,
+                 const OnCopied& on_copied = {});
 
 struct LoadedImage {
     oci::Descriptor root;  // a manifest, or an index
@@ -50,6 +59,7 @@ struct LoadedImage {
 // layout's blobs and the DiffIDs of docker's layers are verified; a layout's DiffIDs, like those of
 // what is pulled, when the layers are read. NotFound if it holds no image; Corrupt, naming the
 // place, if it is damaged. Of an index, what is not there is passed over if some image is.
-std::vector<LoadedImage> load_images(const std::string& path, store::Store& store);
+std::vector<LoadedImage> load_images(const std::string& path, store::Store& store,
+                                     const OnCopied& on_copied = {});
 
 }  // namespace shale::build

@@ -45,7 +45,26 @@ codec::Source text_source(std::string text) {
     };
 }
 
+constexpr std::uint64_t kTellEvery = 1 << 20;
+
 }  // namespace
+
+codec::Source told(codec::Source source, const std::string& path, std::uint64_t total,
+                   const OnCopied& on_copied) {
+    if (!on_copied || (total > 0 && total < kTellEvery)) return source;
+    const std::string_view blobs = "blobs/sha256/";
+    const auto what = path.starts_with(blobs) ? "sha256:" + path.substr(blobs.size()) : path;
+    return [source = std::move(source), what, total, on_copied, read = std::uint64_t{0},
+            next = kTellEvery](MutableBytes out) mutable {
+        const auto count = source(out);
+        read += count;
+        if (read >= next || (count == 0 && read >= kTellEvery)) {
+            next = read + kTellEvery;
+            on_copied(what, read, total);
+        }
+        return count;
+    };
+}
 
 std::string blob_name(const Digest& digest) {
     return "blobs/sha256/" + digest.hex();
@@ -100,7 +119,7 @@ Part docker_list(const std::vector<DockerImage>& images) {
 }
 
 void write_parts(const std::vector<Part>& parts, const codec::Sink& sink,
-                 const std::stop_token& stop) {
+                 const std::stop_token& stop, const OnCopied& on_copied) {
     std::set<std::string> written_paths;
     for (const auto& part : parts) {
         if (!written_paths.insert(part.path).second) continue;  // two equal layers are one blob
@@ -110,7 +129,7 @@ void write_parts(const std::vector<Part>& parts, const codec::Sink& sink,
         member.size = part.size;
         sink(as_bytes(tar::encode_header(member)));
         std::uint64_t written = 0;
-        pump(stoppable(part.open(), stop), [&](Bytes bytes) {
+        pump(stoppable(told(part.open(), part.path, part.size, on_copied), stop), [&](Bytes bytes) {
             written += bytes.size();
             sink(bytes);
         });
@@ -123,12 +142,13 @@ void write_parts(const std::vector<Part>& parts, const codec::Sink& sink,
 }
 
 void write_parts_to_directory(const std::vector<Part>& parts, const std::string& directory,
-                              const std::stop_token& stop) {
+                              const std::stop_token& stop, const OnCopied& on_copied) {
     for (const auto& part : parts) {
         const auto path = join_path(directory, part.path);
         make_directories(path.substr(0, path.rfind('/')));
-        write_result(path,
-                     [&](const codec::Sink& sink) { pump(stoppable(part.open(), stop), sink); });
+        write_result(path, [&](const codec::Sink& sink) {
+            pump(stoppable(told(part.open(), part.path, part.size, on_copied), stop), sink);
+        });
     }
 }
 

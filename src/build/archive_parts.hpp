@@ -37,9 +37,13 @@ Part docker_list(const std::vector<DockerImage>& images);
 
 // Of parts with one path the first counts.
 void write_parts(const std::vector<Part>& parts, const codec::Sink& sink,
-                 const std::stop_token& stop);
+                 const std::stop_token& stop, const OnCopied& on_copied = {});
 void write_parts_to_directory(const std::vector<Part>& parts, const std::string& directory,
-                              const std::stop_token& stop);
+                              const std::stop_token& stop, const OnCopied& on_copied = {});
+
+// The source of the file at `path`, telling of what is read of it.
+codec::Source told(codec::Source source, const std::string& path, std::uint64_t total,
+                   const OnCopied& on_copied);
 
 // Calls `body` with a sink that ends in `destination`, which appears when `body` returns.
 void write_result(const std::string& destination,

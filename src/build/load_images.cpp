@@ -1,4 +1,5 @@
 // From an archive of whatever form to images of the store.
+#include "archive_parts.hpp"
 #include "docker_archive.hpp"
 #include "image_files.hpp"
 #include "oci_layout.hpp"
@@ -74,12 +75,29 @@ std::vector<LoadedImage> load_docker(const ImageFiles& files, const std::string&
     return images;
 }
 
+// Files that tell of what is read of them.
+class ToldFiles final : public ImageFiles {
+  public:
+    ToldFiles(std::unique_ptr<ImageFiles> files, const OnCopied& on_copied)
+        : files_(std::move(files)), on_copied_(on_copied) {}
+    bool has(const std::string& name) const override { return files_->has(name); }
+    codec::Source open(const std::string& name) const override {
+        return told(files_->open(name), name, 0, on_copied_);
+    }
+
+  private:
+    const std::unique_ptr<ImageFiles> files_;
+    const OnCopied on_copied_;
+};
+
 }  // namespace
 
-std::vector<LoadedImage> load_images(const std::string& path, store::Store& store) {
+std::vector<LoadedImage> load_images(const std::string& path, store::Store& store,
+                                     const OnCopied& on_copied) {
     struct stat status {};
     if (::stat(path.c_str(), &status) != 0) throw_errno("stat", path);
     auto files = S_ISDIR(status.st_mode) ? files_of_directory(path) : files_of_archive(path);
+    if (on_copied) files = std::make_unique<ToldFiles>(std::move(files), on_copied);
     std::vector<LoadedImage> images;
     // A layout names its blobs by digest, which docker's own list does not.
     if (files->has("index.json"))

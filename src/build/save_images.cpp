@@ -137,17 +137,19 @@ bool is_whole(store::Store& store, const oci::Descriptor& root) {
 }
 
 void save_images(store::Store& store, const std::vector<SavedImage>& images, ArchiveForm form,
-                 const codec::Sink& out, const std::stop_token& stop) {
+                 const codec::Sink& out, const std::stop_token& stop, const OnCopied& on_copied) {
     const bool for_docker = form == ArchiveForm::Docker;
-    write_parts(for_docker ? docker_parts(store, images) : oci_parts(store, images), out, stop);
+    write_parts(for_docker ? docker_parts(store, images) : oci_parts(store, images), out, stop,
+                on_copied);
 }
 
 void save_layout(store::Store& store, const std::vector<SavedImage>& images,
-                 const std::string& directory, const std::stop_token& stop) {
+                 const std::string& directory, const std::stop_token& stop,
+                 const OnCopied& on_copied) {
     make_directories(directory);
     if (!std::filesystem::is_empty(directory))
         fail(ErrorKind::Invalid, directory + " is not empty");
-    write_parts_to_directory(oci_parts(store, images), directory, stop);
+    write_parts_to_directory(oci_parts(store, images), directory, stop, on_copied);
 }
 
 }  // namespace shale::build

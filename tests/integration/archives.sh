@@ -319,3 +319,16 @@ if [ "$(id -u)" -eq 0 ]; then
     check "what it was" diff -r --no-dereference "$ctx/dir" "$T/shared/dir"
     check "of the mode that it had" equal "$(stat -c %a "$T/shared/dir/sub")" 750
 fi
+
+# Progress is for people: on a terminal, nowhere else.
+head -c 3000000 /dev/urandom > "$T/noise"
+mkdir "$T/noisy" && mv "$T/noise" "$T/noisy"
+printf 'FROM scratch\nCOPY noise /\n' > "$T/noisy/Dockerfile"
+check "an image of some megabytes" "$SHALE" build -q -t noisy:1 "$T/noisy"
+on_terminal() { script -qec "'$SHALE' $1" /dev/null < /dev/null > "$T/screen"; }
+check "is saved on a terminal" on_terminal "save -o '$T/noisy.tar' noisy:1"
+check "which shows it" grep -q 'Saving' "$T/screen"
+check "is loaded on a terminal" on_terminal "--root '$T/noisy.store' load -i '$T/noisy.tar'"
+check "which shows it, too" grep -q 'Loading' "$T/screen"
+"$SHALE" save -o "$T/noisy.tar" noisy:1 2> "$T/stderr"
+check "without one nothing is said" equal "$(cat "$T/stderr")" ""

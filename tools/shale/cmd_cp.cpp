@@ -5,6 +5,7 @@
 // link that lies there.
 #include "command.hpp"
 #include "console.hpp"
+#include "copy_display.hpp"
 #include "flags.hpp"
 #include "tree_argument.hpp"
 
@@ -28,6 +29,7 @@ using snapshot::NodeId;
 using snapshot::Tree;
 
 constexpr std::string_view kWhiteoutPrefix = ".wh.";
+constexpr std::uint64_t kTellEvery = 1 << 20;
 
 struct Flags {
     std::vector<std::string> words;  // what to copy, and where to
@@ -160,12 +162,19 @@ void copy(const TreeArgument& shown, const PathArgument& what, const std::string
     if (is_new) make_directories(place.directory);
     options.own_by_caller = !flags.archive;
     const auto stream = build::tree_tar(copied, shown.open, options);
-    layer::apply(
-        [&](MutableBytes out) {
-            check_stop(stop);
-            return stream(out);
-        },
-        what.reference + ":" + what.path, place.directory);
+    const auto name = what.reference + ":" + what.path;
+    with_copy_display("Copying", name, false, [&](const build::OnCopied& on_copied) {
+        std::uint64_t bytes = 0, told = 0;  // of the tar: what the files hold, and some
+        layer::apply(
+            [&](MutableBytes out) {
+                check_stop(stop);
+                const auto count = stream(out);
+                bytes += count;
+                if (on_copied && bytes - told >= kTellEvery) on_copied("copied", told = bytes, 0);
+                return count;
+            },
+            name, place.directory);
+    });
     if (is_new && ::chmod(place.directory.c_str(), tree.entry(source.node).mode & 0777) != 0)
         throw_errno("chmod", place.directory);
 }

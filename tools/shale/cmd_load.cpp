@@ -1,6 +1,7 @@
 // shale load: images from a file into the store, under the names that they bear in there.
 #include "command.hpp"
 #include "console.hpp"
+#include "copy_display.hpp"
 #include "flags.hpp"
 #include "input.hpp"
 #include "workspace.hpp"
@@ -22,15 +23,17 @@ struct Flags {
     bool quiet = false;
 };
 
-std::vector<build::LoadedImage> load(const Flags& flags, store::Store& store) {
-    if (!flags.input.empty() && flags.input != "-") return build::load_images(flags.input, store);
+std::vector<build::LoadedImage> load(const Flags& flags, store::Store& store,
+                                     const build::OnCopied& on_copied) {
+    if (!flags.input.empty() && flags.input != "-")
+        return build::load_images(flags.input, store, on_copied);
     if (is_terminal(STDIN_FILENO))
         fail(ErrorKind::Invalid, "no archive comes from a terminal: -i FILE, or a pipe");
     const auto archive = open_input("-");
     return in_context([] { return std::string("standard input"); },
                       [&] {
                           return build::load_images(
-                              "/proc/self/fd/" + std::to_string(archive.get()), store);
+                              "/proc/self/fd/" + std::to_string(archive.get()), store, on_copied);
                       });
 }
 
@@ -42,7 +45,9 @@ int run(const Flags& flags, Workspace& workspace) {
         if (more.back().digest)
             fail(ErrorKind::Invalid, "a name with a digest cannot be given: " + flags.tag);
     }
-    auto images = load(flags, store);
+    std::vector<build::LoadedImage> images;
+    with_copy_display("Loading", flags.input.empty() ? "standard input" : flags.input, flags.quiet,
+                      [&](const build::OnCopied& told) { images = load(flags, store, told); });
     if (!more.empty() && images.size() > 1)
         fail(ErrorKind::Invalid,
              "--tag names one image, there are " + std::to_string(images.size()));
@@ -65,7 +70,7 @@ Run declare(CLI::App& app) {
               "Read this file, or the directory of an OCI layout, instead of standard input");
     add_value(app, "-t,--tag", flags->tag, "NAME",
               "Give the image this name, too, if there is one alone");
-    add_switch(app, "-q,--quiet", flags->quiet, "As without it; docker load has it");
+    add_switch(app, "-q,--quiet", flags->quiet, "Show no progress");
     return [flags](Workspace& workspace) { return run(*flags, workspace); };
 }
 

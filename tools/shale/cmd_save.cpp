@@ -1,6 +1,7 @@
 // shale save: images of the store as a file, for machines without a registry between them.
 #include "command.hpp"
 #include "console.hpp"
+#include "copy_display.hpp"
 #include "flags.hpp"
 #include "image_lookup.hpp"
 #include "lazy_image.hpp"
@@ -8,6 +9,7 @@
 #include <shale/base.hpp>
 #include <shale/image_archive.hpp>
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -83,20 +85,22 @@ int run(const Flags& flags, Workspace& workspace) {
         add(images, find(workspace, text, flags));
     auto& store = workspace.store();
     const auto stop = workspace.stop();
-    if (as_directory) {
-        build::save_layout(store, images, flags.output, stop);
-        return kOk;
-    }
     const auto form = flags.format == "oci" ? build::ArchiveForm::Oci : build::ArchiveForm::Docker;
-    if (flags.output.empty() || flags.output == "-") {
+    const auto save = [&](const build::OnCopied& on_copied) {
+        if (as_directory) return build::save_layout(store, images, flags.output, stop, on_copied);
+        if (flags.output.empty() || flags.output == "-")
+            return build::save_images(
+                store, images, form, [](Bytes bytes) { print_result(as_text(bytes)); }, stop,
+                on_copied);
+        OutputFile file(flags.output);
         build::save_images(
-            store, images, form, [](Bytes bytes) { print_result(as_text(bytes)); }, stop);
-        return kOk;
-    }
-    OutputFile file(flags.output);
-    build::save_images(
-        store, images, form, [&](Bytes bytes) { file.write(bytes); }, stop);
-    file.commit(OutputFile::Durability::NotSynced);
+            store, images, form, [&](Bytes bytes) { file.write(bytes); }, stop, on_copied);
+        file.commit(OutputFile::Durability::NotSynced);
+    };
+    const auto& first = flags.images.front();
+    with_copy_display("Saving",
+                      images.size() == 1 ? first : fmt::format("{} images", images.size()), false,
+                      save);
     return kOk;
 }
 

@@ -203,6 +203,8 @@ std::vector<TtyDisplay::Block> TtyDisplay::blocks(std::size_t columns, bool last
             if (status.total > 1)
                 text +=
                     fmt::format(" {} / {}", format_size(status.current), format_size(status.total));
+            else if (status.total == 0 && status.current > 0)
+                text += " " + format_size(status.current);
             block.lines.push_back(fit(text, columns));
         }
         for (const auto& line : step.tail)

@@ -193,6 +193,8 @@ TEST(TtyProgress, BytesOfALayerAreReadable) {
     screen->started(1, "pulling");
     screen->status(1, "sha256:" + std::string(64, 'a'), 1'000'000, 2'000'000);
     EXPECT_TRUE(shows(screen, "sha256:aaaaaaaaaaaa 1.00 MB / 2.00 MB"));
+    screen->status(1, "standard input", 3'000'000, 0);
+    EXPECT_TRUE(shows(screen, "standard input 3.00 MB")) << "nobody knows of how many";
 }
 
 TEST(RawJsonProgress, IsOneObjectALine) {
