@@ -187,12 +187,21 @@ std::optional<std::uint64_t> settle_upper(const std::string& upper, const Tree& 
     return UpperCheck(before, after).run(upper);
 }
 
-std::shared_ptr<const LiveRoot> LiveRoots::show(const LoadedRoot& root, std::size_t depth) {
+std::shared_ptr<const LiveRoot> LiveRoots::show(const LoadedRoot& root) {
     if (auto known = find(root.tree->digest())) return known;
-    if (auto unpacked = find_unpacked(root, depth))
+    if (auto unpacked = find_unpacked(root, 0))
         return put(root.tree->digest(), std::move(unpacked));
-    if (auto made = find_made(root, depth)) return put(root.tree->digest(), std::move(made));
+    if (auto made = find_made(root, 0)) return put(root.tree->digest(), std::move(made));
     return put(root.tree->digest(), mount_whole(root));
+}
+
+// What lies below an upper that is there already. `root` has the sources of what is above, which
+// hold what can be seen from there. They may lack what that hides, so nobody else is shown this.
+std::shared_ptr<const LiveRoot> LiveRoots::show_below(const LoadedRoot& root, std::size_t depth) {
+    if (auto known = find(root.tree->digest())) return known;
+    if (auto unpacked = find_unpacked(root, depth)) return unpacked;
+    if (auto made = find_made(root, depth)) return made;
+    return mount_whole(root);
 }
 
 std::shared_ptr<const LiveRoot> LiveRoots::show_whole(const LoadedRoot& root) {
@@ -234,7 +243,8 @@ std::shared_ptr<const LiveRoot> LiveRoots::find_made(const LoadedRoot& root, std
     const auto before = tree_before_edit(root.tree->digest());
     if (!before) return nullptr;
     auto below = find(before->digest());
-    if (!below && unpacked_.has(before->digest())) below = show({before, root.sources}, depth + 1);
+    if (!below && unpacked_.has(before->digest()))
+        below = find_unpacked({before, root.sources}, depth + 1);
     if (!below || !can_carry_more(*below)) return nullptr;
     auto added = tree_of_edit(*before, *root.tree);
     if (!added) return nullptr;
@@ -264,17 +274,16 @@ LiveRoots::TreePointer LiveRoots::stored_tree(const Digest& digest) const {
     }
 }
 
-// What an earlier build's RUN left, on what that stood on. The sources of a tree are among those of
-// what was made of it, so there is nothing below that could not be read.
+// What an earlier build's RUN left, on what that stood on.
 std::shared_ptr<const LiveRoot> LiveRoots::find_unpacked(const LoadedRoot& root,
                                                          std::size_t depth) {
-    if (depth == kMostLayers) return nullptr;
+    if (depth >= kMostLayers) return nullptr;
     try {
         auto step = unpacked_.find(root.tree->digest());
         if (!step) return nullptr;
         const LoadedRoot before{stored_tree(step->before), root.sources};
         if (!before.tree) return nullptr;
-        auto below = show(before, depth + 1);
+        auto below = show_below(before, depth + 1);
         if (!can_carry_more(*below)) return nullptr;
         auto live = std::make_shared<LiveRoot>();
         live->layers = below->layers;

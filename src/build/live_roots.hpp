@@ -52,7 +52,7 @@ class LiveRoots {
         : store_(store), mounter_(mounter), contents_(store), unpacked_(store) {}
     ~LiveRoots();
 
-    std::shared_ptr<const LiveRoot> show(const LoadedRoot& root) { return show(root, 0); }
+    std::shared_ptr<const LiveRoot> show(const LoadedRoot& root);
     // Where a stack does not do: in a mount of all, which show() gives from then on.
     std::shared_ptr<const LiveRoot> show_whole(const LoadedRoot& root);
 
@@ -92,9 +92,9 @@ class LiveRoots {
     std::shared_ptr<const LiveRoot> find(const Digest& tree);
     // `depth`: of uppers above. What lies on what was written down by several builds, and could go
     // round in a circle.
-    std::shared_ptr<const LiveRoot> show(const LoadedRoot& root, std::size_t depth);
     std::shared_ptr<const LiveRoot> find_made(const LoadedRoot& root, std::size_t depth);
     std::shared_ptr<const LiveRoot> find_unpacked(const LoadedRoot& root, std::size_t depth);
+    std::shared_ptr<const LiveRoot> show_below(const LoadedRoot& root, std::size_t depth);
     TreePointer tree_before_edit(const Digest& edited);
     TreePointer stored_tree(const Digest& digest) const;
     std::shared_ptr<const LiveRoot> put(const Digest& tree, std::shared_ptr<const LiveRoot> root);

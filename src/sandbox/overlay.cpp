@@ -1,4 +1,6 @@
-// OverlayMount, and the namespace that such mounts are made in.
+// OverlayMount, and the namespace that such mounts are made in. One that fits is mounted with text
+// of one page, as every kernel knows it; data-only layers, many and long paths go through a file
+// system context.
 #include <shale/caller.hpp>
 #include <shale/sandbox.hpp>
 
@@ -16,6 +18,8 @@ namespace {
 
 // mount(2) takes its options as text of one page.
 constexpr std::size_t kMaxOptionBytes = 4095;
+// What fsconfig(2) takes as one value.
+constexpr std::size_t kMaxValueBytes = 255;
 
 // With notes, redirect_dir and metacopy are on: chown of a file and mv of a directory write an
 // attribute trusted.overlay.* instead of all their bytes. Trees hold none, so no lower made of
@@ -65,20 +69,26 @@ void attach(const UniqueFd& mount, const std::string& target) {
 
 }  // namespace
 
-// One layer at a time through a file system context (Linux 6.7), which has no limit of one page and
-// knows data-only layers. Older kernels do not know "lowerdir+".
+// One layer at a time through a file system context (Linux 6.7), which has no limit of one page,
+// but of 255 bytes for each, and knows data-only layers. Older kernels do not know "lowerdir+".
 UniqueFd mount_overlay_detached(const OverlayLayers& layers) {
     const UniqueFd context(::fsopen("overlay", FSOPEN_CLOEXEC));
     if (!context) throw_errno("fsopen", "overlay");
     configure(context.get(), "source", layers.source);
+    std::vector<UniqueFd> opened;  // until all is mounted
+    const auto add = [&](const char* key, const std::string& directory) {
+        if (directory.size() <= kMaxValueBytes) return configure(context.get(), key, directory);
+        opened.push_back(open_file(directory, O_PATH | O_DIRECTORY));
+        configure(context.get(), key, fmt::format("/proc/self/fd/{}", opened.back().get()));
+    };
     for (const auto& lower : layers.lowers)
-        configure(context.get(), "lowerdir+", lower);
+        add("lowerdir+", lower);
     for (const auto& data : layers.data)
-        configure(context.get(), "datadir+", data);
+        add("datadir+", data);
     const bool is_writable = !layers.upper.empty();
     if (is_writable) {
-        configure(context.get(), "upperdir", layers.upper);
-        configure(context.get(), "workdir", layers.work);
+        add("upperdir", layers.upper);
+        add("workdir", layers.work);
     }
     for (const std::string_view option : overlay_options(layers.notes))
         if (is_writable || option != kVolatile) configure_option(context.get(), option);

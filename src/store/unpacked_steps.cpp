@@ -7,6 +7,7 @@
 #include <shale/unpacked_steps.hpp>
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -24,6 +25,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kMostAboutBytes = 64 << 10;
+constexpr std::size_t kMostNameBytes = 1 << 10;  // of a RUN, which may be a whole script
+constexpr mode_t kMode = 0700;
 // What is here is there twice, so it may not be what fills a disk.
 constexpr std::uint64_t kFreeShare = 10;
 // Of one step. A new one for each build in which a source file changed.
@@ -59,11 +62,12 @@ std::string users() {
     return read_file("/proc/self/uid_map") + read_file("/proc/self/gid_map");
 }
 
-// What tells a directory from its copy; empty if there is none.
+// What tells a directory from its copy, and from itself after a chown or chmod of all that is
+// there; empty if there is none.
 std::string identity_of(const std::string& directory) {
     struct stat status {};
     if (::lstat(directory.c_str(), &status) != 0) return {};
-    return std::to_string(status.st_dev) + ":" + std::to_string(status.st_ino);
+    return fmt::format("{}:{}:{}", status.st_dev, status.st_ino, to_ns(status.st_ctim));
 }
 
 // nullopt if that is no description.
@@ -103,9 +107,11 @@ std::vector<Kept> all_in(const std::string& directory) {
     std::error_code error;
     for (fs::directory_iterator at(directory, error), end; !error && at != end;
          at.increment(error)) {
-        const auto after = Digest::from_hex(at->path().filename().string());
+        // A lock whose directory is not there, or not yet, counts as one of nothing.
+        const auto after = Digest::from_hex(at->path().stem().string());
         if (!after) continue;
-        const auto path = at->path().string();
+        const auto path = join_path(directory, after->hex());
+        if (at->path().has_extension() && path_exists(path)) continue;
         struct stat status {};
         const bool is_locked = ::lstat((path + ".lock").c_str(), &status) == 0;
         all.push_back(
@@ -167,24 +173,26 @@ bool UnpackedSteps::make_room_for(std::uint64_t bytes) const {
 }
 
 bool UnpackedSteps::put(const Digest& after, const About& about, const std::string& upper) {
-    make_directories(directory_, 0700);  // programs in it may be set-user-ID, and are for no user
+    // Programs in it may be set-user-ID, and are for no other user, whatever the mode was.
+    make_directories(directory_, kMode);
+    if (::chmod(directory_.c_str(), kMode) != 0) throw_errno("chmod", directory_);
     const auto path = path_of(after);
     if (has(after) || !make_room_for(about.bytes) || path_exists(path)) return false;
     const TempDir scratch = store_.scratch("unpacked-");
     const auto step = join_path(scratch.path(), "step");
     make_directories(join_path(step, "edits"));
+    const auto held = lock(path, LOCK_SH);
+    if (!held) return false;
+    const auto moved = join_path(step, "upper");
+    if (::rename(upper.c_str(), moved.c_str()) != 0) throw_errno("rename", upper);
     const nlohmann::ordered_json json = {{"before", about.before.hex()},
                                          {"bytes", about.bytes},
-                                         {"name", about.name},
+                                         {"name", about.name.substr(0, kMostNameBytes)},
                                          {"boot", boot_id()},
-                                         {"directory", identity_of(upper)},
+                                         {"directory", identity_of(moved)},
                                          {"users", users()}};
     write_about(join_path(step, "about.json"),
                 json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
-    const auto held = lock(path, LOCK_SH);
-    if (!held) return false;
-    if (::rename(upper.c_str(), join_path(step, "upper").c_str()) != 0)
-        throw_errno("rename", upper);
     if (::rename(step.c_str(), path.c_str()) == 0) return true;
     if (errno != EEXIST && errno != ENOTEMPTY) throw_errno("rename", path);
     return false;  // somebody was faster; `upper` goes with the scratch directory

@@ -128,5 +128,47 @@ check "and nothing of them is there" equal "$(ls "$T/later/unpacked")" ""
 check "after which all is as before" edit third
 check "and right" equal "$(cat "$T/edit-out/result")" "$(expected third)"
 
+# A tree that two steps give, of which the one stands on what the other's layers do not have.
+cat > "$T/edit/Dockerfile" <<'D'
+FROM scratch AS base
+COPY busybox /bin/busybox
+RUN ["/bin/busybox", "--install", "-s", "/bin"]
+FROM base AS src
+COPY source /home/app/source
+COPY Dockerfile /home/app/tests/data
+FROM src AS clean
+RUN rm -r /home/app/tests
+FROM clean AS check
+RUN ls /home/app
+FROM base AS final0
+COPY --from=clean /home/app /home/app
+FROM final0 AS final
+ARG X
+RUN echo $X > /x
+FROM src AS test
+ARG X
+RUN --mount=from=final,target=/final cat /home/app/tests/data > /sum && cat /final/x >> /sum
+FROM scratch
+COPY --from=check /bin/busybox /busybox
+COPY --from=test /sum /sum
+D
+twice() { "$SHALE" --root "$T/later" build --progress plain --network none --build-arg "X=$1" \
+    -o "type=local,dest=$T/edit-out" "${@:2}" "$T/edit"; }
+check "a tree with layers of its own" twice 0 --target final -o type=image,name=final:1
+for x in 1 2 3; do
+    check "made in two ways ($x)" twice $x
+    check "is read whole" equal "$(cat "$T/edit-out/sum")" "$(cat "$T/edit/Dockerfile"; echo $x)"
+done
+
+# A step, and a copy that takes it back.
+printf '%s\n' 'FROM scratch' 'COPY busybox /bin/busybox' \
+    'RUN ["/bin/busybox", "--install", "-s", "/bin"]' 'COPY source /d/f' \
+    'RUN echo 2 > /d/f' 'RUN cat /d/f' 'COPY source /d/f' 'ARG X' 'RUN echo $X; cat /d/f > /sum' \
+    > "$T/edit/Dockerfile"
+for x in 1 2 3; do
+    check "a copy that takes a step back ($x)" twice $x
+    check "is what was copied" equal "$(cat "$T/edit-out/sum")" "$(cat "$T/edit/source")"
+done
+
 check "nothing is left in the store's scratch space" equal "$(ls "$T/one/tmp")" ""
 check "nothing stays mounted" not grep -qF "$T" /proc/mounts

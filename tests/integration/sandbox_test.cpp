@@ -550,6 +550,23 @@ TEST_F(Overlay, MoreLowersThanFitIntoAPage) {
         EXPECT_TRUE(path_exists(at("merged/file" + std::to_string(i))));
 }
 
+// fsconfig(2) takes 255 bytes as one value.
+TEST_F(Overlay, PathsThatAreTooLongForAnOption) {
+    const std::string deep = std::string(200, 'x') + "/" + std::string(200, 'y');
+    std::vector<std::string> lowers;
+    for (int i = 0; i < 10; ++i) {
+        const std::string number = std::to_string(i);
+        lowers.push_back(make_lower(deep + number, "file" + number));
+    }
+    make_directories(at(deep + "upper"));
+    make_directories(at(deep + "work"));
+    const OverlayMount overlay(lowers, at(deep + "upper"), at(deep + "work"), at("merged"));
+    for (int i = 0; i < 10; ++i)
+        EXPECT_TRUE(path_exists(at("merged/file" + std::to_string(i))));
+    write_file_atomic(at("merged/new"), as_bytes("new"));
+    EXPECT_TRUE(path_exists(at(deep + "upper/new")));
+}
+
 TEST_F(Overlay, UpperHoldsWholeFilesAndPlainDirectories) {
     const auto lower = make_lower("lower/dir", "file");
     const OverlayMount overlay({at("lower")}, at("upper"), at("work"), at("merged"));

@@ -60,6 +60,28 @@ TEST_F(UnpackedStepsTest, NoOtherUserGetsAtTheFiles) {
     struct stat status {};
     ASSERT_EQ(::stat((root() + "/unpacked").c_str(), &status), 0);
     EXPECT_EQ(status.st_mode & 07777u, 0700u);
+    ASSERT_EQ(::chmod((root() + "/unpacked").c_str(), 0755), 0);
+    ASSERT_TRUE(put(steps, 2));
+    ASSERT_EQ(::stat((root() + "/unpacked").c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 07777u, 0700u) << "whatever it was";
+}
+
+TEST_F(UnpackedStepsTest, ALockWithoutADirectoryGoes) {
+    Store store(root());
+    UnpackedSteps steps(store);
+    ASSERT_TRUE(put(steps, 1));
+    write_file_atomic(path_of(2) + ".lock", {});  // of a process that was killed
+    ASSERT_TRUE(put(steps, 3));
+    EXPECT_FALSE(path_exists(path_of(2) + ".lock"));
+    EXPECT_TRUE(steps.has(digest_of(1)));
+}
+
+TEST_F(UnpackedStepsTest, TheNameOfAStepMayBeAScript) {
+    Store store(root());
+    UnpackedSteps steps(store);
+    ASSERT_TRUE(
+        steps.put(digest_of(1), {digest_of(0), 4096, std::string(1 << 20, 'x')}, make_upper()));
+    EXPECT_TRUE(steps.find(digest_of(1)));
 }
 
 TEST_F(UnpackedStepsTest, TheFirstOfTwoStays) {
@@ -99,6 +121,10 @@ TEST_F(UnpackedStepsTest, WhatMayHaveLostSomethingIsNotFound) {
     EXPECT_FALSE(steps.find(digest_of(1)));
     ASSERT_EQ(::rename((path_of(1) + "/copy").c_str(), (path_of(1) + "/upper").c_str()), 0);
     EXPECT_FALSE(steps.find(digest_of(1))) << "another directory of that name";
+
+    ASSERT_TRUE(put(steps, 4));
+    ASSERT_EQ(::chmod((path_of(4) + "/upper").c_str(), 0700), 0);
+    EXPECT_FALSE(steps.find(digest_of(4))) << "chmod -R of the store, say";
 
     for (const char* text : {"", "{", "[]", R"({"before": 7})", R"({"before": "x"})"}) {
         write_file_atomic(path_of(2) + "/about.json", as_bytes(text));
