@@ -50,7 +50,7 @@ class Transport {
 };
 struct TransportLimits {
     int connect_seconds = 20;
-    int stall_seconds = 60;  // without a byte in either direction
+    int stall_seconds = 60;  // in which less than 32 KiB move in both directions together
     // For the answer to a body that has been sent: a registry may hash gigabytes before it speaks.
     int answer_seconds = 1800;
 };

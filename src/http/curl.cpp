@@ -19,6 +19,7 @@ namespace {
 constexpr long kReceiveBuffer = 256 << 10;
 constexpr long kSendBuffer = 512 << 10;
 constexpr std::size_t kMaxHeaderBytes = 256 << 10;
+constexpr curl_off_t kLeastBytes = 32 << 10;  // within TransportLimits::stall_seconds
 constexpr const char* kUserAgent = "shale/" SHALE_VERSION;
 
 // Of libcurl, what is used.
@@ -116,14 +117,14 @@ class Transfer {
                    : CURL_READFUNC_ABORT;
     }
 
-    // Called at least once a second. Ends the transfer when it was cancelled, when nothing has
-    // moved for longer than the limits allow, or when its deadline has passed.
+    // Called at least once a second. Ends the transfer when it was cancelled, when next to nothing
+    // has moved for longer than the limits allow, or when its deadline has passed.
     static int progress_shim(void* self, curl_off_t, curl_off_t received, curl_off_t to_send,
                              curl_off_t sent) noexcept {
         auto& t = *static_cast<Transfer*>(self);
         if (t.request_.stop.stop_requested()) return 1;
         const auto now = std::chrono::steady_clock::now();
-        if (received + sent != t.moved_) {
+        if (received + sent - t.moved_ >= kLeastBytes) {
             t.moved_ = received + sent;
             t.moved_at_ = now;
         }
@@ -160,7 +161,7 @@ class Transfer {
     Response head_;
     std::size_t header_bytes_ = 0;
     bool head_delivered_ = false;
-    curl_off_t moved_ = 0;  // bytes in both directions when it was last asked
+    curl_off_t moved_ = 0;  // bytes in both directions at `moved_at_`
     std::chrono::steady_clock::time_point moved_at_ = std::chrono::steady_clock::now();
     bool stalled_ = false;
     std::exception_ptr thrown_;

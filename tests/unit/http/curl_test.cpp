@@ -30,12 +30,14 @@ UniqueFd listen_on_loopback(int& port) {
 }
 
 // Accepts connections one after the other; to each it sends the next reply after the request's end
-// and `thinks` of its own, and closes, or holds the connection open until it is destroyed.
+// and `thinks` of its own, and closes, or holds the connection open until it is destroyed, or sends
+// a byte every tenth of a second for as long as somebody takes it.
 class RawServer {
   public:
     explicit RawServer(std::vector<std::string> replies, bool hold = false,
-                       std::chrono::milliseconds thinks = {})
-        : thinks_(thinks), listener_(listen_on_loopback(port_)), thread_([this, replies, hold] {
+                       std::chrono::milliseconds thinks = {}, bool drips = false)
+        : thinks_(thinks), drips_(drips), listener_(listen_on_loopback(port_)),
+          thread_([this, replies, hold] {
               for (const auto& reply : replies)
                   serve(reply, hold);
           }) {}
@@ -69,6 +71,8 @@ class RawServer {
         }
         std::this_thread::sleep_for(thinks_);
         ::send(peer.get(), reply.data(), reply.size(), MSG_NOSIGNAL);
+        while (drips_ && ::send(peer.get(), "x", 1, MSG_NOSIGNAL) == 1)
+            std::this_thread::sleep_for(std::chrono::milliseconds(100));
         if (hold) held_.push_back(std::move(peer));
     }
     static bool is_complete(const std::string& request) {
@@ -80,6 +84,7 @@ class RawServer {
     }
 
     std::chrono::milliseconds thinks_;
+    const bool drips_;
     int port_ = 0;
     UniqueFd listener_;
     std::mutex mutex_;
@@ -218,6 +223,20 @@ TEST(CurlTransport, StalledTransferIsGivenUp) {
     EXPECT_EQ(network_error([&] { perform(*transport, get(server.url("/"))); }),
               "GET " + server.url("/") +
                   ": timed out (no answer within 1 s, no data for 1 s, or too little of it)");
+}
+
+// A byte now and then is no reason to wait for the rest.
+TEST(CurlTransport, ADripIsGivenUpAsAStall) {
+    for (const char* begun :
+         {"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", "HTTP/1.1 200 OK\r\nX-Header: "}) {
+        RawServer server({begun}, false, {}, true);
+        const auto transport = curl_transport({1, 1});
+        EXPECT_NE(network_error([&] {
+                      perform(*transport, get(server.url("/")));
+                  }).find("too little of it"),
+                  std::string::npos)
+            << begun;
+    }
 }
 
 TEST(CurlTransport, ADeadlineHoldsForWhateverComes) {
