@@ -5,8 +5,10 @@
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <memory>
 #include <set>
 
@@ -143,13 +145,32 @@ void write_parts(const std::vector<Part>& parts, const codec::Sink& sink,
 
 void write_parts_to_directory(const std::vector<Part>& parts, const std::string& directory,
                               const std::stop_token& stop, const OnCopied& on_copied) {
+    blobs_directory(directory);
     for (const auto& part : parts) {
-        const auto path = join_path(directory, part.path);
-        make_directories(path.substr(0, path.rfind('/')));
-        write_result(path, [&](const codec::Sink& sink) {
-            pump(stoppable(told(part.open(), part.path, part.size, on_copied), stop), sink);
-        });
+        write_layout_file(join_path(directory, part.path),
+                          stoppable(told(part.open(), part.path, part.size, on_copied), stop));
     }
+}
+
+std::string blobs_directory(const std::string& directory) {
+    make_directories(directory);
+    std::string path = directory;
+    for (const char* name : {"blobs", "sha256"}) {
+        path = join_path(path, name);
+        struct stat status {};
+        if (::mkdir(path.c_str(), 0777) != 0 && errno != EEXIST) throw_errno("mkdir", path);
+        if (::lstat(path.c_str(), &status) != 0) throw_errno("lstat", path);
+        if (!S_ISDIR(status.st_mode)) fail(ErrorKind::Invalid, path + " is no directory");
+    }
+    return path;
+}
+
+void write_layout_file(const std::string& path, const codec::Source& source) {
+    struct stat status {};
+    if (::lstat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode) &&
+        ::unlink(path.c_str()) != 0)
+        throw_errno("unlink", path);
+    write_result(path, [&](const codec::Sink& sink) { pump(source, sink); });
 }
 
 void write_result(const std::string& destination,

@@ -45,6 +45,12 @@ void write_parts_to_directory(const std::vector<Part>& parts, const std::string&
 codec::Source told(codec::Source source, const std::string& path, std::uint64_t total,
                    const OnCopied& on_copied);
 
+// The directory of a layout's blobs below `directory`, made if it is not there. Invalid if a link
+// leads elsewhere: what lies there may be a stranger's.
+std::string blobs_directory(const std::string& directory);
+// A file of a layout, below such a directory: a link of its name is replaced, not followed.
+void write_layout_file(const std::string& path, const codec::Source& source);
+
 // Calls `body` with a sink that ends in `destination`, which appears when `body` returns.
 void write_result(const std::string& destination,
                   const std::function<void(const codec::Sink&)>& body);

@@ -49,6 +49,18 @@ void CacheImports::load(const CacheSource& source) {
 void CacheImports::add(Cache& cache, const ResolvedImage& image) {
     const auto member = image.config.unknown_top.find(std::string(kCacheMember));
     if (member == image.config.unknown_top.end()) return;
+    // A stranger's descriptors may say anything at length, and steps are many.
+    std::vector<StoredLayer> layers;
+    for (std::size_t i = 0; i < image.manifest.layers.size(); ++i) {
+        const auto& stated = image.manifest.layers[i];
+        layers.push_back({{}, image.config.diff_ids[i]});
+        auto& descriptor = layers.back().descriptor;
+        descriptor.media_type = stated.media_type;
+        descriptor.digest = stated.digest;
+        descriptor.size = stated.size;
+        descriptor.annotations = stated.annotations;
+        keep_toc_annotations(descriptor.annotations);
+    }
     for (auto& known : decode_cache(member->second, image.manifest.layers.size())) {
         ImportedStep step;
         step.cache = caches_.size();
@@ -57,9 +69,7 @@ void CacheImports::add(Cache& cache, const ResolvedImage& image) {
         step.record.cost_ms = known.cost_ms;
         step.record.name = std::move(known.name);
         step.record.content_key = known.content_key;
-        if (known.layer)
-            step.layer = StoredLayer{image.manifest.layers[*known.layer],
-                                     image.config.diff_ids[*known.layer]};
+        if (known.layer) step.layer = layers[*known.layer];
         for (const auto& key : {std::optional(known.key), known.content_key}) {
             if (!key) continue;
             auto& place = cache.steps[*key];

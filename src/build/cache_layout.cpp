@@ -3,10 +3,12 @@
 #include "cache_layout.hpp"
 
 #include "archive_parts.hpp"
+#include "image_files.hpp"
 #include "lock_wait.hpp"
 #include "oci_layout.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -30,18 +32,24 @@ UniqueFd locked(const std::string& directory, const std::stop_token& stop) {
     return fd;
 }
 
+// Never waits for the writer of a pipe, as the directory may be a stranger's.
+std::string read_layout_file(const std::string& path) {
+    const UniqueFd fd = open_regular_file(path);
+    return read_file(fmt::format("/proc/self/fd/{}", fd.get()), oci::kMaxManifestBytes);
+}
+
 oci::Index read_index(const std::string& directory) {
     const auto path = join_path(directory, "index.json");
     if (!path_exists(path)) return {};
     return in_context([&] { return path; },
-                      [&] { return oci::decode_index(read_file(path, oci::kMaxManifestBytes)); });
+                      [&] { return oci::decode_index(read_layout_file(path)); });
 }
 
 // Every blob that the document leads to.
 void reach(const std::string& blobs, const Digest& document, int depth,
            std::set<std::string>& out) {
     if (!out.insert(document.hex()).second) return;  // indexes may name one child again and again
-    const auto json = read_file(join_path(blobs, document.hex()), oci::kMaxManifestBytes);
+    const auto json = read_layout_file(join_path(blobs, document.hex()));
     if (!oci::is_index(json)) {
         const auto manifest = oci::decode_manifest(json);
         out.insert(manifest.config.digest.hex());
@@ -57,7 +65,7 @@ void reach(const std::string& blobs, const Digest& document, int depth,
 }  // namespace
 
 CacheLayout::CacheLayout(std::string directory) : directory_(std::move(directory)) {
-    make_directories(join_path(directory_, "blobs/sha256"));
+    blobs_directory(directory_);
 }
 
 std::string CacheLayout::blob_path(const Digest& blob) const {
@@ -66,21 +74,13 @@ std::string CacheLayout::blob_path(const Digest& blob) const {
 
 bool CacheLayout::has(const oci::Descriptor& blob) const {
     struct stat status {};
-    return ::stat(blob_path(blob.digest).c_str(), &status) == 0 &&
+    return ::lstat(blob_path(blob.digest).c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
            static_cast<std::uint64_t>(status.st_size) == blob.size;
 }
 
 void CacheLayout::put(const oci::Descriptor& blob, store::Store& store) const {
     if (has(blob)) return;
-    write_result(blob_path(blob.digest), [&](const codec::Sink& sink) {
-        std::vector<std::byte> buffer(1 << 20);
-        for (std::uint64_t at = 0; at < blob.size;) {
-            const auto count = std::min<std::uint64_t>(buffer.size(), blob.size - at);
-            store.read_blob(blob.digest, at, MutableBytes(buffer).first(count));
-            sink(Bytes(buffer).first(count));
-            at += count;
-        }
-    });
+    write_layout_file(blob_path(blob.digest), blob_part(store, blob).open());
 }
 
 void CacheLayout::move_tag(oci::Descriptor descriptor, const std::string& tag) const {

@@ -14,8 +14,9 @@
 namespace shale::build {
 namespace {
 
-// More than any real image, little enough that a decompression bomb ends.
-constexpr std::uint64_t kMaxArchiveBytes = 1ull << 42;
+constexpr std::uint64_t kMaxArchiveBytes = 1ull << 42;  // more than any real image
+// What a compressed archive is unpacked to at most: anything that gzip makes, and no bomb.
+constexpr std::uint64_t kMostRatio = 1100, kAnyArchiveBytes = 1ull << 30;
 constexpr std::size_t kMaxMembers = 1'000'000;
 constexpr std::size_t kBufferBytes = 1 << 20;
 constexpr std::size_t kMagicBytes = 16;  // what codec::sniff looks at, and some
@@ -34,6 +35,13 @@ codec::Source range_source(int fd, std::string path, std::uint64_t offset, std::
             return static_cast<std::size_t>(count);
         }
     };
+}
+
+std::uint64_t most_unpacked(int fd, const std::string& path) {
+    struct stat status {};
+    if (::fstat(fd, &status) != 0) throw_errno("stat", path);
+    const auto packed = static_cast<std::uint64_t>(status.st_size);
+    return std::min(kMaxArchiveBytes, kAnyArchiveBytes + packed * kMostRatio);
 }
 
 class DirectoryFiles final : public ImageFiles {
@@ -95,7 +103,7 @@ UniqueFd ArchiveFiles::open_plain(const std::string& path) {
                       [&] {
                           codec::StreamDecompressor stream(
                               format, range_source(file.get(), path, 0, UINT64_MAX),
-                              kMaxArchiveBytes);
+                              most_unpacked(file.get(), path));
                           UniqueFd plain = anonymous_file(TempDir::default_parent());
                           std::vector<std::byte> buffer(kBufferBytes);
                           while (const auto count = stream.read(buffer))

@@ -1,5 +1,7 @@
 #include "oci_layout.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace shale::build {
@@ -66,15 +68,22 @@ void OciLayout::copy_blob(const oci::Descriptor& blob, store::Store& store) cons
                    const auto read = files_->open("blobs/sha256/" + blob.digest.hex());
                    auto writer = store.new_blob();
                    std::vector<std::byte> buffer(1 << 20);
-                   while (const auto count = read(buffer))
+                   while (const auto count = read(buffer)) {
                        writer.write(Bytes(buffer).first(count));
+                       if (blob.size > 0 && writer.size() > blob.size)
+                           fail(ErrorKind::Corrupt,
+                                fmt::format("blob {} has more than the {} bytes that are stated",
+                                            blob.digest.str(), blob.size));
+                   }
                    writer.commit(blob.digest);
                });
 }
 
 std::string OciLayout::document(const oci::Descriptor& descriptor, std::uint64_t limit,
                                 store::Store& store) const {
-    copy_blob(descriptor, store);
+    auto bounded = descriptor;
+    if (bounded.size == 0 || bounded.size > limit) bounded.size = limit;
+    copy_blob(bounded, store);
     return store.read_document(descriptor.digest, limit);
 }
 

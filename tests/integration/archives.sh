@@ -200,7 +200,7 @@ while read -r how text; do
     anew
 done <<'L'
 layer digest
-manifest digest
+manifest more than the
 missing there is no member
 size has not the size
 name invalid reference format

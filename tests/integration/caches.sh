@@ -84,6 +84,29 @@ check "skopeo reads it" skopeo inspect "oci:$T/dir:latest"
 check "is imported" on h -t app --cache-from "type=local,src=$T/dir"
 check "with nothing run" equal "$(ran)" 0
 check "as the same image again" equal "$(id_of h app)" "$(id_of a app)"
+# Whose links lead elsewhere: it may have been a stranger's.
+cp -r "$T/dir" "$T/linked" && echo precious > "$T/precious"
+blob=$(basename "$(find "$T/linked/blobs/sha256" -type f | head -1)")
+ln -sf "$T/precious" "$T/linked/blobs/sha256/$blob"
+check "a cache goes into a directory with a link" \
+    on a -t app --cache-to "type=local,dest=$T/linked,mode=max"
+check "which is replaced" cmp "$T/linked/blobs/sha256/$blob" "$T/dir/blobs/sha256/$blob"
+check "and not followed" equal "$(cat "$T/precious")" precious
+rm -r "$T/linked/blobs/sha256" && mkdir "$T/elsewhere" && echo precious > "$T/elsewhere/$blob"
+ln -s "$T/elsewhere" "$T/linked/blobs/sha256"
+check_fails "not into a directory that is elsewhere" 1 "is no directory" \
+    on a -t app --cache-to "type=local,dest=$T/linked,mode=max,reset=true"
+check "where nothing is removed" equal "$(cat "$T/elsewhere/$blob")" precious
+mkdir -p "$T/layout/blobs/sha256"
+ln -s "$T/precious" "$T/layout/index.json"
+check "an output of a layout" on a -t app -o "type=oci,tar=false,dest=$T/layout"
+check "follows none either" equal "$(cat "$T/precious")" precious
+cp -r "$T/dir" "$T/large" && blob=$(jq -r '.manifests[0].digest' "$T/large/index.json")
+config=$(jq -r .config.digest "$T/large/blobs/sha256/${blob#sha256:}")
+truncate -s 1G "$T/large/blobs/sha256/${config#sha256:}"
+check "a blob that is larger than it is said to be" \
+    on larger -t app --cache-from "type=local,src=$T/large"
+check "is not read to its end" contains "$(cat "$T/last.log")" "bytes that are stated"
 check "with gzip" on a -t app --cache-to "type=local,dest=$T/gz,mode=max,compression=gzip"
 check "which is what its layers are" equal "$(jq -r .manifests[0].digest "$T/gz/index.json" |
     sed "s|sha256:|$T/gz/blobs/sha256/|" | xargs jq -r '.layers[].mediaType' | sort -u)" \
