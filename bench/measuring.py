@@ -17,8 +17,8 @@ class Cost(NamedTuple):
     peak: int    # bytes that the largest of these processes had in memory
 
 
-def measure(command):
-    """Runs it; output is thrown away. A text is for the shell."""
+def measure(command, accept=(0,)):
+    """Runs it; output is thrown away. A text is for the shell. `accept`: how it may end."""
     began = time.monotonic()
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL, shell=isinstance(command, str),
@@ -26,20 +26,19 @@ def measure(command):
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.monotonic() - began
     process.returncode = os.waitstatus_to_exitcode(status)
-    # rsync and diff use their status to say what they found.
-    if process.returncode not in (0, 1):
+    if process.returncode not in accept:
         sys.exit(f"{sys.argv[0]}: {command} ended with {process.returncode}")
     return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss << 10)
 
 
-def rounds(programs, runs, before_each=None):
+def rounds(programs, runs, before_each=None, accept=(0,)):
     """Costs by name, a list with one per round; every program takes its turn within each."""
     costs = {name: [] for name, _ in programs}
     for _ in range(runs):
         for name, command in programs:
             if before_each:
                 before_each()
-            costs[name].append(measure(command))
+            costs[name].append(measure(command, accept))
     return costs
 
 
