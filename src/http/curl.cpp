@@ -103,8 +103,12 @@ class Transfer {
     }
     static std::size_t body_shim(char* data, std::size_t, std::size_t size, void* self) noexcept {
         return static_cast<Transfer*>(self)->guarded(
-            [&](Transfer& t) { t.on_body_(as_bytes(std::string_view(data, size))); }, size,
-            size == 0 ? 1 : 0);
+            [&](Transfer& t) {
+                const auto began = std::chrono::steady_clock::now();
+                t.on_body_(as_bytes(std::string_view(data, size)));
+                t.moved_at_ += std::chrono::steady_clock::now() - began;  // that was us
+            },
+            size, size == 0 ? 1 : 0);
     }
     static std::size_t read_shim(char* data, std::size_t, std::size_t size, void* self) noexcept {
         std::size_t count = 0;
