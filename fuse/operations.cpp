@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -54,10 +55,15 @@ void read(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset, 
 
 void read_in_line(fuse_req_t request, fuse_ino_t inode, std::size_t size, off_t offset,
                   fuse_file_info*) {
-    server(request).read_line().run({request, inode, size, offset}, [](const ReadJob& job) {
+    const auto answer = [](const ReadJob& job) {
         guarded<read>(job.request, job.inode, job.size, job.offset,
                       static_cast<fuse_file_info*>(nullptr));
-    });
+    };
+    try {
+        server(request).read_line().run({request, inode, size, offset}, answer);
+    } catch (const std::bad_alloc&) {  // it could not stand in line
+        fuse_reply_err(request, ENOMEM);
+    }
 }
 
 // Directory offsets: 0 is ".", 1 is "..", then 2 + the node the next call begins with. A position
