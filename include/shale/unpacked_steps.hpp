@@ -23,8 +23,8 @@ namespace shale::store {
 // there before stays usable.
 class UnpackedSteps {
   public:
-    // Of all together, blocks on disk: the longest unused make room. One of more than half of it is
-    // not kept.
+    // Of all together, blocks on disk: the longest unused make room, of 256 at most. One of more
+    // than half of it is not kept.
     static constexpr std::uint64_t kMostBytes = 4ull << 30;
 
     explicit UnpackedSteps(Store& store);
@@ -43,8 +43,9 @@ class UnpackedSteps {
         std::uint64_t bytes = 0;  // blocks on disk
         std::string name;         // of the step
     };
-    // Moves the directory `upper`, on the store's file system, to here. False, and it stays where
-    // it is, if there is no room for it or there is one already.
+    // Moves the directory `upper`, on the store's file system, to here. False if there is no room
+    // for it, there is one already, or the store is another user's; what is left of it is the
+    // caller's.
     bool put(const Digest& after, const About& about, const std::string& upper);
 
     // `edited` is the tree of a step that is here, `of`, after an edit without a RUN.

@@ -46,7 +46,8 @@ codec::Source told(codec::Source source, const std::string& path, std::uint64_t 
                    const OnCopied& on_copied);
 
 // The directory of a layout's blobs below `directory`, made if it is not there. Invalid if a link
-// leads elsewhere: what lies there may be a stranger's.
+// leads elsewhere: what lies there may have been a stranger's. Of one who is still at it nobody is
+// safe: what was looked at may be another a moment later.
 std::string blobs_directory(const std::string& directory);
 // A file of a layout, below such a directory: a link of its name is replaced, not followed.
 void write_layout_file(const std::string& path, const codec::Source& source);

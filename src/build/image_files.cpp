@@ -15,7 +15,8 @@ namespace shale::build {
 namespace {
 
 constexpr std::uint64_t kMaxArchiveBytes = 1ull << 42;  // more than any real image
-// What a compressed archive is unpacked to at most: anything that gzip makes, and no bomb.
+// What a compressed archive is unpacked to at most. gzip cannot make more of its bytes; what others
+// make more of is zeros.
 constexpr std::uint64_t kMostRatio = 1100, kAnyArchiveBytes = 1ull << 30;
 constexpr std::size_t kMaxMembers = 1'000'000;
 constexpr std::size_t kBufferBytes = 1 << 20;

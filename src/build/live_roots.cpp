@@ -68,16 +68,19 @@ class UpperCheck {
 
     std::optional<std::uint64_t> run(const std::string& upper) {
         walk::walk(upper, {}, [this](const walk::Entry& entry) {
-            bytes_ += entry.type == FileType::Regular ? round_up(entry.size) : kBlock;
+            count(entry);
             if (!entry.path.empty() && is_exact_) is_exact_ = take(entry);
         });
         return is_exact_ && are_links_whole() ? std::optional(bytes_) : std::nullopt;
     }
 
   private:
-    static constexpr std::uint64_t kBlock = 4096;
-    static std::uint64_t round_up(std::uint64_t bytes) {
-        return (bytes + kBlock - 1) / kBlock * kBlock;
+    // On disk, each inode once.
+    void count(const walk::Entry& entry) {
+        constexpr std::uint64_t kBlock = 512;
+        if (entry.type == FileType::Directory || entry.nlink == 1 ||
+            counted_.emplace(entry.dev, entry.ino).second)
+            bytes_ += entry.blocks * kBlock;
     }
 
     // Of one inode with several names, here or in the tree.
@@ -151,6 +154,7 @@ class UpperCheck {
     std::map<std::pair<std::uint64_t, std::uint64_t>, Inode> inodes_;  // by dev, ino
     bool is_exact_ = true;
     std::uint64_t bytes_ = 0;
+    std::set<std::pair<std::uint64_t, std::uint64_t>> counted_;  // by dev, ino
 };
 
 }  // namespace
@@ -443,12 +447,14 @@ void LiveRoots::keep(std::shared_ptr<const LiveRoot> below, Left left) {
 
 // Best effort: nothing depends on it. Of no other use any more, or it would not be dropped.
 void LiveRoots::unpack_for_later(const Known& known) {
-    if (!known.upper || !known.upper->bytes) return;
-    const Unsettled& upper = *known.upper;
+    if (!known.upper) return;
+    Unsettled& upper = *known.upper;
     try {
+        const std::lock_guard settling(upper.mutex);
+        if (!upper.bytes) return;
         unpacked_.put(upper.after->digest(), {upper.before->digest(), *upper.bytes, upper.name},
                       known.root->layers.lowers.front());
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
         log(LogLevel::Debug, std::string("a step is not kept unpacked: ") + error.what());
     }
 }
@@ -471,6 +477,7 @@ LiveRoots::~LiveRoots() {
 void LiveRoots::clear() {
     std::vector<std::shared_ptr<mount::View>> views;
     std::map<Digest, TreePointer> made_of;
+    std::set<Digest> of_runs;
     {
         std::map<Digest, Known> dropped;  // before files are made: on disk twice until then
         {
@@ -479,11 +486,18 @@ void LiveRoots::clear() {
             made_of.swap(made_of_);
             views.swap(views_);
         }
-        for (const auto& [digest, known] : dropped)
+        for (const auto& [digest, known] : dropped) {
+            if (known.upper) of_runs.insert(digest);
             unpack_for_later(known);
+        }
     }
     for (const auto& [edited, before] : made_of)
-        unpacked_.note_edit(edited, before->digest());
+        try {
+            // What a RUN left is there itself, or nowhere.
+            if (!of_runs.contains(edited)) unpacked_.note_edit(edited, before->digest());
+        } catch (const std::exception& error) {
+            log(LogLevel::Debug, std::string("an edit is not noted: ") + error.what());
+        }
     for (const auto& view : views)
         keep_large_files(*view);
 }

@@ -10,7 +10,6 @@
 #include <linux/openat2.h>
 #include <strings.h>
 
-#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -39,7 +38,8 @@ std::vector<std::string> names_in_tree(const snapshot::Tree& tree, const std::st
 // Links lead nowhere but within `root`.
 std::vector<std::string> names_on_disk(const std::string& root, const std::string& path) {
     std::vector<std::string> names;
-    const UniqueFd top = open_file(root, O_PATH | O_DIRECTORY);
+    const UniqueFd top(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!top) return names;  // the caller has a reason to fail already
     UniqueFd fd = open_resolved(top.get(), path.empty() ? "/" : path, O_RDONLY | O_DIRECTORY,
                                 RESOLVE_IN_ROOT);
     if (!fd) return names;
@@ -51,6 +51,11 @@ std::vector<std::string> names_on_disk(const std::string& root, const std::strin
         if (name != "." && name != ".." && names.size() < kMostNames) names.emplace_back(name);
     }
     return names;
+}
+
+bool is_on_disk(const std::string& root, const std::string& path) {
+    const UniqueFd top(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    return top && open_resolved(top.get(), path, O_PATH, RESOLVE_IN_ROOT);
 }
 
 std::string nearest(const std::string& name, const std::vector<std::string>& names) {
@@ -70,13 +75,14 @@ std::string hint_for_missing(std::string_view operand, const snapshot::Tree& sou
     const auto names_in = [&](const std::string& path) {
         return directory.empty() ? names_in_tree(source, path) : names_on_disk(directory, path);
     };
+    const auto is_there = [&](const std::string& path) {
+        return directory.empty() ? source.resolve(path) != kNoNode : is_on_disk(directory, path);
+    };
     const std::string clean = clean_absolute_path(operand);
     std::string meant;  // as far as it is there
     for (const auto& part : path_components(clean)) {
         if (dockerfile::has_wildcard(part)) return {};
-        const auto names = names_in(meant);  // of links, where they lead
-        const bool is_there = std::ranges::find(names, part) != names.end();
-        const auto name = is_there ? part : nearest(part, names);
+        const auto name = is_there(meant + "/" + part) ? part : nearest(part, names_in(meant));
         if (name.empty()) return {};
         meant += "/" + name;
     }

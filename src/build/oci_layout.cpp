@@ -59,7 +59,8 @@ oci::Descriptor OciLayout::choose(const oci::Reference& name) const {
          describe() + ": no image \"" + tag + "\"" + (tags.empty() ? "" : "; there are " + tags));
 }
 
-void OciLayout::copy_blob(const oci::Descriptor& blob, store::Store& store) const {
+void OciLayout::copy_blob(const oci::Descriptor& blob, store::Store& store,
+                          std::uint64_t most) const {
     if (store.has_blob(blob.digest) &&
         (blob.size == 0 || store.blob_size(blob.digest) == blob.size))
         return;
@@ -74,6 +75,9 @@ void OciLayout::copy_blob(const oci::Descriptor& blob, store::Store& store) cons
                            fail(ErrorKind::Corrupt,
                                 fmt::format("blob {} has more than the {} bytes that are stated",
                                             blob.digest.str(), blob.size));
+                       if (writer.size() > most)
+                           fail(ErrorKind::Invalid, fmt::format("blob {} has more than {} bytes",
+                                                                blob.digest.str(), most));
                    }
                    writer.commit(blob.digest);
                });
@@ -81,9 +85,7 @@ void OciLayout::copy_blob(const oci::Descriptor& blob, store::Store& store) cons
 
 std::string OciLayout::document(const oci::Descriptor& descriptor, std::uint64_t limit,
                                 store::Store& store) const {
-    auto bounded = descriptor;
-    if (bounded.size == 0 || bounded.size > limit) bounded.size = limit;
-    copy_blob(bounded, store);
+    copy_blob(descriptor, store, limit);
     return store.read_document(descriptor.digest, limit);
 }
 

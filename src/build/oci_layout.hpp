@@ -41,7 +41,9 @@ class OciLayout {
     // Returns the digest of the first config. NotFound if nothing of an index is there.
     Digest copy_image(const oci::Descriptor& root, store::Store& store) const;
     // Unless the store has it.
-    void copy_blob(const oci::Descriptor& blob, store::Store& store) const;
+    // No more than `most` bytes, whatever is stated.
+    void copy_blob(const oci::Descriptor& blob, store::Store& store,
+                   std::uint64_t most = UINT64_MAX) const;
 
   private:
     std::string document(const oci::Descriptor& descriptor, std::uint64_t limit,

@@ -83,12 +83,12 @@ void announce(DurableStep step, const std::string& path) {
     if (const DurableHook hook = durable_hook.load(std::memory_order_relaxed)) hook(step, path);
 }
 
-// Who can open a file can lock it, and a lock of a stranger would stop every build: these are the
-// user's alone, also where an earlier version made them.
 std::string boot_id() {
     return read_file(kBootId);
 }
 
+// Who can open a file can lock it, and a lock of a stranger would stop every build: these are the
+// user's alone, also where an earlier version made them.
 FileLock::FileLock(const std::string& path, Mode mode)
     : path_(path), fd_(open_file(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600)) {
     struct stat status {};

@@ -31,6 +31,8 @@ constexpr mode_t kMode = 0700;
 constexpr std::uint64_t kFreeShare = 10;
 // Of one step. A new one for each build in which a source file changed.
 constexpr std::size_t kMostEdits = 64;
+// Each is looked at when a build wants to know of an edit.
+constexpr std::size_t kMostSteps = 256;
 
 // The lock of what lies at `path`, if `operation` (of flock(2)) can be had at once.
 UniqueFd lock(const std::string& path, int operation) {
@@ -62,6 +64,16 @@ std::string users() {
     return read_file("/proc/self/uid_map") + read_file("/proc/self/gid_map");
 }
 
+// Both as they are when they are first asked for: a process that enters a namespace does so before.
+const std::string& this_boot() {
+    static const std::string boot = boot_id();
+    return boot;
+}
+const std::string& these_users() {
+    static const std::string all = users();
+    return all;
+}
+
 // What tells a directory from its copy, and from itself after a chown or chmod of all that is
 // there; empty if there is none.
 std::string identity_of(const std::string& directory) {
@@ -81,9 +93,9 @@ std::optional<Found> read_about(const std::string& path) {
         const std::string identity = identity_of(join_path(path, "upper"));
         return Found{
             {*before, json.value("bytes", std::uint64_t{0}), json.value("name", std::string())},
-            json.value("boot", std::string()) == boot_id() && !identity.empty() &&
+            json.value("boot", std::string()) == this_boot() && !identity.empty() &&
                 json.value("directory", std::string()) == identity &&
-                json.value("users", std::string()) == users()};
+                json.value("users", std::string()) == these_users()};
     } catch (const Error&) {                      // absent
     } catch (const nlohmann::json::exception&) {  // of another type
     }
@@ -164,15 +176,22 @@ bool UnpackedSteps::make_room_for(std::uint64_t bytes) const {
     std::ranges::sort(
         all, {}, [](const Kept& kept) { return std::pair(kept.found.is_whole, kept.used_ns); });
     std::uint64_t total = bytes;
+    std::size_t count = all.size() + 1;
     for (const Kept& kept : all)
         total += kept.found.about.bytes;
-    for (const Kept& kept : all)
-        if ((total > kMostBytes || !kept.found.is_whole) && remove(kept.after))
-            total -= kept.found.about.bytes;
-    return total <= kMostBytes;
+    for (const Kept& kept : all) {
+        const bool is_to_go = total > kMostBytes || count > kMostSteps || !kept.found.is_whole;
+        if (!is_to_go || !remove(kept.after)) continue;
+        total -= kept.found.about.bytes;
+        --count;
+    }
+    return total <= kMostBytes && count <= kMostSteps;
 }
 
 bool UnpackedSteps::put(const Digest& after, const About& about, const std::string& upper) {
+    struct stat owner {};
+    if (::stat(store_.root().c_str(), &owner) != 0) throw_errno("stat", store_.root());
+    if (owner.st_uid != ::geteuid()) return false;  // who could not remove it, nor use it
     // Programs in it may be set-user-ID, and are for no other user, whatever the mode was.
     make_directories(directory_, kMode);
     if (::chmod(directory_.c_str(), kMode) != 0) throw_errno("chmod", directory_);
@@ -183,14 +202,16 @@ bool UnpackedSteps::put(const Digest& after, const About& about, const std::stri
     make_directories(join_path(step, "edits"));
     const auto held = lock(path, LOCK_SH);
     if (!held) return false;
+    if (::futimens(held.get(), nullptr) != 0)
+        throw_errno("futimens", path);  // one may be left over
     const auto moved = join_path(step, "upper");
     if (::rename(upper.c_str(), moved.c_str()) != 0) throw_errno("rename", upper);
     const nlohmann::ordered_json json = {{"before", about.before.hex()},
                                          {"bytes", about.bytes},
                                          {"name", about.name.substr(0, kMostNameBytes)},
-                                         {"boot", boot_id()},
+                                         {"boot", this_boot()},
                                          {"directory", identity_of(moved)},
-                                         {"users", users()}};
+                                         {"users", these_users()}};
     write_about(join_path(step, "about.json"),
                 json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
     if (::rename(step.c_str(), path.c_str()) == 0) return true;
@@ -201,9 +222,11 @@ bool UnpackedSteps::put(const Digest& after, const About& about, const std::stri
 void UnpackedSteps::note_edit(const Digest& edited, const Digest& of) {
     const auto edits = join_path(path_of(of), "edits");
     std::error_code error;
-    const auto count = std::distance(fs::directory_iterator(edits, error), {});
+    std::size_t count = 0;
+    for (fs::directory_iterator at(edits, error), end; !error && at != end; at.increment(error))
+        ++count;
     if (error) return;  // not here any more
-    if (static_cast<std::size_t>(count) >= kMostEdits)
+    if (count >= kMostEdits)
         for (fs::directory_iterator at(edits, error), end; !error && at != end; at.increment(error))
             ::unlink(at->path().c_str());
     const auto file = join_path(edits, edited.hex());
@@ -212,10 +235,14 @@ void UnpackedSteps::note_edit(const Digest& edited, const Digest& of) {
 }
 
 std::optional<Digest> UnpackedSteps::origin_of(const Digest& edited) const {
-    for (const Kept& kept : all_in(directory_))
-        if (kept.found.is_whole &&
-            path_exists(join_path(path_of(kept.after), "edits/" + edited.hex())))
-            return kept.after;
+    std::error_code error;
+    for (fs::directory_iterator at(directory_, error), end; !error && at != end;
+         at.increment(error)) {
+        const auto after = Digest::from_hex(at->path().filename().string());
+        if (after && path_exists(join_path(path_of(*after), "edits/" + edited.hex())) &&
+            has(*after))
+            return after;
+    }
     return std::nullopt;
 }
 

@@ -83,8 +83,8 @@ const Command& du_command() {
         .summary = "Show what takes up the disk",
         .usage = "[OPTIONS]",
         .details =
-            "Lists the results in the build cache, cache mounts and git mirrors, last used first, "
-            "and "
+            "Lists the results in the build cache, cache mounts, git mirrors and unpacked steps, "
+            "last used first, and "
             "what images, cache and the rest take, in blocks on disk. A result is reclaimable, by "
             "`shale prune` without --all, unless an image has its layer or that of a result that "
             "stands on it; TOOK is what making it took, and would take again.",

@@ -55,6 +55,7 @@ TEST_F(MissingOperand, ADirectoryHasNamesThatWereNotWalkedAndLinksStayWithinIt) 
     EXPECT_EQ(hint("not-walkd"), " (did you mean \"/not-walked\"?)");
     EXPECT_EQ(hint("ap.py"), "") << "what was walked is not asked";
     EXPECT_EQ(hint("link/secret-fil"), "");
+    EXPECT_EQ(hint_for_missing("ap.py", tree_, context.path() + "/gone"), "");
 }
 
 }  // namespace

@@ -154,6 +154,18 @@ TEST_F(UnpackedStepsTest, TheLongestUnusedMakeRoomButNoneInUse) {
     EXPECT_TRUE(steps.has(digest_of(3)));
 }
 
+TEST_F(UnpackedStepsTest, ThereAreNotTooManyToLookAt) {
+    Store store(root());
+    UnpackedSteps steps(store);
+    for (int after = 1; after <= 260; ++after)
+        ASSERT_TRUE(put(steps, after));
+    std::size_t directories = 0;
+    for (const auto& name : names_in(root() + "/unpacked"))
+        directories += name.ends_with(".lock") ? 0 : 1;
+    EXPECT_EQ(directories, 256u);
+    EXPECT_TRUE(steps.has(digest_of(260)));
+}
+
 TEST_F(UnpackedStepsTest, AnEditIsKnownByWhatItWasMadeOf) {
     Store store(root());
     UnpackedSteps steps(store);
