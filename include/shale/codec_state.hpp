@@ -43,6 +43,8 @@ struct Sha256Update {
     Sha256Stream* hash = nullptr;  // each hash at most once per call
     Bytes bytes;
 };
+// Whether that is so here: not without the processor's own instructions for it.
+bool sha256_is_faster_together();
 // `messages` are hashed whole into `digests`, one each, beside the `updates`.
 void sha256_together(std::span<const Sha256Update> updates, std::span<const Bytes> messages = {},
                      std::span<Digest> digests = {});

@@ -223,6 +223,10 @@ class ShaLanes {
     std::array<Lane, kMaxShaLanes> lanes_;
 };
 
+bool sha256_is_faster_together() {
+    return sha256_kernel() == ShaKernel::Own;
+}
+
 void sha256_together(std::span<const Sha256Update> updates, std::span<const Bytes> messages,
                      std::span<Digest> digests) {
     ShaLanes(updates, messages, digests).run();

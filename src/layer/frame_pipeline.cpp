@@ -104,8 +104,8 @@ void FrameBuffer::commit(std::size_t count) {
 }
 
 FramePipeline::FramePipeline(const WriteOptions& options, const codec::Sink& sink, FrameCodec codec,
-                             OnOtherContent on_other)
-    : sink_(sink), on_other_(std::move(on_other)),
+                             OnOtherContent on_other, ContentsBy contents_by)
+    : sink_(sink), on_other_(std::move(on_other)), contents_by_(contents_by),
       jobs_(compressor_count(options, codec) + kMoreJobs), free_(jobs_.size()),
       to_compress_(jobs_.size()), in_order_(jobs_.size()) {
     for (FrameJob& job : jobs_)
@@ -198,6 +198,7 @@ void FramePipeline::rethrow_failure() {
 void FramePipeline::compress_frames(FrameCodec codec, int level) {
     std::optional<Packer> packer;
     std::optional<Unpacker> unpacker;
+    WholeContents whole;
     while (const auto job = to_compress_.pop()) {
         try {
             if (!failed_) {
@@ -205,6 +206,11 @@ void FramePipeline::compress_frames(FrameCodec codec, int level) {
                     if (!unpacker) unpacker.emplace();
                     unpacker->unpack(**job);
                 } else {
+                    if (contents_by_ == ContentsBy::Compressors) {
+                        collect(**job, whole);
+                        codec::sha256_together({}, whole.bytes, whole.digests);
+                        check(**job, whole);
+                    }
                     if (!packer) packer.emplace(codec, level);
                     packer->pack(**job);
                     if ((*job)->kind != FrameKind::Table) bytes_compressed_ += (*job)->raw.size();
@@ -238,31 +244,41 @@ void FramePipeline::hash_tar(const FrameJob& job) {
     const Bytes tar_bytes = job.kind == FrameKind::Data ? job.raw.bytes() : Bytes{};
     if (job.content_before) content_hash_ = *job.content_before;
     Bytes part;
-    whole_contents_.clear();
-    for (const auto& content : job.contents) {
-        const Bytes bytes = tar_bytes.subspan(content.at, content.bytes);
-        if (content.is_whole)
-            whole_contents_.push_back(bytes);
-        else
-            part = bytes;
-    }
-    content_digests_.resize(whole_contents_.size());
+    for (const auto& content : job.contents)
+        if (!content.is_whole) part = tar_bytes.subspan(content.at, content.bytes);
+    whole_.bytes.clear();
+    whole_.digests.clear();
+    if (contents_by_ == ContentsBy::Finisher) collect(job, whole_);
     const codec::Sha256Update updates[] = {
         {&result_.tar_hash, tar_bytes},
         {&content_hash_, part},
         {&result_.blob_hash, as_bytes(unhashed_)},
         {&frame_hash_, undigested_ ? as_bytes(unhashed_) : Bytes{}}};
-    codec::sha256_together(updates, whole_contents_, content_digests_);
+    codec::sha256_together(updates, whole_.bytes, whole_.digests);
     unhashed_.clear();
     end_frame_digest();
-    check_contents(job);
+    if (contents_by_ == ContentsBy::Finisher) check(job, whole_);
+    check_part(job);
 }
 
-void FramePipeline::check_contents(const FrameJob& job) {
-    auto whole = content_digests_.begin();
+void FramePipeline::collect(const FrameJob& job, WholeContents& whole) {
+    whole.bytes.clear();
+    for (const auto& content : job.contents)
+        if (content.is_whole)
+            whole.bytes.push_back(job.raw.bytes().subspan(content.at, content.bytes));
+    whole.digests.resize(whole.bytes.size());
+}
+
+void FramePipeline::check(const FrameJob& job, const WholeContents& whole) const {
+    auto found = whole.digests.begin();
+    for (const auto& content : job.contents)
+        if (content.is_whole && *found++ != content.expected) on_other_(content, *std::prev(found));
+}
+
+void FramePipeline::check_part(const FrameJob& job) {
     for (const auto& content : job.contents) {
-        if (!content.is_last) continue;
-        const Digest found = content.is_whole ? *whole++ : content_hash_.finish();
+        if (content.is_whole || !content.is_last) continue;
+        const Digest found = content_hash_.finish();
         if (found != content.expected) on_other_(content, found);
     }
 }

@@ -9,7 +9,8 @@
 //
 // The finisher hashes a frame's tar bytes while a compressor still works on it, and with them the
 // contents in it and the compressed bytes of the frame before: several streams at once cost little
-// more than one. A content that is not what the tree says is a failure of the finisher. A job whose
+// more than one. Where they do not, whole contents are hashed by the compressors, of which there
+// are more. A content that is not what the tree says is a failure of whoever hashed it. A job whose
 // compressed bytes the caller has brought along skips the compressors, or is decompressed there if
 // its tar bytes must be hashed. Jobs are a fixed pool whose buffers are reused, so memory is
 // bounded by the pool and the caller blocks when it runs dry. The output depends on the order of
@@ -72,6 +73,9 @@ struct JobContent {
     bool is_last = true;
 };
 
+// Who hashes whole contents.
+enum class ContentsBy { Finisher, Compressors };
+
 // Told of a content with another digest than was expected; throws.
 using OnOtherContent = std::function<void(const JobContent&, const Digest& found)>;
 
@@ -116,7 +120,10 @@ class FramePipeline {
 
     // `on_other` is called on another thread; without one no job may have contents.
     FramePipeline(const WriteOptions& options, const codec::Sink& sink,
-                  FrameCodec codec = FrameCodec::Zstd, OnOtherContent on_other = {});
+                  FrameCodec codec = FrameCodec::Zstd, OnOtherContent on_other = {},
+                  ContentsBy contents_by = codec::sha256_is_faster_together()
+                                               ? ContentsBy::Finisher
+                                               : ContentsBy::Compressors);
     ~FramePipeline();  // abandons what is in flight
 
     FrameJob* acquire();
@@ -127,7 +134,13 @@ class FramePipeline {
     void compress_frames(FrameCodec codec, int level);
     void finish_frames();
     void hash_tar(const FrameJob& job);
-    void check_contents(const FrameJob& job);
+    struct WholeContents {
+        std::vector<Bytes> bytes;
+        std::vector<Digest> digests;
+    };
+    static void collect(const FrameJob& job, WholeContents& whole);
+    void check(const FrameJob& job, const WholeContents& whole) const;
+    void check_part(const FrameJob& job);
     void end_frame_digest();
     void digest_stored_frames();
     void finish_frame(FrameJob& job);
@@ -141,6 +154,7 @@ class FramePipeline {
 
     const codec::Sink& sink_;
     const OnOtherContent on_other_;
+    const ContentsBy contents_by_;
     std::vector<FrameJob> jobs_;
     BoundedQueue<FrameJob*> free_, to_compress_, in_order_;
     std::atomic<std::uint64_t> bytes_compressed_ = 0;
@@ -152,8 +166,7 @@ class FramePipeline {
     std::vector<Frame> side_frames_;
     codec::Sha256Stream frame_hash_;
     codec::Sha256Stream content_hash_;  // of the file that goes on in the next frame
-    std::vector<Bytes> whole_contents_;
-    std::vector<Digest> content_digests_;
+    WholeContents whole_;
     // The data frame that unhashed_ is, if it is one and its digest is not known.
     std::optional<std::size_t> undigested_;
     std::string skippable_;

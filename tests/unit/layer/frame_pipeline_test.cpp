@@ -64,5 +64,43 @@ TEST(FramePipeline, MemoryChangesNothingAboutTheBytes) {
     EXPECT_EQ(blobs[0], blobs[1]);
 }
 
+// Which of the two it is depends on the processor; both must find what is wrong.
+TEST(FramePipeline, WhoeverHashesContentsFindsTheOneThatIsOther) {
+    const std::string text = "first" + std::string(70'000, 'x') + "last";
+    for (const auto by : {ContentsBy::Finisher, ContentsBy::Compressors})
+        for (const std::size_t wrong : {0, 1, 2, 3}) {
+            std::vector<snapshot::NodeId> told;
+            const codec::Sink nowhere = [](Bytes) {};
+            FramePipeline pipeline(
+                options(2, 1, 256), nowhere, FrameCodec::Zstd,
+                [&](const JobContent& content, const Digest& found) {
+                    told.push_back(content.node);
+                    EXPECT_NE(found, content.expected);
+                    fail(ErrorKind::Corrupt, "other");
+                },
+                by);
+            FrameJob* const job = pipeline.acquire();
+            const MutableBytes room = job->raw.room(text.size());
+            std::copy(as_bytes(text).begin(), as_bytes(text).end(), room.begin());
+            job->raw.commit(text.size());
+            const std::size_t ends[] = {5, text.size() - 4, text.size()};
+            std::size_t at = 0;
+            for (snapshot::NodeId node = 0; node < 3; at = ends[node++]) {
+                auto expected = codec::sha256(as_bytes(text).subspan(at, ends[node] - at));
+                if (node == wrong) expected.bytes[0] ^= 1;
+                job->contents.push_back({at, ends[node] - at, node, expected});
+            }
+            pipeline.submit(job);
+            if (wrong == 3) {
+                EXPECT_EQ(pipeline.finish().tar_bytes, text.size());
+            } else {
+                EXPECT_THROW(pipeline.finish(), Error);
+            }
+            EXPECT_EQ(told, wrong == 3 ? std::vector<snapshot::NodeId>()
+                                       : std::vector<snapshot::NodeId>{
+                                             static_cast<snapshot::NodeId>(wrong)});
+        }
+}
+
 }  // namespace
 }  // namespace shale::layer
