@@ -43,8 +43,8 @@ UniqueFd lock(const std::string& path, int operation) {
         if (errno != EWOULDBLOCK) throw_errno("flock", file);
         return {};
     }
-    struct stat held {
-    }, named{};
+    struct stat held {};
+    struct stat named {};
     if (::fstat(fd.get(), &held) != 0) throw_errno("fstat", file);
     if (::lstat(file.c_str(), &named) != 0 || held.st_dev != named.st_dev ||
         held.st_ino != named.st_ino)
