@@ -1,9 +1,6 @@
 // The FUSE operations of a read-only, immutable tree.
 #pragma once
 
-#ifndef FUSE_USE_VERSION
-#define FUSE_USE_VERSION 314
-#endif
 #include "read_line.hpp"
 
 #include <shale/caller.hpp>

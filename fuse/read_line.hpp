@@ -5,6 +5,9 @@
 // others under way stands in line, and its thread goes on; whoever has read takes the next.
 #pragma once
 
+#ifndef FUSE_USE_VERSION
+#define FUSE_USE_VERSION 314
+#endif
 #include <fuse_lowlevel.h>
 
 #include <cstddef>
