@@ -17,9 +17,6 @@ namespace shale::layer {
 namespace {
 
 constexpr std::size_t kReadBytes = 128 << 10;
-// Of all sparse files of a layer together: a hole of gigabytes is a few bytes of tar, and is
-// hashed.
-constexpr std::uint64_t kMaxSparseBytes = 64ull << 30;
 
 // What a member takes in the table of contents at least.
 std::uint64_t described_bytes(const tar::Member& member) {
@@ -72,11 +69,7 @@ class Reframer {
         while (const std::size_t got = reader_.read(buffer_)) {
             const Bytes piece = Bytes(buffer_).first(got);
             hash_.update(piece);
-            if (!beside) continue;
-            sparse_bytes_ += got;
-            if (sparse_bytes_ > kMaxSparseBytes)
-                fail(ErrorKind::Unsupported, what_ + ": its sparse files are too large together");
-            builder_.append_side(piece);
+            if (beside) builder_.append_side(piece);
         }
         return hash_.finish();
     }
@@ -88,7 +81,7 @@ class Reframer {
     codec::Sha256 hash_;
     std::array<std::byte, kReadBytes> buffer_;
     std::vector<TocEntry> entries_;
-    std::uint64_t described_bytes_ = 0, sparse_bytes_ = 0;
+    std::uint64_t described_bytes_ = 0;
 };
 
 }  // namespace

@@ -155,6 +155,7 @@ struct Reader::State {
     bool opened = false, ended = false;
     // Of the current member.
     bool regular = false, sparse = false;
+    std::uint64_t sparse_bytes = 0;  // of all sparse files so far
     std::uint64_t header_offset = 0, content_offset = 0;
     bool exhausted = false;
     std::uint64_t size = 0, delivered = 0;
@@ -315,9 +316,11 @@ std::optional<Member> Reader::next() {
     Member member = in_context(where, [&] { return state.convert(); });
     state.regular = member.type == MemberType::Regular;
     state.sparse = libarchive().entry_sparse_count(state.entry.get()) != 0;
-    if (state.sparse && member.size > kMaxSparseBytes)
+    if (state.sparse && member.size > kMaxSparseBytes - state.sparse_bytes)
         fail(ErrorKind::Unsupported,
-             fmt::format("{}: sparse file \"{}\" of {} bytes", where(), member.path, member.size));
+             fmt::format("{}: sparse file \"{}\" of {} bytes, behind others of {}", where(),
+                         member.path, member.size, state.sparse_bytes));
+    if (state.sparse) state.sparse_bytes += member.size;
     state.has_plain_content = state.regular && !state.sparse;
     state.size = member.size;
     state.delivered = 0;

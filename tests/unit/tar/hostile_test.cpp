@@ -141,6 +141,25 @@ TEST(HostileTar, ExabytesOfHolesAreRefused) {
     EXPECT_EQ(read_error(with_pax(records, {regular("f", 512), map})), ErrorKind::Unsupported);
 }
 
+// Each is allowed; whoever hashes them would have to hash all.
+TEST(HostileTar, HolesAreCountedTogether) {
+    const std::string size = std::to_string(40ull << 30);
+    const auto records = record("GNU.sparse.major", "1") + record("GNU.sparse.minor", "0") +
+                         record("GNU.sparse.name", "f") + record("GNU.sparse.realsize", size);
+    std::string map = "1\n" + size + "\n0\n";
+    map.resize(512, '\0');
+    const auto one = with_pax(records, {regular("f", 512), map});
+    const auto bytes = one.substr(0, one.size() - kTrailerBytes) + one;
+    Reader reader(source_of(bytes), "holes");
+    EXPECT_TRUE(reader.next());
+    try {
+        reader.next();
+        ADD_FAILURE() << "two of 40 GiB are as good as one of 80";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.kind(), ErrorKind::Unsupported) << error.what();
+    }
+}
+
 TEST(HostileTar, EndlessHeadersAreCorrupt) {
     std::string bytes;
     for (int i = 0; i < 100; ++i) {
