@@ -1,10 +1,11 @@
 // One file per content, written and synced among the scratch data before it gets its name. When it
 // was used last is its time of access, which we set ourselves.
+#include "reserve.hpp"
+
 #include <shale/local_contents.hpp>
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,8 +20,6 @@ constexpr std::size_t kReadBytes = 1 << 20;
 constexpr mode_t kMode = 0644;
 // The second of January 1970: what writes to a file sets its time to another.
 constexpr timespec kTime{86'400, 0};
-// What is here is there twice, so it may not be what fills a disk.
-constexpr std::uint64_t kFreeShare = 10;
 
 void set_times(const std::string& path, const timespec& used, const timespec& modified) {
     const timespec times[2] = {used, modified};
@@ -69,11 +68,7 @@ bool LocalContents::link(const Digest& content, std::uint64_t bytes,
 }
 
 bool LocalContents::make_room_for(std::uint64_t bytes) const {
-    struct statvfs disk {};
-    if (::statvfs(directory_.c_str(), &disk) != 0) throw_errno("statvfs", directory_);
-    const std::uint64_t free = disk.f_bavail * disk.f_frsize;
-    const std::uint64_t spared = disk.f_blocks * disk.f_frsize / kFreeShare;
-    if (bytes > kMostBytes || free < spared || bytes > free - spared) return false;
+    if (bytes > kMostBytes || !has_spare_room(directory_, bytes)) return false;
     struct File {
         std::int64_t used_ns;
         std::uint64_t bytes;

@@ -48,4 +48,13 @@ std::uint64_t free_bytes(const std::string& path) {
     return static_cast<std::uint64_t>(status.f_bavail) * status.f_frsize;
 }
 
+bool has_spare_room(const std::string& path, std::uint64_t bytes) {
+    constexpr std::uint64_t kFreeShare = 10;
+    struct statvfs status {};
+    if (::statvfs(path.c_str(), &status) != 0) throw_errno("statvfs", path);
+    const std::uint64_t free = status.f_bavail * status.f_frsize;
+    const std::uint64_t spared = status.f_blocks * status.f_frsize / kFreeShare;
+    return free >= spared && bytes <= free - spared;
+}
+
 }  // namespace shale::store

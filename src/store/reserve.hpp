@@ -16,5 +16,8 @@ bool use_reserve(const std::string& root);
 bool is_full(const std::string& path);
 // What may still be written to it.
 std::uint64_t free_bytes(const std::string& path);
+// Whether a tenth of its disk stays free after so many bytes more: what the store has twice may not
+// be what fills it.
+bool has_spare_room(const std::string& path, std::uint64_t bytes);
 
 }  // namespace shale::store

@@ -3,6 +3,7 @@
 // shared; who removes a directory must get it alone, moves the directory away, and removes the lock
 // file, so a lock counts only as long as its file has its name.
 #include "durable.hpp"
+#include "reserve.hpp"
 
 #include <shale/unpacked_steps.hpp>
 
@@ -11,7 +12,6 @@
 #include <nlohmann/json.hpp>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,8 +27,6 @@ namespace fs = std::filesystem;
 constexpr std::uint64_t kMostAboutBytes = 64 << 10;
 constexpr std::size_t kMostNameBytes = 1 << 10;  // of a RUN, which may be a whole script
 constexpr mode_t kMode = 0700;
-// What is here is there twice, so it may not be what fills a disk.
-constexpr std::uint64_t kFreeShare = 10;
 // Of one step. A new one for each build in which a source file changed.
 constexpr std::size_t kMostEdits = 64;
 // Each is looked at when a build wants to know of an edit.
@@ -169,9 +167,8 @@ bool UnpackedSteps::remove(const Digest& after) const {
 }
 
 bool UnpackedSteps::make_room_for(std::uint64_t bytes) const {
-    struct statvfs disk {};
-    if (::statvfs(directory_.c_str(), &disk) != 0) throw_errno("statvfs", directory_);
-    if (bytes > kMostBytes / 2 || disk.f_bavail < disk.f_blocks / kFreeShare) return false;
+    // The bytes themselves are on the disk already.
+    if (bytes > kMostBytes / 2 || !has_spare_room(directory_, 0)) return false;
     auto all = all_in(directory_);
     std::ranges::sort(
         all, {}, [](const Kept& kept) { return std::pair(kept.found.is_whole, kept.used_ns); });
