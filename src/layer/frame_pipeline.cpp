@@ -246,8 +246,6 @@ void FramePipeline::hash_tar(const FrameJob& job) {
     Bytes part;
     for (const auto& content : job.contents)
         if (!content.is_whole) part = tar_bytes.subspan(content.at, content.bytes);
-    whole_.bytes.clear();
-    whole_.digests.clear();
     if (contents_by_ == ContentsBy::Finisher) collect(job, whole_);
     const codec::Sha256Update updates[] = {
         {&result_.tar_hash, tar_bytes},
