@@ -48,7 +48,7 @@ class UnpackedSteps {
     // caller's.
     bool put(const Digest& after, const About& about, const std::string& upper);
 
-    // `edited` is the tree of a step that is here, `of`, after an edit without a RUN.
+    // `edited` was made of the tree of a step that is here, `of`.
     void note_edit(const Digest& edited, const Digest& of);
     std::optional<Digest> origin_of(const Digest& edited) const;
 

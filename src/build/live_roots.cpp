@@ -68,19 +68,18 @@ class UpperCheck {
 
     std::optional<std::uint64_t> run(const std::string& upper) {
         walk::walk(upper, {}, [this](const walk::Entry& entry) {
-            count(entry);
+            bytes_ += bytes_of(entry);
             if (!entry.path.empty() && is_exact_) is_exact_ = take(entry);
         });
         return is_exact_ && are_links_whole() ? std::optional(bytes_) : std::nullopt;
     }
 
   private:
-    // On disk, each inode once.
-    void count(const walk::Entry& entry) {
+    // On disk; each name of an inode has its share.
+    static std::uint64_t bytes_of(const walk::Entry& entry) {
         constexpr std::uint64_t kBlock = 512;
-        if (entry.type == FileType::Directory || entry.nlink == 1 ||
-            counted_.emplace(entry.dev, entry.ino).second)
-            bytes_ += entry.blocks * kBlock;
+        const std::uint64_t names = entry.type == FileType::Directory ? 1 : entry.nlink;
+        return entry.blocks * kBlock / std::max<std::uint64_t>(names, 1);
     }
 
     // Of one inode with several names, here or in the tree.
@@ -154,7 +153,6 @@ class UpperCheck {
     std::map<std::pair<std::uint64_t, std::uint64_t>, Inode> inodes_;  // by dev, ino
     bool is_exact_ = true;
     std::uint64_t bytes_ = 0;
-    std::set<std::pair<std::uint64_t, std::uint64_t>> counted_;  // by dev, ino
 };
 
 }  // namespace
@@ -193,16 +191,10 @@ std::optional<std::uint64_t> settle_upper(const std::string& upper, const Tree& 
 
 std::shared_ptr<const LiveRoot> LiveRoots::show(const LoadedRoot& root) {
     if (auto known = find(root.tree->digest())) return known;
-    if (auto unpacked = find_unpacked(root, 0))
-        return put(root.tree->digest(), std::move(unpacked));
-    if (auto made = find_made(root, 0)) return put(root.tree->digest(), std::move(made));
-    return put(root.tree->digest(), mount_whole(root));
+    return put(root.tree->digest(), make(root, 0));
 }
 
-// What lies below an upper that is there already. `root` has the sources of what is above, which
-// hold what can be seen from there. They may lack what that hides, so nobody else is shown this.
-std::shared_ptr<const LiveRoot> LiveRoots::show_below(const LoadedRoot& root, std::size_t depth) {
-    if (auto known = find(root.tree->digest())) return known;
+std::shared_ptr<const LiveRoot> LiveRoots::make(const LoadedRoot& root, std::size_t depth) {
     if (auto unpacked = find_unpacked(root, depth)) return unpacked;
     if (auto made = find_made(root, depth)) return made;
     return mount_whole(root);
@@ -287,7 +279,10 @@ std::shared_ptr<const LiveRoot> LiveRoots::find_unpacked(const LoadedRoot& root,
         if (!step) return nullptr;
         const LoadedRoot before{stored_tree(step->before), root.sources};
         if (!before.tree) return nullptr;
-        auto below = show_below(before, depth + 1);
+        // It has the sources of what is above, which hold what can be seen from there. They may
+        // lack what that hides, so nobody else is shown this.
+        auto below = find(step->before);
+        if (!below) below = make(before, depth + 1);
         if (!can_carry_more(*below)) return nullptr;
         auto live = std::make_shared<LiveRoot>();
         live->layers = below->layers;
@@ -438,7 +433,8 @@ void LiveRoots::keep(std::shared_ptr<const LiveRoot> below, Left left) {
     std::vector<Known> dropped;
     {
         const std::lock_guard lock(mutex_);
-        known_.try_emplace(digest, Known{std::move(live), ++uses_, std::move(unsettled)});
+        // If there is one already, `live` is removed when the lock is free again.
+        known_.try_emplace(digest, Known{live, ++uses_, std::move(unsettled)});
         drop_idle(dropped);
     }
     for (const Known& known : dropped)
@@ -460,11 +456,13 @@ void LiveRoots::unpack_for_later(const Known& known) {
 }
 
 void LiveRoots::note_edit(const TreePointer& before, const Tree& after) {
-    const std::lock_guard lock(mutex_);
     const auto& was = before->digest();
+    if (was == after.digest()) return;
+    const bool is_unpacked = unpacked_.has(was);
+    const std::lock_guard lock(mutex_);
     const auto earlier = made_of_.find(was);
-    const bool is_shown = known_.contains(was) || unpacked_.has(was);
-    if (was == after.digest() || !(is_shown || earlier != made_of_.end())) return;
+    const bool is_shown = is_unpacked || known_.contains(was);
+    if (!is_shown && earlier == made_of_.end()) return;
     // Of several edits in a row, what the first was made of.
     made_of_[after.digest()] = is_shown ? before : TreePointer(earlier->second);
 }

@@ -67,7 +67,7 @@ class LiveRoots {
     // `below` shows `before`. Not kept where the disk is nearly full.
     void keep(std::shared_ptr<const LiveRoot> below, Left left);
 
-    // `after` was made of `before` without a RUN.
+    // A step made `after` of `before`; what a RUN left is known better by keep().
     void note_edit(const TreePointer& before, const snapshot::Tree& after);
 
     // Lets go of all that nobody uses, and keeps for later builds what they will read.
@@ -94,7 +94,7 @@ class LiveRoots {
     // round in a circle.
     std::shared_ptr<const LiveRoot> find_made(const LoadedRoot& root, std::size_t depth);
     std::shared_ptr<const LiveRoot> find_unpacked(const LoadedRoot& root, std::size_t depth);
-    std::shared_ptr<const LiveRoot> show_below(const LoadedRoot& root, std::size_t depth);
+    std::shared_ptr<const LiveRoot> make(const LoadedRoot& root, std::size_t depth);
     TreePointer tree_before_edit(const Digest& edited);
     TreePointer stored_tree(const Digest& digest) const;
     std::shared_ptr<const LiveRoot> put(const Digest& tree, std::shared_ptr<const LiveRoot> root);
