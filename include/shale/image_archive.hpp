@@ -33,6 +33,10 @@ enum class ArchiveForm { Docker, Oci };
 // knows it. `what`: its digest, or its name in the archive.
 using OnCopied =
     std::function<void(const std::string& what, std::uint64_t bytes, std::uint64_t total)>;
+// `source` itself, which tells of what is read of it. `path` is its name: of a blob in a layout,
+// its digest is told.
+codec::Source told(codec::Source source, const std::string& path, std::uint64_t total,
+                   const OnCopied& on_copied);
 
 // True if the store has all of it: documents and layers, for an index of every image.
 bool is_whole(store::Store& store, const oci::Descriptor& root);

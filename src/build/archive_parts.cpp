@@ -48,14 +48,14 @@ codec::Source text_source(std::string text) {
 }
 
 constexpr std::uint64_t kTellEvery = 1 << 20;
+constexpr std::string_view kBlobs = "blobs/sha256/";  // of a layout
 
 }  // namespace
 
 codec::Source told(codec::Source source, const std::string& path, std::uint64_t total,
                    const OnCopied& on_copied) {
     if (!on_copied || (total > 0 && total < kTellEvery)) return source;
-    const std::string_view blobs = "blobs/sha256/";
-    const auto what = path.starts_with(blobs) ? "sha256:" + path.substr(blobs.size()) : path;
+    const auto what = path.starts_with(kBlobs) ? "sha256:" + path.substr(kBlobs.size()) : path;
     return [source = std::move(source), what, total, on_copied, read = std::uint64_t{0},
             next = kTellEvery](MutableBytes out) mutable {
         const auto count = source(out);
@@ -69,7 +69,7 @@ codec::Source told(codec::Source source, const std::string& path, std::uint64_t 
 }
 
 std::string blob_name(const Digest& digest) {
-    return "blobs/sha256/" + digest.hex();
+    return std::string(kBlobs) + digest.hex();
 }
 
 Part text_part(std::string path, const std::string& text) {

@@ -41,10 +41,6 @@ void write_parts(const std::vector<Part>& parts, const codec::Sink& sink,
 void write_parts_to_directory(const std::vector<Part>& parts, const std::string& directory,
                               const std::stop_token& stop, const OnCopied& on_copied = {});
 
-// The source of the file at `path`, telling of what is read of it.
-codec::Source told(codec::Source source, const std::string& path, std::uint64_t total,
-                   const OnCopied& on_copied);
-
 // The directory of a layout's blobs below `directory`, made if it is not there. Invalid if a link
 // leads elsewhere: what lies there may have been a stranger's. Of one who is still at it nobody is
 // safe: what was looked at may be another a moment later.

@@ -94,9 +94,7 @@ std::optional<oci::Descriptor> CacheImports::known_layer(const ImportedStep& ste
     if (!step.layer) return std::nullopt;
     const auto compression = oci::layer_compression(step.layer->descriptor.media_type);
     if (compression != oci::Compression::Zstd) return std::nullopt;
-    auto descriptor = step.layer->descriptor;
-    keep_toc_annotations(descriptor.annotations);
-    return descriptor;
+    return step.layer->descriptor;
 }
 
 void CacheImports::fetch_blob(const CacheSource& source, const oci::Descriptor& blob,
@@ -113,7 +111,6 @@ StoredLayer CacheImports::fetch(const ImportedStep& step) {
     const auto& source = caches_[step.cache].source;
     const auto bring = [&] {
         FormedLayer layer{carried, step.layer->diff_id};
-        keep_toc_annotations(layer.blob.annotations);
         auto& store = services_.store;
         const bool is_here = store.has_whole(carried);
         tracker_.run("importing layer " + carried.digest.str() + " from " + source.str(),

@@ -69,7 +69,7 @@ CacheLayout::CacheLayout(std::string directory) : directory_(std::move(directory
 }
 
 std::string CacheLayout::blob_path(const Digest& blob) const {
-    return join_path(directory_, "blobs/sha256/" + blob.hex());
+    return join_path(directory_, blob_name(blob));
 }
 
 bool CacheLayout::has(const oci::Descriptor& blob) const {
@@ -97,7 +97,7 @@ void CacheLayout::move_tag(oci::Descriptor descriptor, const std::string& tag) c
 }
 
 void CacheLayout::remove_unreferenced() const {
-    const auto blobs = join_path(directory_, "blobs/sha256");
+    const auto blobs = blobs_directory(directory_);
     std::set<std::string> reached;
     for (const auto& entry : read_index(directory_).manifests)
         reach(blobs, entry.digest, 0, reached);

@@ -1,5 +1,7 @@
 #include "oci_layout.hpp"
 
+#include "archive_parts.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -66,7 +68,7 @@ void OciLayout::copy_blob(const oci::Descriptor& blob, store::Store& store,
         return;
     in_context([&] { return describe(); },
                [&] {
-                   const auto read = files_->open("blobs/sha256/" + blob.digest.hex());
+                   const auto read = files_->open(blob_name(blob.digest));
                    auto writer = store.new_blob();
                    std::vector<std::byte> buffer(1 << 20);
                    while (const auto count = read(buffer)) {
@@ -155,7 +157,7 @@ Digest OciLayout::copy_image(const oci::Descriptor& root, store::Store& store, i
         fail(ErrorKind::Unsupported, describe() + ": an index of too many images");
     std::optional<Digest> first;
     for (const auto& child : children) {
-        if (!files_->has("blobs/sha256/" + child.digest.hex())) continue;
+        if (!files_->has(blob_name(child.digest))) continue;
         const auto config = copy_image(child, store, depth + 1, copied);
         if (!first && !oci::is_attestation(child)) first = config;
     }

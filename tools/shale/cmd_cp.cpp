@@ -29,7 +29,6 @@ using snapshot::NodeId;
 using snapshot::Tree;
 
 constexpr std::string_view kWhiteoutPrefix = ".wh.";
-constexpr std::uint64_t kTellEvery = 1 << 20;
 
 struct Flags {
     std::vector<std::string> words;  // what to copy, and where to
@@ -164,14 +163,11 @@ void copy(const TreeArgument& shown, const PathArgument& what, const std::string
     const auto stream = build::tree_tar(copied, shown.open, options);
     const auto name = what.reference + ":" + what.path;
     with_copy_display("Copying", name, false, [&](const build::OnCopied& on_copied) {
-        std::uint64_t bytes = 0, told = 0;  // of the tar: what the files hold, and some
+        const auto read = build::told(stream, "copied", 0, on_copied);
         layer::apply(
             [&](MutableBytes out) {
                 check_stop(stop);
-                const auto count = stream(out);
-                bytes += count;
-                if (on_copied && bytes - told >= kTellEvery) on_copied("copied", told = bytes, 0);
-                return count;
+                return read(out);
             },
             name, place.directory);
     });
